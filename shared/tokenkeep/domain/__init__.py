@@ -1,0 +1,1 @@
+"""What tokenkeep knows and decides: values and pure functions, no input or output."""

@@ -1,0 +1,57 @@
+"""Refresh attempts: the journal's entries."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from tokenkeep.domain.account import FailureReason
+from tokenkeep.domain.ids import AccountId, AttemptId
+
+
+class Trigger(StrEnum):
+    """What asked for a refresh."""
+
+    SCHEDULE = "schedule"
+    DEMAND = "demand"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended. None in the journal means: not yet, or nobody lived to say."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    FAILED = "failed"
+    NOT_SENT = "not_sent"
+    IN_DOUBT = "in_doubt"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One journalled try to refresh one account, as its worker knows it."""
+
+    id: AttemptId
+    account_id: AccountId
+    epoch: int
+    fence: int
+    presented_generation: int
+    trigger: Trigger
+    correlation_id: str
+    sent_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """A journal entry as it is read back."""
+
+    id: AttemptId
+    account_id: AccountId
+    trigger: Trigger
+    correlation_id: str
+    presented_generation: int
+    sent_at: datetime | None
+    settled_at: datetime | None
+    outcome: Outcome | None
+    reason: FailureReason | None
+    http_status: int | None
+    error_code: str | None

@@ -1,0 +1,62 @@
+"""Token sets, and the version of what is stored."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from tokenkeep.domain.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSet:
+    """What a token endpoint gave, or a caller imported, with every field normalised.
+
+    `refresh_token` None means that the answer named none: a refresh keeps the former one (RFC 6749, section 6).
+    `expires_at` None means that the access token does not expire.
+    """
+
+    access_token: Secret
+    token_type: str = "Bearer"  # noqa: S105 - RFC 6750's name of a scheme
+    refresh_token: Secret | None = None
+    scopes: tuple[str, ...] | None = None
+    expires_at: datetime | None = None
+    refresh_token_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialVersion:
+    """Which credentials are stored, and how long they last; not what they are.
+
+    `epoch` names the grant: it grows at re-authorisation. `generation` names the refresh token within the row: it
+    grows with every install. `installed_fence` is the fencing number of the attempt that installed them.
+    """
+
+    epoch: int
+    generation: int
+    installed_fence: int
+    obtained_at: datetime
+    expires_at: datetime | None
+    refresh_token_expires_at: datetime | None
+    refreshable: bool
+
+    @property
+    def lifetime(self) -> timedelta | None:
+        """How long the access token lives from when it was asked for; None when it does not expire."""
+        return None if self.expires_at is None else self.expires_at - self.obtained_at
+
+
+@dataclass(frozen=True, slots=True)
+class SealedKey:
+    """A data key as it is stored: wrapped, with the id of the key that wraps it."""
+
+    key_id: str
+    wrapped: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedTokens:
+    """A token set as it is stored: its secrets sealed under the account's data key, for one epoch and generation."""
+
+    access_ciphertext: bytes
+    refresh_ciphertext: bytes | None
+    token_type: str
+    scopes: tuple[str, ...]

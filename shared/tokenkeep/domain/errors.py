@@ -1,0 +1,235 @@
+"""Every error of ours, in one tree.
+
+    TokenkeepError
+    ├── InvalidInput                 the caller's input is wrong; `field` names where
+    │   ├── MalformedId
+    │   ├── ForbiddenAddress         a URL that leads where we do not go
+    │   └── CredentialsRejected      the provider does not take the credentials
+    ├── NotFound                     nothing of that name in this environment
+    ├── Conflict                     the request does not fit the present state; `code` says how
+    │   ├── AccountExists
+    │   ├── AccountDisabled
+    │   ├── AccountPending
+    │   ├── ReauthorizationRequired
+    │   ├── NotRefreshable           there is nothing to refresh the account with
+    │   ├── IdempotencyMismatch
+    │   └── RequestInProgress        an equal request of the same Idempotency-Key is still under way
+    ├── NotAllowed                   the API key lacks a scope
+    ├── NotAuthenticated             there is no valid API key
+    ├── TokenUnavailable             no token to be had in time; `retry_after` says when to ask again
+    ├── ProviderUnavailable          a provider can't be had now; `retry_after` says when to ask again
+    ├── ConnectFailed                no connection to a provider; nothing was sent
+    ├── SourcePaused                 the source is paused, nothing is refreshed for it
+    ├── SettingsError                a setting is missing or wrong; ends the process at its start
+    ├── CatalogueError               a provider's data file is wrong; names the file and the field
+    └── VaultError                   a ciphertext or a key does not fit
+        └── UnknownKey               the keyring lacks the key that wrapped a row
+
+Errors carry facts. Which HTTP status says them is for the routes to know.
+"""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenkeep.domain.account import FailureReason
+
+
+class TokenkeepError(Exception):
+    """The root of the tree."""
+
+
+class InvalidInput(TokenkeepError):
+    """The caller's input can't be taken; nothing was stored.
+
+    `field` is a dotted path into the body (`options.token_url`), or the name of a parameter or header.
+    """
+
+    code = "invalid_input"
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(f"{field}: {detail}")
+        self.field = field
+        self.detail = detail
+
+
+class MalformedId(InvalidInput):
+    """A text that is not an id of the expected kind."""
+
+    code = "malformed_id"
+
+    def __init__(self, field: str, prefix: str) -> None:
+        super().__init__(field, f"expected an id such as {prefix}_0193e1a4c1c07d0f8f3c7be4a1b2c3d4")
+
+
+class ForbiddenAddress(InvalidInput):
+    """A URL whose host is, or resolves to, an address that is not public."""
+
+    code = "forbidden_address"
+
+
+class CredentialsRejected(InvalidInput):
+    """The provider does not take the credentials. The detail holds a code of ours or RFC 6749's, no text of its own."""
+
+    code = "credentials_rejected"
+
+
+class NotFound(TokenkeepError):
+    """There is no such thing in the caller's environment. Another environment's things do not exist either."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"there is no such {kind} in this environment")
+        self.kind = kind
+
+
+class Conflict(TokenkeepError):
+    """The request is sound but does not fit the present state."""
+
+    code = "conflict"
+
+
+class AccountExists(Conflict):
+    """The source already has an account of this verified external id."""
+
+    code = "account_exists"
+
+    def __init__(self, account_id: str) -> None:
+        super().__init__("the source already has an account with this external id")
+        self.account_id = account_id
+
+
+class AccountDisabled(Conflict):
+    """The account is disabled and gives no token."""
+
+    code = "account_disabled"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the account is disabled: {reason}")
+        self.reason = reason
+
+
+class AccountPending(Conflict):
+    """The account has no credentials yet."""
+
+    code = "account_pending"
+
+    def __init__(self) -> None:
+        super().__init__("the account has not been authenticated yet")
+
+
+class ReauthorizationRequired(Conflict):
+    """Only the end user can make this account work again."""
+
+    code = "reauthorization_required"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the end user must authorise the account again: {reason}")
+        self.reason = reason
+
+
+class NotRefreshable(Conflict):
+    """The account has nothing to be refreshed with, or nothing that runs out."""
+
+    code = "not_refreshable"
+
+    def __init__(self) -> None:
+        super().__init__("the account can't be refreshed: it holds no refresh token that is in use")
+
+
+class IdempotencyMismatch(Conflict):
+    """An Idempotency-Key was used again with another request."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("this Idempotency-Key was used before with a different request")
+
+
+class RequestInProgress(Conflict):
+    """An equal request with the same Idempotency-Key has not been answered yet."""
+
+    code = "request_in_progress"
+
+    def __init__(self) -> None:
+        super().__init__("an equal request with this Idempotency-Key is still under way")
+
+
+class NotAuthenticated(TokenkeepError):
+    """There is no API key, or it is unknown, expired or withdrawn. Which of them is not told."""
+
+    def __init__(self) -> None:
+        super().__init__("a valid API key is needed: Authorization: Bearer tk_…")
+
+
+class NotAllowed(TokenkeepError):
+    """The API key does not have the scope that this call needs."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"the API key lacks the scope {scope}")
+        self.scope = scope
+
+
+class TokenUnavailable(TokenkeepError):
+    """No token could be had within the caller's time. Not a verdict on the account."""
+
+    def __init__(self, reason: str, *, retry_after: float) -> None:
+        super().__init__(f"no fresh token yet: {reason}")
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class ProviderUnavailable(TokenkeepError):
+    """The provider could not be had, or is in trouble. `maybe_used`: what was sent may count as used up there."""
+
+    def __init__(self, reason: "FailureReason", *, retry_after: float, maybe_used: bool) -> None:
+        super().__init__(f"the provider can't be had now: {reason.value}")
+        self.reason = reason
+        self.retry_after = retry_after
+        self.maybe_used = maybe_used
+
+
+class ConnectFailed(TokenkeepError):
+    """No connection to a provider could be had. Nothing was sent, so the refresh token is untouched.
+
+    `reason` is `network_error` or `timeout`.
+    """
+
+    def __init__(self, reason: "FailureReason", detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class SettingsError(TokenkeepError):
+    """A setting is missing or wrong. The message is one line that names it."""
+
+
+class CatalogueError(TokenkeepError):
+    """A provider's data file can't be used. `file` is its name, `field` a dotted path into it (empty: the whole)."""
+
+    def __init__(self, file: str, field: str, detail: str) -> None:
+        super().__init__(f"{file}: {field}: {detail}" if field else f"{file}: {detail}")
+        self.file = file
+        self.field = field
+        self.detail = detail
+
+
+class VaultError(TokenkeepError):
+    """A ciphertext does not open: it was altered, moved to another row, or sealed by another key."""
+
+
+class UnknownKey(VaultError):
+    """The keyring does not hold the key that a row names."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"the keyring has no key {key_id!r}")
+        self.key_id = key_id
+
+
+class SourcePaused(TokenkeepError):
+    """The source is paused, so nothing is refreshed for it."""
+
+    def __init__(self, reason: str, since: datetime | None) -> None:
+        super().__init__(f"the source is paused: {reason}")
+        self.reason = reason
+        self.since = since

@@ -1,0 +1,112 @@
+"""The facts that are told to the outside, as CloudEvents 1.0."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from tokenkeep.domain.account import Account
+from tokenkeep.domain.ids import EventId, IdKind, format_id
+
+
+class EventType(StrEnum):
+    """Every type of event that we send."""
+
+    CREATED = "tokenkeep.account.created"
+    ACTIVATED = "tokenkeep.account.activated"
+    REFRESHED = "tokenkeep.account.refreshed"
+    FAILING = "tokenkeep.account.failing"
+    RECOVERED = "tokenkeep.account.recovered"
+    IN_DOUBT = "tokenkeep.account.in_doubt"
+    DISABLED = "tokenkeep.account.disabled"
+    ENABLED = "tokenkeep.account.enabled"
+    SOURCE_PAUSED = "tokenkeep.source.paused"
+    SOURCE_RESUMED = "tokenkeep.source.resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One fact about one account, as the function that decided it states it."""
+
+    type: EventType
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact with its place in its subject's history. `sequence` counts from 1, without gaps."""
+
+    id: EventId
+    type: EventType
+    subject: UUID
+    subject_kind: IdKind
+    environment: str
+    sequence: int
+    time: datetime
+    correlation_id: str | None
+    data: Mapping[str, Any]
+
+
+def account_event(
+    event_id: EventId,
+    happening: Happening,
+    account: Account,
+    *,
+    sequence: int,
+    expires_at: datetime | None,
+    time: datetime,
+    correlation_id: str | None,
+) -> Event:
+    """The event that tells a happening of an account, with the account as it stood right after it."""
+    data: dict[str, Any] = {
+        "account_id": format_id(IdKind.ACCOUNT, account.id),
+        "source_id": format_id(IdKind.SOURCE, account.source_id),
+        "provider": account.provider,
+        "environment": account.environment,
+        "external_id": account.external_id,
+        "state": account.state.value,
+    }
+    if happening.reason is not None:
+        data["reason"] = happening.reason
+    if expires_at is not None:
+        data["expires_at"] = rfc3339(expires_at)
+    return Event(
+        id=event_id,
+        type=happening.type,
+        subject=account.id,
+        subject_kind=IdKind.ACCOUNT,
+        environment=account.environment,
+        sequence=sequence,
+        time=time,
+        correlation_id=correlation_id,
+        data=data,
+    )
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time as RFC 3339 text in UTC with `Z`. Expects an aware datetime."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def cloudevent(event: Event) -> dict[str, Any]:
+    """The event as a CloudEvents 1.0 object in JSON form.
+
+    `sequence` is the CloudEvents extension of that name, a text. `correlationid` ties the event to the request or
+    scheduler tick that caused it.
+    """
+    document: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": format_id(IdKind.EVENT, event.id),
+        "source": f"tokenkeep/{event.environment}",
+        "type": event.type.value,
+        "subject": format_id(event.subject_kind, event.subject),
+        "time": rfc3339(event.time),
+        "datacontenttype": "application/json",
+        "sequence": str(event.sequence),
+        "data": dict(event.data),
+    }
+    if event.correlation_id is not None:
+        document["correlationid"] = event.correlation_id
+    return document

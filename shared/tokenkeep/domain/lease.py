@@ -1,0 +1,51 @@
+"""The lease: who holds an account, under which fencing number, and when it is due next."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from tokenkeep.domain.ids import AttemptId
+
+
+class Phase(StrEnum):
+    """How far an attempt has come (custody protocol, section 2).
+
+    `leased`: a worker holds the account, nothing has left. `sent`: the refresh token may be on the wire.
+    `doubt`: it was, and the answer is unknown; nobody presents it again before the quarantine has passed.
+    """
+
+    IDLE = "idle"
+    LEASED = "leased"
+    SENT = "sent"
+    DOUBT = "doubt"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The narrow, often-written half of an account.
+
+    `fence` only grows; a write that follows from a refresh must name the number it was leased under.
+    `next_refresh_at` is None unless the account is active, held and refreshable.
+    `due_at` is when a scheduler looks at it next: to hint that a refresh is due, to see after a lease that was never
+    given back, or to disable credentials that ran out and can't be refreshed. None means never.
+    `not_before` binds everybody, on-demand callers too: a provider's Retry-After, or the floor of a back-off.
+    `demanded_at` asks for credentials obtained after that moment; it is met once they are, and never cleared.
+    `doubts` counts presentations of the present refresh token whose answers were never had.
+    """
+
+    fence: int
+    epoch: int
+    phase: Phase = Phase.IDLE
+    attempt_id: AttemptId | None = None
+    lease_until: datetime | None = None
+    sent_at: datetime | None = None
+    presented_generation: int | None = None
+    next_refresh_at: datetime | None = None
+    due_at: datetime | None = None
+    not_before: datetime | None = None
+    demanded_at: datetime | None = None
+    consecutive_failures: int = 0
+    failing_since: datetime | None = None
+    doubts: int = 0
+    doubt_since: datetime | None = None
+    event_sequence: int = 0

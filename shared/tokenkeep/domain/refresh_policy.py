@@ -1,0 +1,66 @@
+"""When an account is due, and how long to wait after a failure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from uuid import UUID
+
+_SPREAD_BITS = 53
+
+
+def spread(account_id: UUID, generation: int) -> float:
+    """A number in [0, 1) that looks random over accounts and generations, and is the same each time it is asked.
+
+    It takes the place of a random number generator, so that decisions stay pure and can be told again.
+    """
+    digest = blake2b(account_id.bytes + generation.to_bytes(8, "big"), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> (64 - _SPREAD_BITS)) / (1 << _SPREAD_BITS)
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshPolicy:
+    """The margins of refreshing. Fractions are of the access token's lifetime.
+
+    A token is refreshed `lead` before it expires, and earlier by a jitter, so that accounts that were connected in
+    the same minute do not come due in the same minute for ever. Lead and jitter together take at most half the life.
+    """
+
+    lead_fraction: float = 0.25
+    shortest_lead: timedelta = timedelta(minutes=2)
+    longest_lead: timedelta = timedelta(minutes=15)
+    jitter_fraction: float = 0.20
+    first_backoff: timedelta = timedelta(seconds=5)
+    longest_backoff: timedelta = timedelta(minutes=15)
+    shortest_wait: timedelta = timedelta(seconds=1)
+    demand_floor: timedelta = timedelta(seconds=5)
+    longest_retry_after: timedelta = timedelta(hours=1)
+    misconfigured_backoff: timedelta = timedelta(minutes=1)
+    failures_before_failing: int = 3
+
+    def due_at(self, *, obtained_at: datetime, expires_at: datetime, jitter: float) -> datetime:
+        """When to refresh a token of this life. `jitter` is in [0, 1)."""
+        lifetime = max(expires_at - obtained_at, timedelta(0))
+        lead = min(max(lifetime * self.lead_fraction, self.shortest_lead), self.longest_lead)
+        half = lifetime / 2
+        lead = min(lead, half)
+        early = min(lifetime * self.jitter_fraction * jitter, half - lead)
+        return expires_at - lead - early
+
+    def backoff(self, failures: int, *, jitter: float) -> timedelta:
+        """How long to wait after the n-th failure in a row: exponential, with full jitter."""
+        ceiling: timedelta = min(self.first_backoff * (1 << min(failures, 16)), self.longest_backoff)
+        return max(ceiling * jitter, self.shortest_wait)
+
+    def throttle(self, retry_after: timedelta | None) -> timedelta:
+        """A provider's Retry-After, bounded at both ends."""
+        asked = self.first_backoff if retry_after is None else retry_after
+        return min(max(asked, self.shortest_wait), self.longest_retry_after)
+
+    def is_failing(self, *, failures: int, now: datetime, obtained_at: datetime, expires_at: datetime | None) -> bool:
+        """Whether a run of failures deserves to be told: three in a row, or the lead time half used up."""
+        if failures >= self.failures_before_failing:
+            return True
+        if expires_at is None:
+            return False
+        lead = min((expires_at - obtained_at) * self.lead_fraction, self.longest_lead)
+        return failures > 0 and now >= expires_at - lead / 2

@@ -1,0 +1,86 @@
+"""Changes of an account's state that no token endpoint has a part in."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from tokenkeep.domain.account import AccountState, Custody, DisabledReason
+from tokenkeep.domain.attempt import Outcome
+from tokenkeep.domain.errors import AccountPending, ReauthorizationRequired, TokenkeepError
+from tokenkeep.domain.events import EventType, Happening
+from tokenkeep.domain.lease import Phase
+from tokenkeep.domain.refresh_policy import RefreshPolicy
+from tokenkeep.domain.settlement import Settlement, Standing, next_refresh_at
+
+
+def disable(
+    standing: Standing, reason: DisabledReason, *, by: str, now: datetime, detail: str | None = None
+) -> Settlement | None:
+    """The account, disabled; None when it is so already.
+
+    A refresh in flight is left to finish: its tokens are still installed, the account stays disabled.
+    """
+    if standing.account.state is AccountState.DISABLED:
+        return None
+    lease = standing.lease
+    off = replace(lease, next_refresh_at=None, due_at=None if lease.phase is Phase.IDLE else lease.due_at)
+    account = standing.account.turned_off(reason, detail=detail, at=now, by=by)
+    told = Happening(EventType.DISABLED, reason.value)
+    return Settlement(Standing(account, off, standing.credential), Outcome.OK, happenings=(told,))
+
+
+def enable(standing: Standing, *, now: datetime) -> Settlement | TokenkeepError | None:
+    """The account, active again; None when it is so already; an error when only the end user can bring it back.
+
+    A held account is refreshed at once: that shows whether the grant is still good.
+    """
+    account, lease, credential = standing.account, standing.lease, standing.credential
+    if account.state is AccountState.PENDING:
+        return AccountPending()
+    if account.state is AccountState.ACTIVE:
+        return None
+    if account.custody is Custody.RELEASED:
+        return ReauthorizationRequired(DisabledReason.RELEASED.value)
+    ran_out = credential.expires_at is not None and credential.expires_at <= now
+    if ran_out and not credential.refreshable:
+        return ReauthorizationRequired(DisabledReason.EXPIRED.value)
+    refreshing = account.custody is Custody.HELD and credential.refreshable
+    due = now if refreshing and credential.expires_at is not None else None
+    on = replace(
+        lease,
+        next_refresh_at=due,
+        due_at=(due or credential.expires_at) if lease.phase is Phase.IDLE else lease.due_at,
+        not_before=None,
+        consecutive_failures=0,
+        failing_since=None,
+    )
+    told = Happening(EventType.ENABLED)
+    return Settlement(Standing(account.turned_on(), on, credential), Outcome.OK, happenings=(told,))
+
+
+def run_out(standing: Standing, *, now: datetime) -> Settlement | None:
+    """An account whose credentials have expired and can't be refreshed, disabled; None when that is not so."""
+    credential = standing.credential
+    if standing.account.state is not AccountState.ACTIVE or standing.lease.next_refresh_at is not None:
+        return None
+    if credential.expires_at is None or credential.expires_at > now:
+        return None
+    return disable(standing, DisabledReason.EXPIRED, by="tokenkeep", now=now)
+
+
+def first_due_at(
+    standing: Standing, *, now: datetime, policy: RefreshPolicy
+) -> tuple[datetime | None, datetime | None]:
+    """`next_refresh_at` and `due_at` of an account whose credentials have just come in from outside.
+
+    A refresh token that came without any word on the access token's life is used at once, to learn it.
+    """
+    credential = standing.credential
+    if standing.account.state is not AccountState.ACTIVE:
+        return None, None
+    if not credential.refreshable:
+        return None, credential.expires_at
+    if credential.expires_at is None:
+        return now, now
+    due = next_refresh_at(credential, standing.account, policy) or now
+    due = max(due, now)
+    return due, due

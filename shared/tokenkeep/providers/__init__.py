@@ -1,0 +1,1 @@
+"""What tokenkeep knows of providers: the catalogue, the requests they want, what their answers mean."""

@@ -1,0 +1,144 @@
+"""A body taken apart by what it holds, whatever its Content-Type says."""
+
+import codecs
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+from urllib.parse import parse_qsl
+
+_SENTENCE_KEYS = frozenset(
+    {
+        "data", "description", "detail", "details", "display_message", "err", "errmsg", "error", "error_code",
+        "error_description", "error_message", "error_name", "error_type", "errorcode", "errormessage", "errorsummary",
+        "errortype", "err_msg", "faultstring", "hint", "longmessage", "message", "messages", "msg", "name", "reason",
+        "title",
+    }
+)  # fmt: skip
+_ITEM_KEYS = frozenset({"code", "field", "resource"})
+
+_LONGEST_SENTENCE = 1_000
+_LONGEST_TEXT = 4_000
+_LONGEST_MARKUP = 16_384
+_DEEPEST = 6
+_MOST_NODES = 300
+_MOST_PAIRS = 200
+
+_FORM = re.compile(r"[A-Za-z_][A-Za-z0-9_.\[\]-]*=[^\s<>]*(?:&|\Z)")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=[A-Z][a-z])")
+_JOINTS = re.compile(r"[\s_\-/+\"'`\u2018\u2019]+")
+
+
+class Shape(Enum):
+    """What kind of thing a body is."""
+
+    EMPTY = auto()
+    FIELDS = auto()
+    MARKUP = auto()
+    BROKEN = auto()
+    TEXT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body as named fields and as words.
+
+    `fields` is empty unless the shape is FIELDS. `text` holds the sentences for people, normalised by `words`; it may
+    quote secrets and is looked at, never kept.
+    """
+
+    shape: Shape
+    fields: Mapping[str, Any]
+    text: str
+
+    def __repr__(self) -> str:
+        return f"Body({self.shape.name})"
+
+
+def words(sentence: str) -> str:
+    """A sentence in lower case, its CamelCase, underscores, hyphens and quotation marks turned into single spaces."""
+    return _JOINTS.sub(" ", _CAMEL.sub(" ", sentence)).strip().lower()
+
+
+def read_body(raw: bytes) -> Body:
+    """The body taken apart. Never raises, whatever the bytes are.
+
+    JSON begins with a bracket, markup with `<`, form encoding with `name=`; the rest is text. An array stands for its
+    first object. JSON that does not parse is BROKEN: most often a connection was cut.
+    """
+    content = _decoded(raw).strip()
+    if not content:
+        return Body(Shape.EMPTY, {}, "")
+    if content[0] in "{[":
+        return _read_json(content)
+    if content[0] == "<":
+        return Body(Shape.MARKUP, {}, words(content[:_LONGEST_MARKUP]))
+    if _FORM.match(content):
+        pairs = _read_form(content)
+        if pairs:
+            return Body(Shape.FIELDS, pairs, _text_of(pairs))
+    return Body(Shape.TEXT, {}, words(content[:_LONGEST_SENTENCE]))
+
+
+def _decoded(raw: bytes) -> str:
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16", errors="replace")
+    return raw.decode("utf-8-sig", errors="replace").lstrip("\ufeff")
+
+
+def _read_json(content: str) -> Body:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return Body(Shape.BROKEN, {}, "")
+    if isinstance(value, list):
+        value = next((item for item in value if isinstance(item, dict)), {"message": value})
+    return Body(Shape.FIELDS, value, _text_of(value))
+
+
+def _read_form(content: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(content, keep_blank_values=True, max_num_fields=_MOST_PAIRS))
+    except ValueError:
+        return {}
+
+
+def _text_of(fields: Mapping[str, Any]) -> str:
+    sentences: list[str] = []
+    room = _LONGEST_TEXT
+    for sentence in _sentences(fields):
+        sentences.append(words(sentence[:_LONGEST_SENTENCE]))
+        room -= len(sentences[-1])
+        if room <= 0:
+            break
+    return ". ".join(sentences)[:_LONGEST_TEXT]
+
+
+def _sentences(fields: Mapping[str, Any]) -> Iterator[str]:
+    """What the body says in words, nearest to the top first. Looks neither deep nor long."""
+    waiting: list[tuple[Any, int]] = [(fields, 0)]
+    for _ in range(_MOST_NODES):
+        if not waiting:
+            return
+        node, depth = waiting.pop(0)
+        if isinstance(node, str):
+            yield node
+        elif isinstance(node, list) and depth < _DEEPEST:
+            waiting.extend((item, depth + 1) for item in node[:20] if isinstance(item, str | list | dict))
+        elif isinstance(node, dict):
+            yield from _said_by(node)
+            if depth < _DEEPEST:
+                inner = [value for value in list(node.values())[:50] if isinstance(value, dict | list)]
+                waiting.extend((value, depth + 1) for value in inner)
+
+
+def _said_by(node: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in list(node.items())[:50]:
+        if isinstance(value, str) and key.lower() in _SENTENCE_KEYS:
+            yield value
+    # Strava says {"resource": "RefreshToken", "code": "invalid"}: only together do the parts make sense.
+    item = [value for key, value in node.items() if key in _ITEM_KEYS and isinstance(value, str)]
+    if "resource" in node and item:
+        yield " ".join(item)

@@ -1,0 +1,133 @@
+"""What a token endpoint's answer means for the account: from bytes to a verdict, without ever raising."""
+
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from tokenkeep.domain.account import FailureReason
+from tokenkeep.domain.verdict import (
+    Granted,
+    Misconfigured,
+    NotSent,
+    RateLimited,
+    Revoked,
+    Unavailable,
+    Verdict,
+)
+from tokenkeep.providers.answer import Answer, NoAnswer
+from tokenkeep.providers.answer_body import Body, Shape, read_body
+from tokenkeep.providers.error_codes import safe_code
+from tokenkeep.providers.lifetimes import KnownLife
+from tokenkeep.providers.meaning import Meaning, Reading
+from tokenkeep.providers.reading import read_answer
+from tokenkeep.providers.rules import OAuth2Rules
+from tokenkeep.providers.token_set import read_token_set
+from tokenkeep.providers.waits import asked_wait, window_reset
+
+_UNAVAILABLE = 503
+
+
+def classify(
+    answer: Answer | NoAnswer,
+    rules: OAuth2Rules,
+    *,
+    sent_at: datetime,
+    now: datetime,
+    fallback_lifetime: timedelta | None = None,
+) -> Verdict:
+    """The verdict on a request that left at `sent_at`. Total: no bytes, status or headers make it raise.
+
+    Only codes leave it, in a form that holds no secret; descriptions are read and dropped, for some quote the token.
+
+    Args:
+        answer: What came back, or that nothing did.
+        rules: The source's rules.
+        sent_at: When the request left; lives are counted from then.
+        now: When the answer was had; a Retry-After date is counted from then.
+        fallback_lifetime: The access token's last known life, for answers that tell none.
+    """
+    if isinstance(answer, NoAnswer):
+        if not answer.maybe_sent:
+            return NotSent(answer.reason)
+        return Unavailable(answer.reason, maybe_spent=True)
+    body = read_body(answer.body)
+    reading = read_answer(answer, body, token_path=rules.access_token_path, rules=rules.answers)
+    return _verdict(reading, answer, body, rules, sent_at=sent_at, now=now, fallback_lifetime=fallback_lifetime)
+
+
+def _verdict(
+    reading: Reading,
+    answer: Answer,
+    body: Body,
+    rules: OAuth2Rules,
+    *,
+    sent_at: datetime,
+    now: datetime,
+    fallback_lifetime: timedelta | None,
+) -> Verdict:
+    status, code = answer.status, safe_code(reading.code)
+    match reading.meaning:
+        case Meaning.OK:
+            ttl = rules.access_token_ttl_s
+            known = KnownLife(None if ttl is None else timedelta(seconds=ttl), fallback_lifetime)
+            tokens = read_token_set(
+                body.fields,
+                token_path=rules.access_token_path,
+                scope_separator=rules.scope_separator,
+                sent_at=sent_at,
+                known=known,
+            )
+            if tokens is None:
+                return Unavailable(FailureReason.INSUFFICIENT_RESPONSE, maybe_spent=True, http_status=status)
+            return Granted(tokens, status)
+        case Meaning.REVOKED:
+            return Revoked(code or "invalid_grant", safe_code(reading.subtype), status)
+        case Meaning.CLIENT_MISCONFIGURED:
+            return Misconfigured(FailureReason.INVALID_CLIENT, code, status)
+        case Meaning.INVALID_REQUEST:
+            return Misconfigured(FailureReason.PROVIDER_4XX, code, status)
+        case Meaning.RATE_LIMITED:
+            wait = asked_wait(answer.headers, body, now=now)
+            return RateLimited(window_reset(answer.headers, now=now) if wait is None else wait, status)
+        case Meaning.TRANSIENT | Meaning.UNCLEAR:
+            return Unavailable(
+                _reason(status, body),
+                maybe_spent=_maybe_spent(answer, body),
+                http_status=status,
+                code=code,
+                retry_after=asked_wait(answer.headers, body, now=now),
+            )
+        case _:
+            assert_never(reading.meaning)
+
+
+def _maybe_spent(answer: Answer, body: Body) -> bool:
+    """Whether the refresh token may be used up (custody protocol, section 4).
+
+    A complete 4xx is a refusal, and so is a 503 that the provider itself wrote. A success without a token, a redirect
+    and every other server error leave it open.
+    """
+    if answer.status == _UNAVAILABLE:
+        return not _wrote_it_itself(answer, body)
+    return not 400 <= answer.status < 500  # noqa: PLR2004 - RFC 9110, section 15.5
+
+
+def _wrote_it_itself(answer: Answer, body: Body) -> bool:
+    """Whether a 503 is the authorization server's own.
+
+    Proxies that lost the server half-way send pages, sentences and bare messages; a server that refuses work names an
+    OAuth error, or asks in an otherwise empty answer to be tried again later.
+    """
+    error = body.fields.get("error")
+    if isinstance(error, str):
+        return " " not in error and safe_code(error) is not None
+    return body.shape is Shape.EMPTY and "retry-after" in answer.headers
+
+
+def _reason(status: int, body: Body) -> FailureReason:
+    if 400 <= status < 500:  # noqa: PLR2004 - RFC 9110, section 15.5
+        return FailureReason.PROVIDER_4XX
+    if status >= 500:  # noqa: PLR2004 - RFC 9110, section 15.6
+        return FailureReason.PROVIDER_5XX
+    if body.shape is Shape.FIELDS and 200 <= status < 300:  # noqa: PLR2004 - RFC 9110, section 15.3
+        return FailureReason.INSUFFICIENT_RESPONSE
+    return FailureReason.MALFORMED_RESPONSE

@@ -1,0 +1,158 @@
+"""How long tokens live, from whatever a provider puts in the place of `expires_in`."""
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_LIFE = timedelta(days=3650)
+"""Longer lives are cut to this; some providers write a century for never."""
+
+_NUMBER = re.compile(r"\s*([+-]?\d{1,18}(?:\.\d{0,9})?)\s*")
+_EARLIEST_EPOCH_S = 1_000_000_000
+_EARLIEST_EPOCH_MS = 100_000_000_000
+_EARLIEST_EPOCH_US = 100_000_000_000_000
+
+_MINUTE_MS = 60_000
+_SHORTEST_MS = 600_000
+_DAY_S = 86_400
+_YEAR_S = 31_536_000
+_BELIEVABLE_S = 400 * _DAY_S
+_LONGEST_JWT = 16_384
+
+_RELATIVE = ("expires_in", "expiresIn", "expire_in", "expireIn", "expires", "expire_time", "access_token_expires_in")
+_ABSOLUTE = (
+    "expires_at", "expiresAt", "expires_on", "access_token_expires_at", "accessTokenExpiresAt",
+    "access_token_expiration", "access_token_expire_in", "expiry_date", "expiry", "expiration",
+)  # fmt: skip
+_REFRESH_RELATIVE = (
+    "refresh_token_expires_in", "x_refresh_token_expires_in", "refresh_expires_in", "refreshTokenExpiresIn",
+    "refreshExpiresIn",
+)  # fmt: skip
+_REFRESH_ABSOLUTE = (
+    "refresh_token_expires_at", "refreshTokenExpiresAt", "refresh_token_expiration", "refresh_token_expire_in",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLife:
+    """What is known of an access token's life besides the answer: the entry's or source's value, and the last life."""
+
+    usual: timedelta | None = None
+    last: timedelta | None = None
+
+
+def access_expiry(
+    fields: Mapping[str, Any], access_token: str, *, sent_at: datetime, known: KnownLife
+) -> datetime | None:
+    """When the access token expires; None when nothing tells, which means that it does not.
+
+    In this order: the answer's own words, the usual life, the token's `exp` if it is a JWT, the last known life. The
+    count starts when the request left, so the result errs on the early side.
+    """
+    told = _told(fields, _RELATIVE, _ABSOLUTE, sent_at)
+    if told is not None:
+        return told
+    if known.usual is not None:
+        return _after(sent_at, known.usual.total_seconds())
+    exp = _jwt_expiry(access_token, sent_at)
+    if exp is not None or known.last is None:
+        return exp
+    return _after(sent_at, known.last.total_seconds())
+
+
+def refresh_expiry(fields: Mapping[str, Any], *, sent_at: datetime) -> datetime | None:
+    """When the refresh token expires, if the answer says so. 0 means that it does not."""
+    return _told(fields, _REFRESH_RELATIVE, _REFRESH_ABSOLUTE, sent_at)
+
+
+def number_of(value: object) -> float | None:
+    """A finite number, from a number or from a text that is one. True and False are none."""
+    if isinstance(value, str):
+        match = _NUMBER.fullmatch(value)
+        return float(match[1]) if match else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _told(
+    fields: Mapping[str, Any], relative: tuple[str, ...], absolute: tuple[str, ...], sent_at: datetime
+) -> datetime | None:
+    """The first usable of the named members. A span is believed before a moment: it does not depend on clocks."""
+    for names in (relative, absolute):
+        for value in _values(fields, names):
+            moment = _moment(value, sent_at)
+            if moment is not None:
+                return moment
+    return None
+
+
+def _values(fields: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[object]:
+    return (fields[name] for name in names if name in fields)
+
+
+def _moment(value: object, sent_at: datetime) -> datetime | None:
+    """One value as a moment after `sent_at`. Large numbers are moments and small ones spans, whatever their name."""
+    number = number_of(value)
+    if number is None:
+        return _dated(value, sent_at) if isinstance(value, str) else None
+    if number <= 0:
+        return None
+    for threshold, unit in ((_EARLIEST_EPOCH_US, 1e6), (_EARLIEST_EPOCH_MS, 1e3), (_EARLIEST_EPOCH_S, 1.0)):
+        if number >= threshold:
+            return _after(sent_at, number / unit - (sent_at - _EPOCH).total_seconds())
+    return _after(sent_at, number / 1e3 if _is_milliseconds(number) else number)
+
+
+def _is_milliseconds(number: float) -> bool:
+    """Whether a span that should be in seconds is in milliseconds.
+
+    3,600,000 is a thousand hours or one. Real long lives are whole days or years, and milliseconds of whole minutes
+    are not; beyond 400 days only whole years are believed. A span that is read too short costs an early refresh, one
+    that is read too long costs an outage.
+    """
+    if number < _SHORTEST_MS or number % _MINUTE_MS:
+        return False
+    if number >= _BELIEVABLE_S:
+        return bool(number % _YEAR_S)
+    return bool(number % _DAY_S)
+
+
+def _dated(text: str, sent_at: datetime) -> datetime | None:
+    """ISO 8601; a date without an offset is taken for UTC."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return _after(sent_at, (aware - sent_at).total_seconds())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _after(sent_at: datetime, seconds: float) -> datetime | None:
+    if seconds <= 0:
+        return None
+    return sent_at + timedelta(seconds=min(seconds, _LONGEST_LIFE.total_seconds()))
+
+
+def _jwt_expiry(token: str, sent_at: datetime) -> datetime | None:
+    """The `exp` of a JWT (RFC 7519, section 4.1.4), read without a check of the signature: it decides nothing else."""
+    parts = token.split(".")
+    if len(parts) != 3 or len(token) > _LONGEST_JWT:  # noqa: PLR2004 - header, payload, signature
+        return None
+    try:
+        payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, binascii.Error, RecursionError):
+        return None
+    exp = number_of(payload.get("exp")) if isinstance(payload, dict) else None
+    return None if exp is None or exp < _EARLIEST_EPOCH_S else _moment(exp, sent_at)

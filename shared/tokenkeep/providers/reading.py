@@ -1,0 +1,141 @@
+"""The decision order: what a complete answer says, read by status, shape, code and words, in that order."""
+
+from collections.abc import Mapping
+
+from tokenkeep.providers import wording
+from tokenkeep.providers.answer import Answer
+from tokenkeep.providers.answer_body import Body, Shape
+from tokenkeep.providers.dialects import read_dialect
+from tokenkeep.providers.error_codes import CODES, codes_of
+from tokenkeep.providers.meaning import AnswerRule, Meaning, Reading
+from tokenkeep.providers.token_set import has_token
+
+_TOO_MANY = 429
+_UNAUTHORIZED = 401
+_FORBIDDEN = 403
+_INTERNAL = 500
+_GATEWAY_TIMEOUT = 504
+
+_BY_STATUS: Mapping[int, Meaning] = {
+    **dict.fromkeys((405, 410, 426), Meaning.CLIENT_MISCONFIGURED),
+    **dict.fromkeys((406, 411, 413, 414, 415, 431), Meaning.INVALID_REQUEST),
+    **dict.fromkeys((408, 409, 421, 425), Meaning.TRANSIENT),
+}
+_MOVED_FOR_GOOD = frozenset({301, 308})
+
+
+def read_answer(
+    answer: Answer, body: Body, *, token_path: str | None = None, rules: tuple[AnswerRule, ...] = ()
+) -> Reading:
+    """What the answer says. Total: every status, header and body has a reading, and UNCLEAR is the one of last resort.
+
+    `revoked` needs the provider's word for it. A page, an empty body and a status by itself never say it.
+    """
+    status = answer.status
+    if status == _TOO_MANY:
+        return Reading(Meaning.RATE_LIMITED)
+    if _is_redirect(status):
+        return _of_redirect(answer)
+    is_success = 200 <= status < 300  # noqa: PLR2004 - RFC 9110, section 15.3
+    if is_success and has_token(body.fields, token_path) and not _names_an_error(body):
+        return Reading(Meaning.OK)
+    told = _told(status, body, rules)
+    if told is None or (told.meaning is Meaning.UNCLEAR and told.code is None):
+        told = _untold(answer, body)
+    return _tempered(told, status) if status >= _INTERNAL else told
+
+
+def _is_redirect(status: int) -> bool:
+    return 300 <= status < 400  # noqa: PLR2004 - RFC 9110, section 15.4
+
+
+def _of_redirect(answer: Answer) -> Reading:
+    """A redirect is not followed: the secrets are meant for the configured host and no other."""
+    if answer.status in _MOVED_FOR_GOOD:
+        return Reading(Meaning.CLIENT_MISCONFIGURED)
+    location = answer.headers.get("location", "").lower()
+    down = "maintenance" in location or "//status." in location
+    return Reading(Meaning.TRANSIENT if down else Meaning.UNCLEAR)
+
+
+def _names_an_error(body: Body) -> bool:
+    """Whether the body says that it is a failure. `error` null, empty, false or 0 does not."""
+    fields = body.fields
+    return bool(fields.get("error")) or any(fields.get(mark) is False for mark in ("ok", "success"))
+
+
+def _told(status: int, body: Body, rules: tuple[AnswerRule, ...]) -> Reading | None:
+    """What codes and sentences say; None when the body holds neither."""
+    if body.shape not in {Shape.FIELDS, Shape.TEXT}:
+        return None
+    codes = codes_of(body)
+    first = codes[0] if codes else None
+    own = next((rule for rule in rules if rule.matches(status, codes, body.text)), None)
+    if own is not None:
+        return Reading(own.means, own.code or first, _subtype(body))
+    dialect = read_dialect(body)
+    if dialect is not None:
+        return dialect
+    return Reading(_general(status, first, body.text), first, _subtype(body))
+
+
+def _general(status: int, code: str | None, text: str) -> Meaning:
+    """The rules that hold at every provider."""
+    known = CODES.get(code or "")
+    if known is not Meaning.RATE_LIMITED and wording.is_throttled(text):
+        return Meaning.RATE_LIMITED
+    if code == "access_denied" and status == _UNAUTHORIZED:
+        return Meaning.CLIENT_MISCONFIGURED
+    if code == "invalid_grant":
+        return wording.of_invalid_grant(text)
+    if code == "unauthorized_client":
+        return wording.of_unauthorized_client(text)
+    return wording.of_words_alone(text) if known is None else known
+
+
+def _subtype(body: Body) -> str | None:
+    for name in ("error_subtype", "suberror"):
+        value = body.fields.get(name)
+        if isinstance(value, str):
+            return value
+    return None
+
+
+def _untold(answer: Answer, body: Body) -> Reading:
+    """What the status and the kind of body say, where no code and no sentence does."""
+    status = answer.status
+    if status in _BY_STATUS:
+        return Reading(_BY_STATUS[status])
+    if status < 300 and body.shape is Shape.BROKEN:  # noqa: PLR2004 - a cut success
+        return Reading(Meaning.TRANSIENT)
+    if body.shape is Shape.MARKUP:
+        return Reading(_of_page(status, body.text))
+    challenge = answer.headers.get("www-authenticate", "").lower()
+    if status == _UNAUTHORIZED and body.shape is Shape.EMPTY and challenge.startswith("basic"):
+        return Reading(Meaning.CLIENT_MISCONFIGURED)
+    return Reading(Meaning.UNCLEAR)
+
+
+def _of_page(status: int, text: str) -> Meaning:
+    """A page is a proxy's, a firewall's or a sign-in form's. It never says that a grant is dead."""
+    if status == _FORBIDDEN:
+        return Meaning.RATE_LIMITED if wording.is_throttled(text) else Meaning.TRANSIENT
+    if wording.names_plain_http(text):
+        return Meaning.CLIENT_MISCONFIGURED
+    if wording.names_large_headers(text):
+        return Meaning.INVALID_REQUEST
+    if status < 300 and wording.is_block_page(text):  # noqa: PLR2004 - a page in the place of a success
+        return Meaning.TRANSIENT
+    return Meaning.UNCLEAR
+
+
+def _tempered(told: Reading, status: int) -> Reading:
+    """A server in trouble is believed when it asks for fewer requests, and in nothing else.
+
+    A dead grant that a 500 speaks of is worth asking about again; with the others it is not even noted.
+    """
+    if told.meaning is Meaning.RATE_LIMITED and status != _GATEWAY_TIMEOUT:
+        return told
+    if told.meaning is Meaning.REVOKED and status == _INTERNAL:
+        return Reading(Meaning.UNCLEAR, told.code)
+    return Reading(Meaning.TRANSIENT, told.code)

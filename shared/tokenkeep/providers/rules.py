@@ -1,0 +1,54 @@
+"""The rules by which one source's OAuth 2 token endpoint is spoken to and understood."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tokenkeep.domain.rotation import Rotation, RotationKind
+from tokenkeep.providers.entry import Property, RequestFormat
+from tokenkeep.providers.meaning import AnswerRule
+
+
+class ClientAuth(StrEnum):
+    """How the client proves itself at the token endpoint (RFC 7591, section 2)."""
+
+    BASIC = "client_secret_basic"
+    POST = "client_secret_post"
+    NONE = "none"
+
+
+class Pkce(StrEnum):
+    """What the provider makes of PKCE (RFC 7636)."""
+
+    REQUIRED = "required"
+    SUPPORTED = "supported"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth2Rules:
+    """A provider's entry with a source's options laid over it.
+
+    URLs may hold placeholders in braces; `token_request.fill` puts an account's properties in their place. `refresh_url`
+    is always set, to `token_url` where the provider has only one. `access_token_ttl_s` is the usual life in seconds, None if unknown.
+    """
+
+    token_url: str
+    refresh_url: str
+    client_auth: ClientAuth = ClientAuth.BASIC
+    request_format: RequestFormat = RequestFormat.FORM
+    refresh_params: Mapping[str, str] = field(default_factory=dict)
+    placeholders: tuple[Property, ...] = ()
+    scope_separator: str = " "
+    pkce: Pkce = Pkce.SUPPORTED
+    rotation: Rotation = Rotation(RotationKind.STRICT_REVOKE)  # noqa: RUF009 - a frozen value
+    access_token_ttl_s: int | None = None
+    access_token_path: str | None = None
+    answers: tuple[AnswerRule, ...] = ()
+    authorization_url: str | None = None
+    authorize_params: Mapping[str, str] = field(default_factory=dict)
+    offline_scopes: tuple[str, ...] = ()
+    revocation_url: str | None = None
+    introspection_url: str | None = None
+    userinfo_url: str | None = None
+    external_id_path: str | None = None

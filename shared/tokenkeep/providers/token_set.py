@@ -1,0 +1,114 @@
+"""The token set in a successful answer, every field normalised."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from tokenkeep.domain.credential import TokenSet
+from tokenkeep.domain.secret import Secret
+from tokenkeep.providers.lifetimes import KnownLife, access_expiry, refresh_expiry
+
+_ACCESS = ("access_token", "accessToken")
+_REFRESH = ("refresh_token", "refreshToken")
+_CONTAINERS = ("data", "body", "result", "credentials", "authed_user", "response", "token")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_SCOPES = re.compile(r"[\s,]+")
+_SCHEMES = {"bearer": "Bearer", "dpop": "DPoP", "mac": "MAC"}
+
+
+def has_token(fields: Mapping[str, Any], token_path: str | None) -> bool:
+    """Whether the body holds an access token: a text of visible ASCII (RFC 6749, appendix A.12), so never empty."""
+    return _find(fields, token_path) is not None
+
+
+def read_token_set(
+    fields: Mapping[str, Any], *, token_path: str | None, scope_separator: str, sent_at: datetime, known: KnownLife
+) -> TokenSet | None:
+    """The token set of a body, or None when there is no access token in it.
+
+    A refresh token that is missing, null or empty is None: the former one is kept.
+    """
+    found = _find(fields, token_path)
+    if found is None:
+        return None
+    holder, access_token = found
+    told = {**fields, **holder}
+    return TokenSet(
+        access_token=Secret(access_token),
+        token_type=_scheme(told.get("token_type", told.get("tokenType"))),
+        refresh_token=_refresh_token(holder, fields),
+        scopes=_scopes(told, scope_separator),
+        expires_at=access_expiry(told, access_token, sent_at=sent_at, known=known),
+        refresh_token_expires_at=refresh_expiry(told, sent_at=sent_at),
+    )
+
+
+def _find(fields: Mapping[str, Any], token_path: str | None) -> tuple[Mapping[str, Any], str] | None:
+    """The object that holds the access token, and the token."""
+    for holder, names in _places(fields, token_path):
+        for name in names:
+            token = holder.get(name)
+            if isinstance(token, str) and _TOKEN.fullmatch(token):
+                return holder, token
+    return None
+
+
+def _places(fields: Mapping[str, Any], token_path: str | None) -> Iterator[tuple[Mapping[str, Any], tuple[str, ...]]]:
+    """Where to look: the provider's own place alone, or the top and the usual wrappers."""
+    if token_path is not None:
+        *way, name = token_path.split(".")
+        node: Any = fields
+        for step in way:
+            node = _opened(node.get(step)) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            yield node, (name,)
+        return
+    yield fields, _ACCESS
+    for name in _CONTAINERS:
+        inner = _opened(fields.get(name))
+        if isinstance(inner, dict):
+            yield inner, _ACCESS
+
+
+def _opened(node: object) -> object:
+    return node[0] if isinstance(node, list) and node else node
+
+
+def _refresh_token(holder: Mapping[str, Any], fields: Mapping[str, Any]) -> Secret | None:
+    for place in (holder, fields):
+        for name in _REFRESH:
+            token = place.get(name)
+            if isinstance(token, str) and token.strip() and _is_text(token):
+                return Secret(token)
+    return None
+
+
+def _is_text(token: str) -> bool:
+    """Whether the text can be written at all: JSON can spell halves of characters, which no encoding takes."""
+    try:
+        token.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _scheme(value: object) -> str:
+    """The Authorization scheme. Providers also write what kind of token it is (`user`); that means Bearer too."""
+    return _SCHEMES.get(value.strip().lower(), "Bearer") if isinstance(value, str) else "Bearer"
+
+
+def _scopes(told: Mapping[str, Any], separator: str) -> tuple[str, ...] | None:
+    """The granted scopes; None when the answer names none, which means those of before (RFC 6749, section 5.1)."""
+    for name in ("scope", "scopes"):
+        value = told.get(name)
+        if isinstance(value, str):
+            parts = _SCOPES.split(value.replace(separator, " ") if separator.strip() else value)
+        elif isinstance(value, list):
+            parts = [part.strip() for part in value if isinstance(part, str)]
+        else:
+            continue
+        scopes = tuple(dict.fromkeys(part for part in parts if part and _is_text(part)))
+        if scopes:
+            return scopes
+    return None

@@ -1,0 +1,142 @@
+"""A source's options and what they make of its provider's entry."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tokenkeep.domain.account import AuthType
+from tokenkeep.domain.errors import InvalidInput
+from tokenkeep.domain.rotation import Rotation, RotationKind
+from tokenkeep.providers.catalogue import load_catalogue
+from tokenkeep.providers.options import effective_rules, url_options, validate_options
+from tokenkeep.providers.rules import ClientAuth
+from tokenkeep.providers.schemas import credential_schema, options_schema, property_schema
+
+CATALOGUE = load_catalogue()
+GENERIC = CATALOGUE.get("generic-oauth2")
+XERO = CATALOGUE.get("xero")
+TOKEN_URL = "https://provider.test/token"
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({}, "options.token_url"),
+        ({"token_url": TOKEN_URL, "xyz": 1}, "options.xyz"),
+        ({"token_url": 7}, "options.token_url"),
+        ({"token_url": "ftp://provider.test/"}, "options.token_url"),
+        ({"token_url": "https:///token"}, "options.token_url"),
+        ({"token_url": "https://{host}/token"}, "options.token_url"),
+        ({"token_url": "https://user@provider.test/"}, "options.token_url"),
+        ({"token_url": "https://provider.test/\n"}, "options.token_url"),
+        ({"token_url": "https://provider.test/#x"}, "options.token_url"),
+        ({"token_url": "https://[::1/"}, "options.token_url"),
+        ({"token_url": "https://provider.test/" + "a" * 2048}, "options.token_url"),
+        ({"token_url": None}, "options.token_url"),
+        ({"token_url": TOKEN_URL, "pkce": "maybe"}, "options.pkce"),
+        ({"token_url": TOKEN_URL, "refresh_rotates": True}, "options.refresh_rotates"),
+        ({"token_url": TOKEN_URL, "old_refresh_grace_s": -1}, "options.old_refresh_grace_s"),
+        ({"token_url": TOKEN_URL, "old_refresh_grace_s": 1.5}, "options.old_refresh_grace_s"),
+        ({"token_url": TOKEN_URL, "access_token_ttl_s": 0}, "options.access_token_ttl_s"),
+        ({"token_url": TOKEN_URL, "access_token_ttl_s": True}, "options.access_token_ttl_s"),
+        (
+            {"token_url": TOKEN_URL, "token_endpoint_auth_method": "private_key_jwt"},
+            "options.token_endpoint_auth_method",
+        ),
+        ({"token_url": TOKEN_URL, "key_placement": "header x: {key}"}, "options.key_placement"),
+    ],
+)
+def test_a_wrong_option_is_named(options: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        validate_options(GENERIC, options)
+    assert caught.value.field == field
+
+
+def test_sound_options_are_given_back() -> None:
+    options = {"token_url": TOKEN_URL, "refresh_rotates": "yes", "old_refresh_grace_s": 60, "scope_separator": ","}
+    assert validate_options(GENERIC, options) == options
+    assert validate_options(XERO, {}) == {}
+    assert validate_options(GENERIC, {"discovery_url": "https://provider.test/.well-known/openid-configuration"})
+
+
+def test_other_auth_types_take_other_options() -> None:
+    signed = replace(GENERIC, auth_type=AuthType.OAUTH1)
+    keyed = replace(GENERIC, auth_type=AuthType.API_KEY)
+    assert validate_options(signed, {"signature_method": "HMAC-SHA1"})
+    assert validate_options(keyed, {"key_placement": "header x-api-key: {key}"})
+    assert validate_options(keyed, {"key_placement": "query api_key"})
+    with pytest.raises(InvalidInput):
+        validate_options(signed, {"token_url": TOKEN_URL})
+
+
+def test_every_address_among_the_options_is_shown_for_the_check() -> None:
+    options = {
+        "token_url": TOKEN_URL,
+        "discovery_url": "https://d.test/",
+        "pkce": "none",
+        "userinfo_url": "https://u.test/",
+    }
+    assert dict(url_options(options)) == {
+        "options.token_url": TOKEN_URL,
+        "options.discovery_url": "https://d.test/",
+        "options.userinfo_url": "https://u.test/",
+    }
+
+
+def test_what_nobody_says_is_chosen_with_care() -> None:
+    rules = effective_rules(GENERIC, {"token_url": TOKEN_URL})
+    assert rules.refresh_url == TOKEN_URL
+    assert rules.client_auth is ClientAuth.BASIC
+    assert rules.scope_separator == " "
+    assert rules.rotation == Rotation(RotationKind.STRICT_REVOKE)
+    assert rules.access_token_ttl_s is None
+
+
+def test_options_outrank_the_entry() -> None:
+    options = {"token_endpoint_auth_method": "client_secret_post", "old_refresh_grace_s": 0, "access_token_ttl_s": 30}
+    rules = effective_rules(XERO, options)
+    assert rules.client_auth is ClientAuth.POST
+    assert rules.rotation.kind is RotationKind.STRICT_REVOKE
+    assert rules.access_token_ttl_s == 30
+    assert rules.token_url == XERO.token_url
+
+
+def test_a_token_address_of_ones_own_is_where_refreshes_go_too() -> None:
+    provider = replace(XERO, refresh_url="https://xero.test/refresh")
+    assert effective_rules(provider, {}).refresh_url == "https://xero.test/refresh"
+    assert effective_rules(provider, {"token_url": TOKEN_URL}).refresh_url == TOKEN_URL
+    both = {"token_url": TOKEN_URL, "refresh_url": "https://provider.test/refresh"}
+    assert effective_rules(provider, both).refresh_url == "https://provider.test/refresh"
+
+
+def test_rules_without_any_token_address_are_refused() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        effective_rules(GENERIC, {})
+    assert caught.value.field == "options.token_url"
+
+
+def test_the_schemas_tell_what_is_taken() -> None:
+    microsoft = CATALOGUE.get("microsoft")
+    options = options_schema(microsoft)
+    assert options["additionalProperties"] is False
+    assert options["properties"]["access_token_ttl_s"]["default"] == 3600
+    assert options["properties"]["refresh_rotates"]["enum"] == ["yes", "no", "sometimes"]
+    assert "anyOf" not in options
+    assert options_schema(GENERIC)["anyOf"][0] == {"required": ["token_url"]}
+    assert property_schema(microsoft)["properties"]["tenant"]["default"] == "common"
+    assert "required" not in property_schema(microsoft)
+
+
+@pytest.mark.parametrize("auth_type", list(AuthType))
+def test_every_auth_type_has_its_schemas(auth_type: AuthType) -> None:
+    provider = replace(GENERIC, auth_type=auth_type)
+    for schema in (credential_schema(provider), options_schema(provider), property_schema(provider)):
+        assert schema["$schema"].startswith("https://json-schema.org/")
+
+
+def test_secrets_are_write_only_in_the_credential_schema() -> None:
+    tokens, code = credential_schema(GENERIC)["oneOf"]
+    assert tokens["required"] == ["access_token"]
+    assert tokens["properties"]["refresh_token"]["writeOnly"]
+    assert code["required"] == ["authorization_code", "redirect_uri"]

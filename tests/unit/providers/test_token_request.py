@@ -1,0 +1,127 @@
+"""The requests that go to a token endpoint."""
+
+import json
+from base64 import b64decode
+from dataclasses import replace
+from urllib.parse import parse_qs, unquote_plus
+
+import pytest
+
+from tokenkeep.domain.errors import InvalidInput
+from tokenkeep.domain.secret import Secret
+from tokenkeep.providers.answer import TokenRequest
+from tokenkeep.providers.entry import Property, RequestFormat
+from tokenkeep.providers.rules import ClientAuth, OAuth2Rules
+from tokenkeep.providers.token_request import authorization_code_request, refresh_request
+
+RULES = OAuth2Rules("https://provider.test/token", "https://provider.test/refresh")
+HOST = Property("host", r"[a-z0-9-]+\.provider\.test", "Host", default="login.provider.test")
+
+
+def refresh(
+    rules: OAuth2Rules, properties: dict[str, str] | None = None, secret: str | None = "s:e/c ret"
+) -> TokenRequest:
+    return refresh_request(
+        rules,
+        client_id="an id:1",
+        client_secret=None if secret is None else Secret(secret),
+        refresh_token=Secret("rt+/="),
+        properties=properties or {},
+    )
+
+
+def form(request: TokenRequest) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(request.body.reveal(), keep_blank_values=True).items()}
+
+
+def test_a_refresh_goes_to_the_refresh_address_as_a_form_without_a_scope() -> None:
+    request = refresh(RULES)
+    assert (request.method, request.url) == ("POST", "https://provider.test/refresh")
+    assert form(request) == {"grant_type": "refresh_token", "refresh_token": "rt+/="}
+    assert request.headers["accept"] == "application/json"
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+
+
+def test_basic_authentication_encodes_each_half_first() -> None:
+    scheme, _, encoded = refresh(RULES).headers["authorization"].partition(" ")
+    client_id, _, secret = b64decode(encoded).decode().partition(":")
+    assert scheme == "Basic"
+    assert (client_id, secret) == ("an+id%3A1", "s%3Ae%2Fc+ret")
+    assert unquote_plus(secret) == "s:e/c ret"
+
+
+def test_client_secret_post_puts_both_in_the_body_and_nothing_in_the_headers() -> None:
+    request = refresh(replace(RULES, client_auth=ClientAuth.POST))
+    assert "authorization" not in request.headers
+    assert form(request)["client_id"] == "an id:1"
+    assert form(request)["client_secret"] == "s:e/c ret"
+
+
+@pytest.mark.parametrize(
+    ("auth", "secret"), [(ClientAuth.NONE, "s"), (ClientAuth.BASIC, None), (ClientAuth.POST, None)]
+)
+def test_a_public_client_names_itself_and_sends_no_secret(auth: ClientAuth, secret: str | None) -> None:
+    request = refresh(replace(RULES, client_auth=auth), secret=secret)
+    assert "authorization" not in request.headers
+    assert form(request).get("client_id") == "an id:1"
+    assert "client_secret" not in form(request)
+
+
+def test_a_json_endpoint_gets_json() -> None:
+    request = refresh(replace(RULES, request_format=RequestFormat.JSON))
+    assert request.headers["content-type"] == "application/json"
+    assert json.loads(request.body.reveal()) == {"grant_type": "refresh_token", "refresh_token": "rt+/="}
+
+
+def test_refresh_parameters_are_added_and_outrank_the_standard_ones() -> None:
+    rules = replace(
+        RULES, refresh_params={"scope": "a b", "grant_type": "renew", "region": "{host}"}, placeholders=(HOST,)
+    )
+    sent = form(refresh(rules))
+    assert (sent["scope"], sent["grant_type"], sent["region"]) == ("a b", "renew", "login.provider.test")
+
+
+def test_placeholders_take_the_accounts_properties_or_the_default() -> None:
+    rules = replace(RULES, refresh_url="https://{host}/token", placeholders=(HOST,))
+    assert refresh(rules).url == "https://login.provider.test/token"
+    assert refresh(rules, {"host": "acme.provider.test"}).url == "https://acme.provider.test/token"
+
+
+@pytest.mark.parametrize("value", ["evil.test", "acme.provider.test.evil.test", "evil.test/acme.provider.test", "a\n"])
+def test_a_property_cannot_lead_the_request_to_another_place(value: str) -> None:
+    rules = replace(RULES, refresh_url="https://{host}/token", placeholders=(HOST,))
+    with pytest.raises(InvalidInput) as caught:
+        refresh(rules, {"host": value})
+    assert caught.value.field == "properties.host"
+    assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize("placeholders", [(), (replace(HOST, default=None),)])
+def test_a_missing_property_is_named(placeholders: tuple[Property, ...]) -> None:
+    rules = replace(RULES, refresh_url="https://{host}/token", placeholders=placeholders)
+    with pytest.raises(InvalidInput) as caught:
+        refresh(rules)
+    assert caught.value.field == "properties.host"
+
+
+@pytest.mark.parametrize("verifier", [None, "v" * 43])
+def test_a_code_is_exchanged_at_the_token_address(verifier: str | None) -> None:
+    request = authorization_code_request(
+        RULES,
+        client_id="id",
+        client_secret=Secret("s"),
+        code=Secret("c/1"),
+        redirect_uri="https://app.test/cb?x=1",
+        code_verifier=None if verifier is None else Secret(verifier),
+        properties={},
+    )
+    assert request.url == "https://provider.test/token"
+    expected = {"grant_type": "authorization_code", "code": "c/1", "redirect_uri": "https://app.test/cb?x=1"}
+    assert form(request) == (expected if verifier is None else {**expected, "code_verifier": verifier})
+
+
+def test_a_request_shows_no_secret() -> None:
+    request = refresh(RULES)
+    shown = f"{request!r} {request}"
+    assert request.headers["authorization"] not in shown
+    assert "rt+/=" not in shown
