@@ -1,0 +1,1 @@
+"""The database's history, as Alembic revisions. Expand first, contract a release later."""

@@ -1,0 +1,1 @@
+"""What touches the world: databases, Redis, token endpoints, keys, logs."""

@@ -1,0 +1,1 @@
+"""PostgreSQL holds every fact. Repositories take a session or connection, speak domain types and never commit."""

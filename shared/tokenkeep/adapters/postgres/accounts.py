@@ -1,0 +1,207 @@
+"""Accounts as they are created, shown and listed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import RowMapping, insert, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tokenkeep.adapters.postgres.schema import AccountIdentityRow, AccountRow, CredentialRow, LeaseRow
+from tokenkeep.adapters.postgres.standings import ACCOUNT_COLUMNS, account_from, account_values, lease_values
+from tokenkeep.domain.account import Account, AccountState, AccountView, FailureReason, Health
+from tokenkeep.domain.attempt import AttemptRecord, Outcome, Trigger
+from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens
+from tokenkeep.domain.errors import AccountExists
+from tokenkeep.domain.ids import AccountId, AttemptId, IdKind, SourceId, format_id
+from tokenkeep.domain.lease import Lease
+
+_VIEW = f"""
+SELECT {ACCOUNT_COLUMNS}, a.metadata, a.properties, a.created_at,
+       GREATEST(a.updated_at, c.last_refreshed_at) AS updated_at,
+       c.scopes, c.generation, c.expires_at, c.refresh_token_expires_at, c.last_refreshed_at,
+       l.next_refresh_at, l.consecutive_failures
+  FROM accounts AS a
+  JOIN leases AS l ON l.account_id = a.id
+  LEFT JOIN credentials AS c ON c.account_id = a.id
+"""  # noqa: S608 - only our own names are put in
+_VIEW_ONE = text(f"{_VIEW} WHERE a.id = :id AND a.environment = :environment")
+_ATTEMPTS = text("""
+SELECT id, account_id, trigger, correlation_id, presented_generation, sent_at, settled_at, outcome, reason, http_status,
+       error_code
+  FROM refresh_attempts
+ WHERE account_id = :account_id AND (CAST(:before AS uuid) IS NULL OR id < :before)
+ ORDER BY id DESC LIMIT :limit
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFilter:
+    """Which accounts to list. None means: any."""
+
+    source_id: SourceId | None = None
+    state: AccountState | None = None
+    health: Health | None = None
+    external_id: str | None = None
+    provider: str | None = None
+    expires_before: datetime | None = None
+    metadata: Mapping[str, str] | None = None
+
+
+class PostgresAccounts:
+    """Accounts over one connection; the caller commits."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def now(self) -> datetime:
+        """The database's clock."""
+        moment: datetime = (await self._connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
+        return moment
+
+    async def add(
+        self,
+        account: Account,
+        lease: Lease,
+        *,
+        obtained_at: datetime | None,
+        metadata: Mapping[str, str],
+        properties: Mapping[str, Any],
+    ) -> None:
+        """A new account with its lease.
+
+        Raises:
+            AccountExists: The source has another account with this verified external id.
+        """
+        values = account_values(account)
+        del values["account_id"]
+        await self._connection.execute(
+            insert(AccountRow),
+            {
+                **values,
+                "id": account.id,
+                "source_id": account.source_id,
+                "environment": account.environment,
+                "provider": account.provider,
+                "auth_type": account.auth_type.value,
+                "external_id": account.external_id,
+                "external_id_verified": account.external_id_verified,
+                "labels": dict(metadata),
+                "properties": dict(properties),
+            },
+        )
+        await self._connection.execute(
+            insert(LeaseRow),
+            {**lease_values(account, lease), "source_id": account.source_id, "obtained_at": obtained_at},
+        )
+        if account.external_id_verified and account.external_id is not None:
+            await self._claim_identity(account.id, account.source_id, account.external_id)
+
+    async def _claim_identity(self, account_id: AccountId, source_id: SourceId, external_id: str) -> None:
+        row = {"source_id": source_id, "external_id": external_id, "account_id": account_id}
+        statement = upsert(AccountIdentityRow).on_conflict_do_nothing().returning(AccountIdentityRow.account_id)
+        if (await self._connection.execute(statement, row)).first() is None:
+            taken = await self._connection.execute(
+                text(
+                    "SELECT account_id FROM account_identities WHERE source_id = :source_id AND external_id = :external_id"
+                ),
+                row,
+            )
+            raise AccountExists(format_id(IdKind.ACCOUNT, taken.scalar_one()))
+
+    async def add_credentials(
+        self, account_id: AccountId, version: CredentialVersion, key: SealedKey, sealed: SealedTokens
+    ) -> None:
+        """The first credentials of an account."""
+        await self._connection.execute(
+            insert(CredentialRow),
+            {
+                "account_id": account_id,
+                "epoch": version.epoch,
+                "generation": version.generation,
+                "installed_fence": version.installed_fence,
+                "key_id": key.key_id,
+                "wrapped_key": key.wrapped,
+                "access_ciphertext": sealed.access_ciphertext,
+                "refresh_ciphertext": sealed.refresh_ciphertext,
+                "token_type": sealed.token_type,
+                "scopes": list(sealed.scopes),
+                "obtained_at": version.obtained_at,
+                "expires_at": version.expires_at,
+                "refresh_token_expires_at": version.refresh_token_expires_at,
+                "last_refreshed_at": None,
+            },
+        )
+
+    async def view(self, account_id: AccountId, environment: str) -> AccountView | None:
+        """An account of this environment."""
+        parameters = {"id": account_id, "environment": environment}
+        row = (await self._connection.execute(_VIEW_ONE, parameters)).mappings().first()
+        return None if row is None else _view_from(row)
+
+    async def list(
+        self, environment: str, wanted: AccountFilter, *, after: UUID | None, limit: int
+    ) -> Sequence[AccountView]:
+        """Accounts of this environment, oldest first; `after` is the id to go on from."""
+        conditions = {
+            "a.environment = :environment": environment,
+            "a.id > :after": after,
+            "a.source_id = :source_id": wanted.source_id,
+            "a.state = :state": wanted.state and wanted.state.value,
+            "a.health = :health": wanted.health and wanted.health.value,
+            "a.external_id = :external_id": wanted.external_id,
+            "a.provider = :provider": wanted.provider,
+            "c.expires_at < :expires_before": wanted.expires_before,
+            "a.metadata @> CAST(:metadata AS jsonb)": wanted.metadata and orjson.dumps(dict(wanted.metadata)).decode(),
+        }
+        chosen = {condition: value for condition, value in conditions.items() if value is not None}
+        parameters = {_parameter(condition): value for condition, value in chosen.items()}
+        statement = text(f"{_VIEW} WHERE {' AND '.join(chosen)} ORDER BY a.id LIMIT :limit")
+        result = await self._connection.execute(statement, {**parameters, "limit": limit})
+        return [_view_from(row) for row in result.mappings()]
+
+    async def attempts(self, account_id: AccountId, *, before: AttemptId | None, limit: int) -> Sequence[AttemptRecord]:
+        """The refresh journal of an account, newest first."""
+        parameters = {"account_id": account_id, "before": before, "limit": limit}
+        result = await self._connection.execute(_ATTEMPTS, parameters)
+        return [
+            AttemptRecord(
+                id=AttemptId(row["id"]),
+                account_id=AccountId(row["account_id"]),
+                trigger=Trigger(row["trigger"]),
+                correlation_id=row["correlation_id"],
+                presented_generation=row["presented_generation"],
+                sent_at=row["sent_at"],
+                settled_at=row["settled_at"],
+                outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+                reason=None if row["reason"] is None else FailureReason(row["reason"]),
+                http_status=row["http_status"],
+                error_code=row["error_code"],
+            )
+            for row in result.mappings()
+        ]
+
+
+def _view_from(row: RowMapping) -> AccountView:
+    return AccountView(
+        account=account_from(row),
+        metadata=row["metadata"],
+        properties=row["properties"],
+        scopes=tuple(row["scopes"] or ()),
+        generation=row["generation"],
+        expires_at=row["expires_at"],
+        refresh_token_expires_at=row["refresh_token_expires_at"],
+        last_refreshed_at=row["last_refreshed_at"],
+        next_refresh_at=row["next_refresh_at"],
+        consecutive_failures=row["consecutive_failures"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _parameter(condition: str) -> str:
+    return condition.partition(":")[2].partition(" ")[0]

@@ -1,0 +1,97 @@
+"""Events: written beside the change they tell, read back by subject."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tokenkeep.adapters.postgres.batch import Columns
+from tokenkeep.adapters.postgres.schema import SHARDS
+from tokenkeep.domain.events import Event, EventType
+from tokenkeep.domain.ids import EventId, IdKind
+
+OUTBOX_CHANNEL = "tokenkeep_outbox"
+"""PostgreSQL notification channel that wakes the relays."""
+
+_COLUMNS = Columns(
+    subject="uuid",
+    sequence="bigint",
+    id="uuid",
+    subject_kind="text",
+    environment="text",
+    type="text",
+    time="timestamptz",
+    correlation_id="text",
+    data="text",
+)
+# The identity is drawn after the sort, while every subject's row is locked: along a subject, positions grow with sequence.
+_APPEND = text(f"""
+WITH written AS (
+    INSERT INTO events (subject, sequence, id, subject_kind, environment, type, time, correlation_id, data)
+    SELECT subject, sequence, id, subject_kind, environment, type, time, correlation_id, data::jsonb
+      FROM {_COLUMNS.ordered_relation("new")} ORDER BY ordinality
+    RETURNING position, subject, sequence
+), queued AS (
+    INSERT INTO outbox (position, shard, subject, sequence)
+    SELECT position, abs(hashtext(subject::text)::bigint) % {SHARDS}, subject, sequence FROM written
+    RETURNING 1
+)
+SELECT pg_notify('{OUTBOX_CHANNEL}', '') FROM (SELECT count(*) FROM queued) AS done
+""")  # noqa: S608 - only our own names are put in
+
+_OF_SUBJECT = text("""
+SELECT subject, sequence, id, subject_kind, environment, type, time, correlation_id, data
+  FROM events
+ WHERE subject = :subject AND (CAST(:before AS bigint) IS NULL OR sequence < :before)
+ ORDER BY sequence DESC LIMIT :limit
+""")
+
+
+async def append_events(connection: AsyncConnection, events: Sequence[Event]) -> None:
+    """Write events and queue them for the relay. The subjects' rows must be locked by this transaction."""
+    if not events:
+        return
+    rows = [
+        {
+            "subject": event.subject,
+            "sequence": event.sequence,
+            "id": event.id,
+            "subject_kind": event.subject_kind.value,
+            "environment": event.environment,
+            "type": event.type.value,
+            "time": event.time,
+            "correlation_id": event.correlation_id,
+            "data": orjson.dumps(event.data).decode(),
+        }
+        for event in events
+    ]
+    await connection.execute(_APPEND, _COLUMNS.parameters(rows))
+
+
+async def events_of(
+    connection: AsyncConnection, subject: UUID, *, before: int | None = None, limit: int = 50
+) -> list[Event]:
+    """A subject's events, newest first; `before` is the sequence to go on from."""
+    result = await connection.execute(_OF_SUBJECT, {"subject": subject, "before": before, "limit": limit})
+    return [event_from_row(row) for row in result.mappings()]
+
+
+def event_from_row(row: RowMapping) -> Event:
+    """The event that a row of `events` holds."""
+    data: Any = row["data"]
+    time: datetime = row["time"]
+    return Event(
+        id=EventId(row["id"]),
+        type=EventType(row["type"]),
+        subject=row["subject"],
+        subject_kind=IdKind(row["subject_kind"]),
+        environment=row["environment"],
+        sequence=row["sequence"],
+        time=time,
+        correlation_id=row["correlation_id"],
+        data=orjson.loads(data) if isinstance(data, str) else data,
+    )

@@ -1,0 +1,38 @@
+"""What is deleted when its time is over."""
+
+from sqlalchemy import text
+
+from tokenkeep.adapters.postgres.engine import Database
+
+_KEPT_DAYS = 30
+_BATCH = 10_000
+_MOST_BATCHES = 100
+# An event that Redis has not got yet is kept, however old.
+_STATEMENTS = (
+    text(f"""
+DELETE FROM events WHERE (subject, sequence) IN (
+    SELECT e.subject, e.sequence FROM events AS e
+     WHERE e.time < statement_timestamp() - interval '{_KEPT_DAYS} days'
+       AND NOT EXISTS (SELECT FROM outbox AS o WHERE o.position = e.position)
+     LIMIT {_BATCH})
+"""),  # noqa: S608 - only our own numbers are put in
+    text(f"""
+DELETE FROM refresh_attempts WHERE (account_id, id) IN (
+    SELECT account_id, id FROM refresh_attempts
+     WHERE leased_at < statement_timestamp() - interval '{_KEPT_DAYS} days' LIMIT {_BATCH})
+"""),  # noqa: S608 - only our own numbers are put in
+    text("DELETE FROM idempotency_keys WHERE created_at < statement_timestamp() - interval '24 hours'"),
+)
+
+
+async def keep_house(database: Database) -> int:
+    """Delete in small transactions what is older than its keeping time; returns how many rows that were."""
+    deleted = 0
+    for statement in _STATEMENTS:
+        for _ in range(_MOST_BATCHES):
+            async with database.transaction() as connection:
+                count = (await connection.execute(statement)).rowcount
+            deleted += count
+            if count < _BATCH:
+                break
+    return deleted

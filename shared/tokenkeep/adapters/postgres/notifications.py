@@ -1,0 +1,57 @@
+"""LISTEN: the database tells that something was written to the outbox."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import structlog
+
+from tokenkeep.adapters.postgres.engine import asyncpg_url
+from tokenkeep.adapters.postgres.event_log import OUTBOX_CHANNEL
+from tokenkeep.domain.secret import Secret
+
+_RETRY_S = 1.0
+_log = structlog.get_logger("tokenkeep.notifications")
+
+
+class OutboxListener:
+    """Calls back whenever a transaction that wrote events has committed. A hint: a sweep finds what it misses."""
+
+    def __init__(self, database_url: Secret, notified: Callable[[], None]) -> None:
+        url = asyncpg_url(database_url).set(drivername="postgresql")
+        self._dsn = Secret(url.render_as_string(hide_password=False))
+        self._notified = notified
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to listen, on a connection of its own."""
+        self._task = asyncio.get_running_loop().create_task(self._listen())
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        while True:  # bounded by stop(): it listens as long as the process lives
+            try:
+                await self._until_closed()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                _log.warning("outbox_listener_interrupted", error=type(error).__name__)
+            await asyncio.sleep(_RETRY_S)
+
+    async def _until_closed(self) -> None:
+        connection = await asyncpg.connect(self._dsn.reveal(), timeout=10)
+        closed = asyncio.Event()
+        connection.add_termination_listener(lambda _connection: closed.set())
+        try:
+            await connection.add_listener(OUTBOX_CHANNEL, self._on_notification)
+            self._notified()
+            await closed.wait()
+        finally:
+            await connection.close(timeout=5)
+
+    def _on_notification(self, *_facts: Any) -> None:
+        self._notified()

@@ -1,0 +1,75 @@
+"""The scheduler's reads: claims of what is due, and looks after what was never given back."""
+
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from tokenkeep.adapters.postgres.engine import Database
+from tokenkeep.application.refreshing import DueAccount, StuckLease
+from tokenkeep.domain.ids import AccountId, SourceId
+
+# statement_timestamp() and not clock_timestamp(): only a stable function lets the index on due_at be used.
+_CLAIM = text("""
+WITH due AS MATERIALIZED (
+    SELECT account_id FROM leases
+     WHERE due_at <= statement_timestamp() AND phase = 'idle' AND next_refresh_at IS NOT NULL
+     ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+UPDATE leases AS l
+   SET due_at = clock_timestamp()
+              + make_interval(secs => CASE WHEN s.state = 'paused' THEN CAST(:paused_s AS double precision)
+                                           ELSE CAST(:trust_s AS double precision) END)
+  FROM due, sources AS s
+ WHERE l.account_id = due.account_id AND s.id = l.source_id
+RETURNING l.account_id, l.source_id, l.next_refresh_at, s.state
+""")
+_STUCK = text("""
+SELECT account_id, source_id, fence, phase, attempt_id FROM leases
+ WHERE due_at <= statement_timestamp() AND phase <> 'idle' AND lease_until <= statement_timestamp()
+ ORDER BY due_at LIMIT :limit
+""")
+_RUN_OUT = text("""
+SELECT account_id FROM leases
+ WHERE due_at <= statement_timestamp() AND phase = 'idle' AND next_refresh_at IS NULL
+ ORDER BY due_at LIMIT :limit
+""")
+
+
+class PostgresSchedule:
+    """What is due, by the database's clock. Any number of schedulers share the work: claims skip locked rows."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> list[DueAccount]:
+        """The accounts that are due, longest overdue first.
+
+        The claim pushes `due_at` away by `trust`, the time that a hint is given to lead to something; `next_refresh_at` is
+        only ever changed by what is settled. Accounts of paused sources are put aside for `paused` and not returned.
+        """
+        parameters = {
+            "limit": limit,
+            "trust_s": trust.total_seconds(),
+            "paused_s": paused.total_seconds(),
+        }
+        async with self._database.transaction() as connection:
+            result = await connection.execute(_CLAIM, parameters)
+            return [
+                DueAccount(AccountId(row.account_id), SourceId(row.source_id), row.next_refresh_at)
+                for row in result
+                if row.state != "paused"
+            ]
+
+    async def stuck(self, *, limit: int) -> list[StuckLease]:
+        """Leases whose time is over."""
+        async with self._database.reading() as connection:
+            result = await connection.execute(_STUCK, {"limit": limit})
+            return [
+                StuckLease(AccountId(r.account_id), SourceId(r.source_id), r.fence, r.phase, r.attempt_id)
+                for r in result
+            ]
+
+    async def run_out(self, *, limit: int) -> list[AccountId]:
+        """Accounts that can't be refreshed and whose credentials have expired."""
+        async with self._database.reading() as connection:
+            return [AccountId(row.account_id) for row in await connection.execute(_RUN_OUT, {"limit": limit})]

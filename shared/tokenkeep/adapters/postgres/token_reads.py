@@ -1,0 +1,92 @@
+"""Reads and demands of the token route: coalesced, without locks or writes on the warm path."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import text
+
+from tokenkeep.adapters.postgres.batch import Columns
+from tokenkeep.adapters.postgres.engine import Database
+from tokenkeep.adapters.postgres.standings import ACCOUNT_COLUMNS, CREDENTIAL_COLUMNS, account_from, credential_from
+from tokenkeep.application.batching import Batcher
+from tokenkeep.application.vend_token import StoredToken
+from tokenkeep.domain.credential import SealedKey
+from tokenkeep.domain.ids import AccountId
+
+_READ = text(f"""
+SELECT {ACCOUNT_COLUMNS}, {CREDENTIAL_COLUMNS}, c.access_ciphertext, c.token_type, c.scopes,
+       l.next_refresh_at, l.not_before, l.consecutive_failures,
+       CASE WHEN l.phase = 'doubt' THEN l.lease_until END AS quarantined_until,
+       GREATEST(c.last_refreshed_at, a.last_error_at) AS last_attempt_at, clock_timestamp() AS now
+  FROM accounts AS a
+  JOIN leases AS l ON l.account_id = a.id
+  LEFT JOIN credentials AS c ON c.account_id = a.id
+ WHERE a.id = ANY(CAST(:ids AS uuid[]))
+""")  # noqa: S608 - only our own names are put in
+
+_WANTED = Columns(account_id="uuid", newer_than="timestamptz")
+# due_at comes near, so that a demand whose message is lost is found by a tick; it is never pushed away.
+_DEMAND = text(f"""
+WITH wanted AS MATERIALIZED (
+    SELECT l.account_id,
+           coalesce(w.newer_than + interval '1 microsecond', clock_timestamp()) AS moment
+      FROM leases AS l JOIN {_WANTED.relation("w")} ON w.account_id = l.account_id
+     WHERE l.next_refresh_at IS NOT NULL
+     ORDER BY l.account_id FOR UPDATE OF l
+)
+UPDATE leases AS l
+   SET demanded_at = GREATEST(l.demanded_at, w.moment),
+       due_at = CASE WHEN w.moment > l.obtained_at
+                     THEN LEAST(l.due_at, clock_timestamp() + interval '2 seconds') ELSE l.due_at END
+  FROM wanted AS w WHERE l.account_id = w.account_id
+RETURNING l.account_id, w.moment
+""")  # noqa: S608 - only our own names are put in
+
+
+class PostgresTokenReads:
+    """Callers that come while a read is under way share the next one. Always fresh: nothing is cached."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._batched: Batcher[AccountId, StoredToken | None] = Batcher(self._read, limit=500, concurrency=2)
+
+    async def __call__(self, account_id: AccountId) -> StoredToken | None:
+        """What is stored for the account now."""
+        return await self._batched(account_id)
+
+    async def _read(self, account_ids: Sequence[AccountId]) -> Sequence[StoredToken | None]:
+        found: dict[AccountId, StoredToken] = {}
+        async with self._database.reading() as connection:
+            result = await connection.execute(_READ, {"ids": list(set(account_ids))})
+            for row in result.mappings():
+                authenticated = row["generation"] is not None
+                account = account_from(row)
+                found[account.id] = StoredToken(
+                    account=account,
+                    version=credential_from(row) if authenticated else None,
+                    sealed_key=SealedKey(row["key_id"], row["wrapped_key"]) if authenticated else None,
+                    access_ciphertext=row["access_ciphertext"],
+                    token_type=row["token_type"] or "",
+                    scopes=tuple(row["scopes"] or ()),
+                    refreshing=row["next_refresh_at"] is not None,
+                    not_before=row["not_before"],
+                    quarantined_until=row["quarantined_until"],
+                    consecutive_failures=row["consecutive_failures"],
+                    last_attempt_at=row["last_attempt_at"],
+                    now=row["now"],
+                )
+        return [found.get(account_id) for account_id in account_ids]
+
+
+class PostgresDemands:
+    """Writes on-demand wishes into the accounts' rows."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def __call__(self, wanted: Mapping[AccountId, datetime | None]) -> Mapping[AccountId, datetime]:
+        """Ask for credentials obtained after the given moment, or after now. Accounts not refreshed are left out."""
+        rows = [{"account_id": account_id, "newer_than": moment} for account_id, moment in wanted.items()]
+        async with self._database.transaction() as connection:
+            result = await connection.execute(_DEMAND, _WANTED.parameters(rows))
+            return {AccountId(row.account_id): row.moment for row in result}

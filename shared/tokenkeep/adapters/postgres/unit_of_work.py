@@ -1,0 +1,69 @@
+"""Transactions with their repositories."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tokenkeep.adapters.postgres.accounts import PostgresAccounts
+from tokenkeep.adapters.postgres.api_keys import PostgresApiKeys
+from tokenkeep.adapters.postgres.audit import write_audit
+from tokenkeep.adapters.postgres.custody_ledger import PostgresCustodyLedger
+from tokenkeep.adapters.postgres.engine import Database
+from tokenkeep.adapters.postgres.event_log import append_events
+from tokenkeep.adapters.postgres.idempotency import PostgresIdempotency
+from tokenkeep.adapters.postgres.sources import PostgresSources
+from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.domain.events import Event
+
+
+class PostgresWork:
+    """The repositories over one connection."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+        self.accounts = PostgresAccounts(connection)
+        self.sources = PostgresSources(connection)
+        self.api_keys = PostgresApiKeys(connection)
+        self.ledger = PostgresCustodyLedger(connection)
+        self.idempotency = PostgresIdempotency(connection)
+
+    async def tell(self, events: Sequence[Event]) -> None:
+        """Write events beside the change that they tell."""
+        await append_events(self.connection, events)
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """Write an audit entry beside the change that it tells."""
+        await write_audit(self.connection, [entry])
+
+
+class PostgresWorks:
+    """Opens units of work."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[PostgresWork]:
+        """One transaction, committed at the end of the block."""
+        async with self._database.transaction() as connection:
+            yield PostgresWork(connection)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[PostgresWork]:
+        """The repositories for reads that each stand alone, without a transaction around them."""
+        async with self._database.reading() as connection:
+            yield PostgresWork(connection)
+
+
+class PostgresLedgers:
+    """Opens transactions for the custody protocol alone."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[PostgresCustodyLedger]:
+        """One transaction, committed at the end of the block."""
+        async with self._database.transaction() as connection:
+            yield PostgresCustodyLedger(connection)

@@ -1,0 +1,77 @@
+"""The stream `tokenkeep:events`: a copy of the events for consumers to read with groups of their own."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from time import time
+
+import orjson
+import redis.asyncio
+
+from tokenkeep.application.relay_events import Pending
+from tokenkeep.domain.events import cloudevent
+from tokenkeep.domain.ids import IdKind, format_id
+
+STREAM = "tokenkeep:events"
+_FENCES = "tokenkeep:events:fences"
+# Redis itself refuses a relay whose number is old: a process that was stopped can't publish behind its successor's back.
+_PUBLISH = """
+local refused = {}
+for i = 1, #ARGV, 6 do
+  local shard, fence = ARGV[i], tonumber(ARGV[i + 1])
+  local known = tonumber(redis.call('HGET', KEYS[2], shard) or '-1')
+  if known > fence then
+    refused[shard] = true
+  else
+    if known < fence then redis.call('HSET', KEYS[2], shard, ARGV[i + 1]) end
+    redis.call('XADD', KEYS[1], '*', 'id', ARGV[i + 2], 'type', ARGV[i + 3], 'subject', ARGV[i + 4], 'event', ARGV[i + 5])
+  end
+end
+local list = {}
+for shard in pairs(refused) do list[#list + 1] = shard end
+return list
+"""
+
+_FENCE = """
+for i = 1, #ARGV, 2 do
+  local known = tonumber(redis.call('HGET', KEYS[1], ARGV[i]) or '-1')
+  if known < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+return true
+"""
+
+
+class RedisEventStream:
+    """Appends events in order, in one call for a whole batch."""
+
+    def __init__(self, client: "redis.asyncio.Redis") -> None:
+        self._client = client
+        self._publish = client.register_script(_PUBLISH)
+        self._fence = client.register_script(_FENCE)
+
+    async def fence(self, fences: dict[int, int]) -> None:
+        """Make these fencing numbers known: whoever comes with a lower one is refused."""
+        arguments = [number for pair in fences.items() for number in pair]
+        if arguments:
+            await self._fence(keys=[_FENCES], args=arguments)
+
+    async def publish(self, fences: dict[int, int], pending: Sequence[Pending]) -> set[int]:
+        """Append these events; returns the shards that a younger relay has taken, whose events were not appended."""
+        arguments: list[str | int | bytes] = []
+        for one in pending:
+            event = one.event
+            arguments += [
+                one.shard,
+                fences[one.shard],
+                format_id(IdKind.EVENT, event.id),
+                event.type.value,
+                format_id(event.subject_kind, event.subject),
+                orjson.dumps(cloudevent(event)),
+            ]
+        refused = await self._publish(keys=[STREAM, _FENCES], args=arguments)
+        return {int(shard) for shard in refused}
+
+    async def trim(self, keep: timedelta) -> int:
+        """Drop entries that are older than `keep`; returns how many. The database keeps events for longer."""
+        oldest = int((time() - keep.total_seconds()) * 1000)
+        dropped: int = await self._client.xtrim(STREAM, minid=oldest, approximate=True)
+        return dropped

@@ -1,0 +1,87 @@
+"""The queues of hints (dramatiq over Redis). A message holds ids and says what caused it; never state, never a secret."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import dramatiq
+import redis
+import structlog
+from dramatiq.brokers.redis import RedisBroker
+from redis.exceptions import RedisError
+
+from tokenkeep.domain.attempt import Trigger
+from tokenkeep.domain.ids import AccountId
+
+SCHEDULED = "refresh"
+DEMANDED = "refresh_now"
+_ACTORS = {Trigger.SCHEDULE: "refresh_due", Trigger.DEMAND: "refresh_demanded"}
+_QUEUES = {Trigger.SCHEDULE: SCHEDULED, Trigger.DEMAND: DEMANDED}
+# Maintenance at every call: what a killed worker had fetched goes back into the queue at once and not some day.
+_ALWAYS = 1_000_000
+_HEARTBEAT_MS = 15_000
+
+_log = structlog.get_logger("tokenkeep.queue")
+
+
+def create_broker(client: "redis.Redis") -> RedisBroker:
+    """The broker. No middleware: no retries, limits or delays; whatever a message leaves undone, a later tick hints at again."""
+    broker: RedisBroker = RedisBroker(  # type: ignore[no-untyped-call]  # dramatiq leaves it untyped
+        client=client,
+        namespace="tokenkeep:queue",
+        maintenance_chance=_ALWAYS,
+        heartbeat_timeout=_HEARTBEAT_MS,
+        middleware=[],
+    )
+    for queue in _QUEUES.values():
+        broker.declare_queue(queue)
+    return broker
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshHint:
+    """What a message says: look at these accounts."""
+
+    account_ids: tuple[AccountId, ...]
+    trigger: Trigger
+    correlation_id: str
+
+    def to_kwargs(self) -> dict[str, Any]:
+        """The message's arguments, as JSON takes them."""
+        return {
+            "account_ids": [one.hex for one in self.account_ids],
+            "trigger": self.trigger.value,
+            "correlation_id": self.correlation_id,
+        }
+
+    @classmethod
+    def from_kwargs(cls, account_ids: Sequence[str], trigger: str, correlation_id: str) -> "RefreshHint":
+        """The hint that a message's arguments spell."""
+        ids = tuple(AccountId(UUID(hex=one)) for one in account_ids)
+        return cls(ids, Trigger(trigger), correlation_id)
+
+
+class DramatiqRefreshQueue:
+    """Puts hints into the queues. One that can't be put there is dropped: the account's row remembers."""
+
+    def __init__(self, broker: RedisBroker) -> None:
+        self._broker = broker
+
+    async def enqueue(
+        self,
+        account_ids: Sequence[AccountId],
+        *,
+        trigger: Trigger,
+        correlation_id: str,
+    ) -> None:
+        """Hint at these accounts. A hint that can't be given is logged and forgotten."""
+        hint = RefreshHint(tuple(account_ids), trigger, correlation_id)
+        message: dramatiq.Message[Any] = dramatiq.Message(
+            queue_name=_QUEUES[trigger], actor_name=_ACTORS[trigger], args=(), kwargs=hint.to_kwargs(), options={}
+        )
+        try:
+            await asyncio.to_thread(self._broker.enqueue, message)
+        except (RedisError, dramatiq.errors.ConnectionError) as error:
+            _log.warning("hint_dropped", accounts=len(account_ids), error=type(error).__name__)

@@ -1,0 +1,33 @@
+"""What is written into the audit trail."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from tokenkeep.domain.api_key import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One act. `count` is how often it was done, where equal acts of a short while are written as one."""
+
+    caller: Caller
+    action: str
+    target: str | None
+    result: str = "ok"
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """An entry as it is read back. `actor` is an API key's id, or `admin-key`."""
+
+    id: UUID
+    at: datetime
+    environment: str
+    actor: str
+    action: str
+    target: str | None
+    address: str | None
+    result: str
+    count: int

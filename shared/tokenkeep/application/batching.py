@@ -1,0 +1,68 @@
+"""Batches that form by themselves: whoever comes while one is under way goes into the next."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Batcher(Generic[Item, Result]):
+    """Natural group commit, without a timer.
+
+    A lone item goes at once, in a batch of one. Items that arrive meanwhile wait for that batch and go together. Each
+    caller awaits its own result. If `run` raises for a batch of several, its items are run one by one, so that a bad
+    one fails alone. A caller that is cancelled does not stop the batch: the work is the batcher's, not the caller's.
+    """
+
+    def __init__(
+        self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], *, limit: int = 200, concurrency: int = 1
+    ) -> None:
+        self._run = run
+        self._limit = limit
+        self._concurrency = concurrency
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, item: Item) -> Result:
+        """The result for this item, or the error that it alone caused."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        self._start()
+        return await future
+
+    async def drain(self) -> None:
+        """Wait until nothing is waiting or under way."""
+        while self._running:
+            await asyncio.wait(set(self._running))
+
+    def _start(self) -> None:
+        while self._waiting and len(self._running) < self._concurrency:
+            batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+            task = asyncio.get_running_loop().create_task(self._work(batch))
+            self._running.add(task)
+            task.add_done_callback(self._finished)
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        self._start()
+
+    async def _work(self, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
+        try:
+            results = await self._run([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001 - handed to the callers, each of whom sees its own
+            if len(batch) == 1:
+                _fail(batch[0][1], error)
+                return
+            for pair in batch:
+                await self._work([pair])
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():
+                future.set_result(result)
+
+
+def _fail(future: "asyncio.Future[Result]", error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

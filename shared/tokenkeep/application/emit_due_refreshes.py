@@ -1,0 +1,51 @@
+"""The scheduler's tick: claim what is due and hint at it."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tokenkeep.application.ports import RefreshQueue, Schedule
+from tokenkeep.application.refreshing import DueAccount
+from tokenkeep.domain.attempt import Trigger
+from tokenkeep.domain.ids import AccountId, SourceId, new_correlation_id
+
+
+@dataclass(frozen=True, slots=True)
+class EmitDueRefreshes:
+    """Claims due accounts in batches and enqueues their ids, one message for up to `message_batch` of one source.
+
+    A claim is a loan of time: a hint that leads to nothing within `trust` is given again by a later tick. So the queue may
+    lose whatever it likes.
+    """
+
+    schedule: Schedule
+    queue: RefreshQueue
+    claim_batch: int
+    message_batch: int
+    trust: timedelta
+    paused: timedelta = timedelta(minutes=10)
+    most_batches: int = 50
+
+    async def __call__(self) -> int:
+        """Hint at everything that is due now, within `most_batches` claims; returns how many accounts that were."""
+        correlation_id = new_correlation_id()
+        emitted = 0
+        for _ in range(self.most_batches):
+            due = await self.schedule.claim_due(limit=self.claim_batch, trust=self.trust, paused=self.paused)
+            for account_ids in messages(due, size=self.message_batch):
+                await self.queue.enqueue(account_ids, trigger=Trigger.SCHEDULE, correlation_id=correlation_id)
+            emitted += len(due)
+            if len(due) < self.claim_batch:
+                break
+        return emitted
+
+
+def messages(due: Sequence[DueAccount], *, size: int) -> Iterator[list[AccountId]]:
+    """Due accounts grouped by source, in lists of at most `size`, each in the order in which it fell due."""
+    by_source: dict[SourceId, list[AccountId]] = defaultdict(list)
+    for account in sorted(due, key=lambda one: one.next_refresh_at):
+        by_source[account.source_id].append(account.account_id)
+    for account_ids in by_source.values():
+        for start in range(0, len(account_ids), size):
+            yield account_ids[start : start + size]

@@ -1,0 +1,91 @@
+"""The relay: carry events from the outbox to the Redis stream, in order for each subject."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from tokenkeep.domain.events import Event
+
+
+class Pending(Protocol):
+    """An event that waits in the outbox."""
+
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def shard(self) -> int: ...
+
+    @property
+    def event(self) -> Event: ...
+
+
+class Outbox(Protocol):
+    """The relay's side of the outbox."""
+
+    async def take_shards(self, holder: UUID, *, lease_s: float) -> dict[int, int]: ...
+
+    async def give_back(self, holder: UUID) -> None: ...
+
+    async def pending(self, shards: Sequence[int], *, limit: int) -> Sequence[Pending]: ...
+
+    async def delivered(self, positions: Sequence[int]) -> None: ...
+
+
+class EventStream(Protocol):
+    """The Redis stream. `publish` returns the shards whose fencing number was refused: a younger relay has them."""
+
+    async def fence(self, fences: dict[int, int]) -> None: ...
+
+    async def publish(self, fences: dict[int, int], pending: Sequence[Pending]) -> set[int]: ...
+
+
+@dataclass(slots=True)
+class RelayEvents:
+    """Publishes what is pending and forgets it once Redis has it.
+
+    A crash between the two repeats events, with the same ids. Order along a subject holds because one relay at a time
+    holds the subject's shard, and Redis itself refuses a relay whose number is old.
+    """
+
+    outbox: Outbox
+    stream: EventStream
+    holder: UUID
+    lease_s: float = 5.0
+    batch: int = 500
+    most_batches: int = 200
+    shards: dict[int, int] = field(default_factory=dict)
+
+    async def keep_shards(self) -> None:
+        """Renew our shards and take the free ones. Call it well within the lease.
+
+        Redis learns the numbers before anything is published under them, so a former holder is refused from then on.
+        """
+        taken = await self.outbox.take_shards(self.holder, lease_s=self.lease_s)
+        if taken != self.shards:
+            await self.stream.fence(taken)
+        self.shards = taken
+
+    async def __call__(self) -> int:
+        """Publish everything that is pending in our shards; returns how many events that were."""
+        published = 0
+        for _ in range(self.most_batches):
+            if not self.shards:
+                break
+            pending = await self.outbox.pending(list(self.shards), limit=self.batch)
+            if not pending:
+                break
+            refused = await self.stream.publish(self.shards, pending)
+            self.shards = {shard: fence for shard, fence in self.shards.items() if shard not in refused}
+            done = [one.position for one in pending if one.shard not in refused]
+            await self.outbox.delivered(done)
+            published += len(done)
+            if len(pending) < self.batch:
+                break
+        return published
+
+    async def stop(self) -> None:
+        """Let another relay go on at once."""
+        self.shards = {}
+        await self.outbox.give_back(self.holder)

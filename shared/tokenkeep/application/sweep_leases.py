@@ -1,0 +1,158 @@
+"""The sweeper: free what was leased and never given back, and disable what ran out (custody protocol, S9)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from tokenkeep.application.clocks import Clocks
+from tokenkeep.application.ports import Ledgers, RefreshObserver, Schedule, SourceConfigs
+from tokenkeep.application.refreshing import LockedAccount, SettlementWrite, StuckLease
+from tokenkeep.application.telling import number_events
+from tokenkeep.domain.attempt import Outcome
+from tokenkeep.domain.ids import AccountId, SourceId, new_correlation_id
+from tokenkeep.domain.lease import Phase
+from tokenkeep.domain.refresh_policy import RefreshPolicy
+from tokenkeep.domain.rotation import Quarantine, Rotation, RotationKind
+from tokenkeep.domain.settlement import Rules, Settlement, take_over
+from tokenkeep.domain.transitions import run_out
+from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.options import effective_rules
+
+_WATCHED = {RotationKind.STRICT, RotationKind.STRICT_REVOKE}
+
+
+@dataclass(slots=True)
+class WatchList:
+    """What this sweeper has seen with its own eyes, on its own clock, without a break.
+
+    The absolute time in a row is not enough: during an outage of the database it passes while a worker holds an answer
+    and can't settle it. Whenever the watch was broken, it starts anew.
+    """
+
+    longest_gap_s: float
+    seen: dict[tuple[AccountId, int], float] = field(default_factory=dict)
+    last_look: float | None = None
+
+    def look(self, leases: Sequence[StuckLease], *, now: float) -> None:
+        """Take note of what is stuck at this moment."""
+        if self.last_look is not None and now - self.last_look > self.longest_gap_s:
+            self.seen.clear()
+        self.last_look = now
+        present = {(lease.account_id, lease.fence) for lease in leases}
+        self.seen = {key: since for key, since in self.seen.items() if key in present}
+        for key in present:
+            self.seen.setdefault(key, now)
+
+    def watched_for(self, lease: StuckLease, *, now: float) -> float:
+        """For how many seconds the same lease has been stuck before our eyes."""
+        return now - self.seen.get((lease.account_id, lease.fence), now)
+
+    def forget(self) -> None:
+        """The watch was broken."""
+        self.seen.clear()
+        self.last_look = None
+
+
+class SweepLeases:
+    """Takes over leases whose holders have gone silent. Any number of sweepers may run: each decides under the row lock."""
+
+    def __init__(
+        self,
+        *,
+        schedule: Schedule,
+        ledgers: Ledgers,
+        sources: SourceConfigs,
+        catalogue: Catalogue,
+        observer: RefreshObserver,
+        clocks: Clocks,
+        policy: RefreshPolicy,
+        quarantine: Quarantine,
+        longest_gap: timedelta,
+        limit: int = 500,
+    ) -> None:
+        self._schedule = schedule
+        self._ledgers = ledgers
+        self._sources = sources
+        self._catalogue = catalogue
+        self._observer = observer
+        self._clocks = clocks
+        self._policy = policy
+        self._quarantine = quarantine
+        self._limit = limit
+        self._watch = WatchList(longest_gap.total_seconds())
+
+    async def __call__(self) -> int:
+        """One round; returns how many accounts were freed or disabled."""
+        try:
+            stuck = await self._schedule.stuck(limit=self._limit)
+            now = self._clocks.loop_time()
+            self._watch.look(stuck, now=now)
+            freed = await self._take_over(stuck, now=now)
+            return freed + await self._end_expired()
+        except Exception:
+            self._watch.forget()
+            raise
+
+    async def _take_over(self, stuck: Sequence[StuckLease], *, now: float) -> int:
+        if not stuck:
+            return 0
+        rotations = await self._rotations({lease.source_id for lease in stuck})
+        ripe = [lease for lease in stuck if self._may_take(lease, rotations[lease.source_id], now=now)]
+        freed = 0
+        for lease in ripe:
+            freed += await self._take_one(lease, rotations[lease.source_id])
+        return freed
+
+    def _may_take(self, lease: StuckLease, rotation: Rotation, *, now: float) -> bool:
+        if lease.phase == Phase.LEASED or rotation.kind not in _WATCHED:
+            return True
+        needed = self._quarantine.span(rotation).total_seconds()
+        return self._watch.watched_for(lease, now=now) >= needed
+
+    async def _take_one(self, lease: StuckLease, rotation: Rotation) -> int:
+        rules = Rules(self._policy, rotation, self._quarantine)
+        async with self._ledgers() as ledger:
+            locked = (await ledger.lock([lease.account_id])).get(lease.account_id)
+            if locked is None or not _still_stuck(locked, lease):
+                return 0
+            settlement = take_over(locked.standing, now=locked.now, rules=rules)
+            settlement, write = _write(locked, settlement)
+            await ledger.write([write])
+            if lease.phase == Phase.SENT:
+                await ledger.close_attempt(lease.account_id, lease.attempt_id, Outcome.IN_DOUBT.value)
+        self._observer.taken_over(lease, settlement)
+        return 1
+
+    async def _end_expired(self) -> int:
+        ended = 0
+        for account_id in await self._schedule.run_out(limit=self._limit):
+            async with self._ledgers() as ledger:
+                locked = (await ledger.lock([account_id])).get(account_id)
+                if locked is None:
+                    continue
+                settlement = run_out(locked.standing, now=locked.now)
+                if settlement is not None:
+                    _, write = _write(locked, settlement)
+                    await ledger.write([write])
+                    ended += 1
+        return ended
+
+    async def _rotations(self, source_ids: set[SourceId]) -> dict[SourceId, Rotation]:
+        configs = await self._sources(source_ids)
+        return {
+            source_id: effective_rules(self._catalogue.get(config.provider), config.options).rotation
+            for source_id, config in configs.items()
+        }
+
+
+def _still_stuck(locked: LockedAccount, lease: StuckLease) -> bool:
+    held = locked.standing.lease
+    over = held.lease_until is not None and held.lease_until <= locked.now
+    return held.fence == lease.fence and held.phase.value == lease.phase and over
+
+
+def _write(locked: LockedAccount, settlement: Settlement) -> tuple[Settlement, SettlementWrite]:
+    settlement, events = number_events(settlement, now=locked.now, correlation_id=new_correlation_id())
+    return settlement, SettlementWrite(
+        before=locked.standing, settlement=settlement, attempt=None, events=events, settled_at=locked.now
+    )

@@ -1,0 +1,54 @@
+"""Enable and disable accounts, by hand."""
+
+from dataclasses import dataclass
+
+from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.refreshing import SettlementWrite
+from tokenkeep.application.telling import number_events
+from tokenkeep.application.work import Work
+from tokenkeep.domain.account import AccountView, DisabledReason
+from tokenkeep.domain.api_key import Caller
+from tokenkeep.domain.errors import AccountPending, NotFound, TokenkeepError
+from tokenkeep.domain.ids import AccountId, IdKind, format_id
+from tokenkeep.domain.settlement import Settlement
+from tokenkeep.domain.transitions import disable, enable
+
+
+@dataclass(frozen=True, slots=True)
+class ToggleAccount:
+    """Changes an account's state under its row lock; the event is written in the same transaction."""
+
+    async def __call__(
+        self, work: Work, caller: Caller, account_id: AccountId, *, on: bool, correlation_id: str
+    ) -> AccountView:
+        """The account as it is then; nothing is told when it was so already.
+
+        Raises:
+            NotFound: There is no such account in this environment.
+            AccountPending: It has no credentials yet.
+            ReauthorizationRequired: Only the end user can bring it back.
+        """
+        view = await work.accounts.view(account_id, caller.environment)
+        if view is None:
+            raise NotFound("account")
+        locked = (await work.ledger.lock([account_id])).get(account_id)
+        if locked is None:
+            raise AccountPending
+        decided: Settlement | TokenkeepError | None
+        if on:
+            decided = enable(locked.standing, now=locked.now)
+        else:
+            decided = disable(locked.standing, DisabledReason.BY_OPERATOR, by=caller.name, now=locked.now)
+        if isinstance(decided, TokenkeepError):
+            raise decided
+        if decided is not None:
+            settlement, events = number_events(decided, now=locked.now, correlation_id=correlation_id)
+            write = SettlementWrite(
+                before=locked.standing, settlement=settlement, attempt=None, events=events, settled_at=locked.now
+            )
+            await work.ledger.write([write])
+        action = "account.enable" if on else "account.disable"
+        await work.audit(AuditEntry(caller, action, format_id(IdKind.ACCOUNT, account_id)))
+        changed = await work.accounts.view(account_id, caller.environment)
+        assert changed is not None  # noqa: S101 - its lease is locked
+        return changed

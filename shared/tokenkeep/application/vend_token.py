@@ -1,0 +1,205 @@
+"""Vend: hand out a valid access token, from store or by one refresh that all callers share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from tokenkeep.application.clocks import Clocks
+from tokenkeep.application.demand_refresh import Demand, DemandRefresh
+from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.domain.account import Account
+from tokenkeep.domain.credential import CredentialVersion, SealedKey
+from tokenkeep.domain.errors import (
+    AccountDisabled,
+    AccountPending,
+    NotFound,
+    ReauthorizationRequired,
+    TokenUnavailable,
+)
+from tokenkeep.domain.ids import AccountId
+from tokenkeep.domain.secret import Secret
+from tokenkeep.domain.vending import is_fresh, refuse_by_state
+
+_LONGEST_WAIT = timedelta(seconds=30)
+_DEFAULT_RETRY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredToken:
+    """One read of what is stored: everything that vending needs, at one moment of the database's clock."""
+
+    account: Account
+    version: CredentialVersion | None
+    sealed_key: SealedKey | None
+    access_ciphertext: bytes | None
+    token_type: str
+    scopes: tuple[str, ...]
+    refreshing: bool
+    not_before: datetime | None
+    quarantined_until: datetime | None
+    consecutive_failures: int
+    last_attempt_at: datetime | None
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VendedToken:
+    """A token that was valid when it was read."""
+
+    account: Account
+    access_token: Secret
+    token_type: str
+    expires_at: datetime | None
+    scopes: tuple[str, ...]
+    refreshed: bool
+
+    def headers(self) -> Mapping[str, str]:
+        """The header that a request to the provider needs (RFC 6750, section 2.1)."""
+        scheme = "Bearer" if self.token_type.lower() == "bearer" else self.token_type
+        return {"Authorization": f"{scheme} {self.access_token.reveal()}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a caller asks for: a token valid for `min_ttl`, within `wait`; with `force`, one newer than the request."""
+
+    min_ttl: timedelta = timedelta(seconds=60)
+    wait: timedelta = timedelta(seconds=10)
+    force: bool = False
+
+
+class StoredTokens(Protocol):
+    """Reads stored tokens. Takes no lock and writes nothing; None when the environment has no such account."""
+
+    async def __call__(self, account_id: AccountId) -> StoredToken | None: ...
+
+
+class Waiters(Protocol):
+    """Wakes up when an account is said to have been settled; a hint that may be lost."""
+
+    async def wait(self, account_id: AccountId, timeout_s: float) -> None: ...
+
+
+class VendObserver(Protocol):
+    """Sees how requests for a token end. `result` is `stored`, `refreshed`, `unavailable` or a refusal's code."""
+
+    def token_vended(self, provider: str, result: str, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class VendToken:
+    """The API's most-used use-case. It never refreshes by itself: it asks a worker, and waits."""
+
+    tokens: StoredTokens
+    demand: DemandRefresh
+    waiters: Waiters
+    sealer: TokenSealer
+    clocks: Clocks
+    observer: VendObserver
+    poll: timedelta = timedelta(milliseconds=500)
+
+    async def __call__(
+        self, account_id: AccountId, wish: Wish, *, environment: str, correlation_id: str
+    ) -> VendedToken:
+        """A token as wished.
+
+        Raises:
+            NotFound: There is no such account in this environment.
+            AccountPending, AccountDisabled, ReauthorizationRequired: The account's state gives no token.
+            TokenUnavailable: It can't be had within the wait; the account is none the worse for it.
+        """
+        started = self.clocks.loop_time()
+        stored = await self._find(account_id, environment)
+        provider = stored.account.provider
+        try:
+            vended = await self._vend(stored, wish, environment, correlation_id)
+        except (AccountDisabled, AccountPending, ReauthorizationRequired) as refusal:
+            self.observer.token_vended(provider, refusal.code, self.clocks.loop_time() - started)
+            raise
+        except TokenUnavailable:
+            self.observer.token_vended(provider, "unavailable", self.clocks.loop_time() - started)
+            raise
+        result = "refreshed" if vended.refreshed else "stored"
+        self.observer.token_vended(provider, result, self.clocks.loop_time() - started)
+        return vended
+
+    async def _vend(self, stored: StoredToken, wish: Wish, environment: str, correlation_id: str) -> VendedToken:
+        _check_state(stored)
+        if not wish.force and self._is_good(stored, wish):
+            return self._vended(stored, refreshed=False)
+        if not stored.refreshing:
+            return self._as_good_as_it_gets(stored, wish)
+        return await self._refreshed(stored, wish, environment, correlation_id)
+
+    async def _find(self, account_id: AccountId, environment: str) -> StoredToken:
+        stored = await self.tokens(account_id)
+        if stored is None or stored.account.environment != environment:
+            raise NotFound("account")
+        return stored
+
+    def _is_good(self, stored: StoredToken, wish: Wish) -> bool:
+        return stored.version is not None and is_fresh(stored.version, min_ttl=wish.min_ttl, now=stored.now)
+
+    def _as_good_as_it_gets(self, stored: StoredToken, wish: Wish) -> VendedToken:
+        """An account that can't be refreshed gives what it has as long as that is valid at all."""
+        version = stored.version
+        alive = version is not None and is_fresh(version, min_ttl=timedelta(0), now=stored.now)
+        if alive and (self._is_good(stored, wish) or wish.force):
+            return self._vended(stored, refreshed=False)
+        raise TokenUnavailable("the stored token is too short-lived and cannot be refreshed", retry_after=60.0)
+
+    async def _refreshed(self, stored: StoredToken, wish: Wish, environment: str, correlation_id: str) -> VendedToken:
+        account_id, seen, asked_at = stored.account.id, stored.version, stored.now
+        wait = min(wish.wait, _LONGEST_WAIT)
+        if any(until > stored.now + wait for until in _barriers(stored)):
+            raise _not_in_time(stored)
+        deadline = self.clocks.loop_time() + wait.total_seconds()
+        newer_than = None if wish.force or seen is None else seen.obtained_at
+        demanded_at = await self.demand(Demand(account_id, newer_than, correlation_id))
+        if demanded_at is None:
+            raise TokenUnavailable("the account is not being refreshed", retry_after=_DEFAULT_RETRY_S)
+        while True:
+            remaining = deadline - self.clocks.loop_time()
+            if remaining > 0:
+                await self.waiters.wait(account_id, min(remaining, self.poll.total_seconds()))
+            stored = await self._find(account_id, environment)
+            _check_state(stored)
+            version = stored.version
+            newer = version is not None and version.obtained_at >= demanded_at
+            if newer and (wish.force or self._is_good(stored, wish)):
+                return self._vended(stored, refreshed=True)
+            tried = stored.last_attempt_at is not None and stored.last_attempt_at > asked_at
+            if (tried and stored.consecutive_failures) or remaining <= 0:
+                raise _not_in_time(stored)
+
+    def _vended(self, stored: StoredToken, *, refreshed: bool) -> VendedToken:
+        assert stored.version is not None  # noqa: S101 - an active account has credentials
+        assert stored.sealed_key is not None  # noqa: S101 - as above
+        assert stored.access_ciphertext is not None  # noqa: S101 - as above
+        token = self.sealer.open_access(stored.account.id, stored.sealed_key, stored.access_ciphertext, stored.version)
+        return VendedToken(
+            stored.account, token, stored.token_type, stored.version.expires_at, stored.scopes, refreshed
+        )
+
+
+def _check_state(stored: StoredToken) -> None:
+    disabled = stored.account.disabled
+    refusal = refuse_by_state(stored.account.state, None if disabled is None else disabled.reason)
+    if refusal is not None:
+        raise refusal
+
+
+def _barriers(stored: StoredToken) -> list[datetime]:
+    """Moments before which nobody may present the refresh token: a back-off, a Retry-After, a quarantine."""
+    moments = (stored.not_before, stored.quarantined_until)
+    return [moment for moment in moments if moment is not None and moment > stored.now]
+
+
+def _not_in_time(stored: StoredToken) -> TokenUnavailable:
+    waits = [(moment - stored.now).total_seconds() for moment in _barriers(stored)]
+    error = stored.account.last_error
+    reason = "the refresh is still under way"
+    if error is not None and stored.consecutive_failures > 0:
+        reason = error.reason.value
+    return TokenUnavailable(reason, retry_after=max([*waits, 1.0]))
