@@ -1,0 +1,220 @@
+"""One connection to a token endpoint, and one exchange at a time on it.
+
+What the custody protocol asks of a client (section 3, steps S3, S5 and S6) decides its shape:
+
+- it is connected, TLS included, before the write-ahead mark is made, so a dead peer costs no doubt;
+- between the check of the mark's age and the write there is no await and nothing slow;
+- every outcome says whether a byte of the request may have left;
+- when the time is over, what the socket already holds is still read: a process that was paused finds its deadline gone
+  and the answer there;
+- nothing is ever sent twice, and no redirect is followed.
+"""
+
+import asyncio
+import select
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+from tokenkeep.adapters.token_endpoint.clock import boottime
+from tokenkeep.adapters.token_endpoint.origin import Origin
+from tokenkeep.adapters.token_endpoint.request import UnsendableRequest, serialise
+from tokenkeep.adapters.token_endpoint.response import MAX_BODY_BYTES, ResponseReader
+from tokenkeep.domain.account import FailureReason
+from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
+
+# One pass of the loop polls the sockets after the callbacks that were ready, or before them; so it takes two passes to
+# be sure that a poll has happened and what it found has been delivered.
+_QUIET_PASSES = 2
+# Each pass reads 64 KiB or more, so this many read the largest body; a peer that drips does not hold us longer.
+_MOST_PASSES = 64
+
+
+class Connection(asyncio.Protocol):
+    """A connection that is ready to carry requests to one origin.
+
+    Args:
+        origin: Where it leads. A request to anywhere else is not sent.
+        max_body_bytes: The largest body that is taken, both as received and unpacked.
+        now: The clock of `send_before` and of `idle_since`, in seconds; counts suspend.
+    """
+
+    def __init__(
+        self, origin: Origin, *, max_body_bytes: int = MAX_BODY_BYTES, now: Callable[[], float] = boottime
+    ) -> None:
+        self.origin = origin
+        self.idle_since: float | None = None
+        self._max_body_bytes = max_body_bytes
+        self._now = now
+        self._loop = asyncio.get_running_loop()
+        self._closed = self._loop.create_future()
+        self._transport: asyncio.Transport | None = None
+        self._watch = select.poll()
+        self._reader: ResponseReader | None = None
+        self._outcome: asyncio.Future[Answer | NoAnswer] | None = None
+        self._idle_limit_s: float | None = None
+        self._usable = False
+
+    def __repr__(self) -> str:
+        state = "busy" if self._outcome is not None else "idle" if self._usable else "closed"
+        return f"Connection({self.origin}, {state})"
+
+    # What its users call.
+
+    async def exchange(self, request: TokenRequest, *, deadline: float, send_before: float) -> Answer | NoAnswer:
+        """Sends a request once and reads its answer. Closes the connection unless it may carry another one.
+
+        Args:
+            request: What to send; its URL has this connection's origin.
+            deadline: When the last byte must have been read, by `loop.time()`, in seconds.
+            send_before: When the first byte must have been written, by `boottime()`, in seconds. Later than that
+                nothing is sent.
+
+        Returns:
+            A complete answer, or how the exchange ended without one. It raises nothing but CancelledError; a cancelled
+            exchange closes the connection, and whether the request left is then unknown.
+        """
+        try:
+            origin, message = serialise(request)
+        except UnsendableRequest as fault:
+            return _unsent(FailureReason.INTERNAL_ERROR, str(fault))
+        if origin != self.origin or self._outcome is not None:
+            return _unsent(FailureReason.INTERNAL_ERROR, "the connection is not one for this request")
+        outcome: asyncio.Future[Answer | NoAnswer] = self._loop.create_future()
+        self._outcome = outcome
+        timer = self._loop.call_at(deadline, self._look_again, 0, 0, 0)
+        try:
+            if self.has_input():
+                await self._take_input()
+            if not self._usable or self._transport is None or self._transport.is_closing():
+                return _unsent(FailureReason.NETWORK_ERROR, "the connection was closed before the request")
+            self._reader = ResponseReader(max_body_bytes=self._max_body_bytes)
+            transport = self._transport
+            if outcome.done() or self._loop.time() >= deadline or self._now() > send_before:
+                return _unsent(FailureReason.TIMEOUT, "too late to send")
+            transport.write(message)
+            self._usable = False  # until the answer says otherwise
+            if transport.is_closing() and self.origin.scheme == "http":
+                # A socket's one `send` failed at once, so it took no byte. Of a TLS record we would not know.
+                return _unsent(FailureReason.NETWORK_ERROR, "the connection refused the request")
+            return await outcome
+        finally:
+            timer.cancel()
+            self._outcome = self._reader = None
+            if not self._usable:
+                self.abort()
+
+    def is_reusable(self, *, within_s: float) -> bool:
+        """Whether the connection completed an exchange in the last `within_s` seconds and has been silent since.
+
+        Input on an idle connection is the peer's closing, or bytes that belong to no request; both rule it out.
+        """
+        if not self.is_idle or self.idle_since is None:
+            return False
+        limit = within_s if self._idle_limit_s is None else min(within_s, self._idle_limit_s - 1)
+        return self._now() - self.idle_since < limit and not self.has_input()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has completed an exchange and could carry another."""
+        return self._usable and self._outcome is None and self.idle_since is not None
+
+    def has_input(self) -> bool:
+        """Whether the socket holds something unread: bytes, its peer's closing, or an error."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        return bool(self._watch.poll(0))
+
+    def abort(self) -> None:
+        """Closes at once. What was not written is dropped; a TLS peer is not told, as that would mean waiting."""
+        self._usable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def wait_closed(self) -> None:
+        """Returns once the socket is closed."""
+        await asyncio.shield(self._closed)
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """TCP, and TLS where the scheme is https, are established."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._watch.register(transport.get_extra_info("socket"), select.POLLIN)
+        self._usable = True
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the answer, or stray ones: those end the connection."""
+        reader = self._reader
+        outcome = self._outcome
+        if reader is None or outcome is None or outcome.done():
+            self.abort()
+            return
+        result = reader.feed(data)
+        if result is not None:
+            self._finish(reader, result)
+
+    def eof_received(self) -> None:
+        """The peer sends no more. That completes a body which nothing else delimits."""
+        self._usable = False
+        if self._reader is not None and self._outcome is not None and not self._outcome.done():
+            self._outcome.set_result(self._reader.end(clean=self._closed_in_order()))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._usable = False
+        if self._outcome is not None and not self._outcome.done():
+            if exc is None and self._reader is not None:
+                self._outcome.set_result(self._reader.end(clean=False))
+            else:
+                lost = NoAnswer(FailureReason.NETWORK_ERROR, maybe_sent=True, detail="the connection was reset")
+                self._outcome.set_result(lost)
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    # The inside.
+
+    def _finish(self, reader: ResponseReader, result: Answer | NoAnswer) -> None:
+        """Hands the outcome over, and decides whether the connection lives on."""
+        transport = self._transport
+        if isinstance(result, Answer) and reader.reusable and transport is not None:
+            self._usable = not transport.is_closing() and transport.get_write_buffer_size() == 0
+            self.idle_since = self._now()
+            self._idle_limit_s = reader.idle_limit_s
+        if self._outcome is not None:
+            self._outcome.set_result(result)
+
+    def _look_again(self, seen: int, quiet: int, passes: int) -> None:
+        """The deadline has passed: waits no longer, but reads on for as long as every look at the socket finds more."""
+        if self._outcome is None or self._outcome.done():
+            return
+        received = 0 if self._reader is None else self._reader.received
+        quiet = quiet + 1 if received == seen else 0
+        if quiet > _QUIET_PASSES or passes >= _MOST_PASSES:
+            late = NoAnswer(FailureReason.TIMEOUT, maybe_sent=True, detail="no complete answer in time")
+            self._outcome.set_result(late)
+        else:
+            self._loop.call_soon(self._look_again, received, quiet, passes + 1)
+
+    async def _take_input(self) -> None:
+        """Lets the loop deliver what has arrived, so that a closing shows before anything is written.
+
+        A fresh TLS 1.3 connection has its session tickets to read, which are no fault.
+        """
+        for _ in range(_QUIET_PASSES):
+            await asyncio.sleep(0)
+
+    def _closed_in_order(self) -> bool:
+        """Whether the end of input is one that the peer vouches for: over TLS, that it sent close_notify."""
+        tls = None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        if tls is None:
+            return True
+        try:
+            return bool(tls.read(1) == b"")
+        except ssl.SSLError:
+            return False
+
+
+def _unsent(reason: FailureReason, detail: str) -> NoAnswer:
+    return NoAnswer(reason, maybe_sent=False, detail=detail)

@@ -1,0 +1,55 @@
+"""A request as bytes. All of them are made before the moment that counts."""
+
+import re
+from functools import lru_cache
+
+from tokenkeep.adapters.token_endpoint.origin import MalformedUrl, Origin, split_url
+from tokenkeep.providers.answer import TokenRequest
+
+_METHOD = re.compile(r"[A-Z]{1,16}")
+_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")  # a token (RFC 9110, section 5.6.2), lower-case
+_VALUE = re.compile(r"[\t\x20-\x7e]*")  # no CR, LF or NUL, so no value can end its line
+# These say how a message is framed or kept, which is for the connection alone to know (RFC 9112, section 6).
+_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "te", "trailer", "upgrade"})
+# Their answers have no body, whatever their headers promise; a token endpoint has no use for them.
+_BODILESS = frozenset({"HEAD", "CONNECT"})
+_WITHOUT_CONTENT = frozenset({"GET", "DELETE"})
+
+_split = lru_cache(maxsize=1024)(split_url)
+
+
+class UnsendableRequest(ValueError):
+    """A request that can't be put into HTTP/1.1 as it stands. The message quotes no value."""
+
+
+def serialise(request: TokenRequest) -> tuple[Origin, bytes]:
+    """Where a request goes, and the bytes of its head and body.
+
+    `host`, `content-length` and `accept-encoding: identity` are added. Nothing in a header can break out of its line.
+
+    Raises:
+        UnsendableRequest: A method, URL, header name or header value that HTTP/1.1 does not allow here.
+    """
+    try:
+        origin, target = _split(request.url)
+    except MalformedUrl as fault:
+        msg = f"the URL: {fault}"
+        raise UnsendableRequest(msg) from None
+    if not _METHOD.fullmatch(request.method) or request.method in _BODILESS:
+        msg = "the method is not allowed"
+        raise UnsendableRequest(msg)
+    body = request.body.reveal().encode()
+    lines = [f"{request.method} {target} HTTP/1.1\r\nhost: {origin.authority}\r\naccept-encoding: identity\r\n"]
+    for name, value in request.headers.items():
+        if not _NAME.fullmatch(name) or name in _OURS:
+            msg = "a header has a name that is malformed or not the caller's to set"
+            raise UnsendableRequest(msg)
+        if not _VALUE.fullmatch(value):
+            msg = f"the header {name} has a character that a header can't have"
+            raise UnsendableRequest(msg)
+        if name != "accept-encoding":
+            lines.append(f"{name}: {value}\r\n")
+    if body or request.method not in _WITHOUT_CONTENT:
+        lines.append(f"content-length: {len(body)}\r\n")
+    lines.append("\r\n")
+    return origin, "".join(lines).encode("ascii") + body
