@@ -1,0 +1,177 @@
+"""The metrics of the contract. Labels are bounded: no id of an account, no external id, no secret is among them."""
+
+import platform
+from datetime import timedelta
+from typing import Final
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info
+from prometheus_client.exposition import choose_encoder
+
+import tokenkeep
+from tokenkeep.adapters.telemetry.fleet_gauges import FleetGauges
+from tokenkeep.application.fleet import FleetFigures
+from tokenkeep.domain.account import FailureReason
+from tokenkeep.domain.attempt import Outcome, Trigger
+
+VEND_RESULTS: Final = frozenset(
+    {
+        "stored",
+        "refreshed",
+        "account_disabled",
+        "account_pending",
+        "reauthorization_required",
+        "unavailable",
+    }
+)
+"""How a request for a token may end: from store, by a refresh, or by the code of its refusal."""
+
+DOUBT_RESOLUTIONS: Final = frozenset({"recovered", "lost", "superseded"})
+"""How a doubt may end: the grant is alive, it is lost, or a re-authorisation or deletion made it moot."""
+
+INBOX_TYPES: Final = frozenset(
+    f"tokenkeep.account.{name}"
+    for name in ("unauthorized", "refresh_requested", "revoked", "disable_requested", "enable_requested")
+)
+"""The types of events that services may send."""
+
+INBOX_RESULTS: Final = frozenset({"accepted", "duplicate", "rejected"})
+
+OTHER: Final = "other"
+"""The label of a value that is not among those above: what comes from outside can't make series without end."""
+
+# Up to the provider deadline (20 s) and a little beyond.
+_CALL_BUCKETS_S: Final = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 20, 30)
+# Seconds are a busy queue, minutes an outage, hours one that costs tokens.
+_LATENESS_BUCKETS_S: Final = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 14_400)
+# From a read of the store, in milliseconds, to a refresh that was waited for.
+_VEND_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
+
+
+class Metrics:
+    """One process's metrics, in a registry of their own. Make one at start and pass it on."""
+
+    def __init__(self) -> None:
+        # The library's own `_created` samples double every series and say what a restart says. It has one switch.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated there
+        self._registry = CollectorRegistry()
+        self._fleet = FleetGauges()
+        self._registry.register(self._fleet)
+        build = Info("tokenkeep_build", "The version that runs, and of which Python.", registry=self._registry)
+        build.info({"version": tokenkeep.__version__, "python": platform.python_version()})
+        self._declare_refreshing()
+        self._declare_custody()
+        self._declare_vending()
+
+    def refresh_attempted(
+        self, provider: str, *, outcome: Outcome, reason: FailureReason | None, trigger: Trigger
+    ) -> None:
+        """Count one settled attempt. `provider` is a catalogue slug, here and below."""
+        self._attempts.labels(provider, outcome.value, "" if reason is None else reason.value, trigger.value).inc()
+
+    def refresh_took(self, provider: str, seconds: float) -> None:
+        """Record how long a provider's token endpoint took to answer."""
+        self._duration.labels(provider).observe(seconds)
+
+    def refresh_settled(self, provider: str, lateness: timedelta) -> None:
+        """Record how long after it was due a refresh was settled. One that came early was not late."""
+        self._lateness.labels(provider).observe(max(0.0, lateness.total_seconds()))
+
+    def custody_contended(self) -> None:
+        """Count a try to take custody of an account that somebody else held."""
+        self._contended.inc()
+
+    def doubt_resolved(self, resolution: str) -> None:
+        """Count the end of a doubt, by one of `DOUBT_RESOLUTIONS`."""
+        self._in_doubt.labels(_known(resolution, DOUBT_RESOLUTIONS)).inc()
+
+    def stale_write_refused(self) -> None:
+        """Count a write that came under a fencing number that is no longer current."""
+        self._stale_writes.inc()
+
+    def token_vended(self, provider: str, result: str, seconds: float) -> None:
+        """Count a request for a token, ended by one of `VEND_RESULTS`, and record how long it took."""
+        self._vends.labels(provider, _known(result, VEND_RESULTS)).inc()
+        self._vend_duration.observe(seconds)
+
+    def inbox_event_taken(self, event_type: str, result: str) -> None:
+        """Count an event that a service sent, by one of `INBOX_TYPES` and of `INBOX_RESULTS`."""
+        self._inbox.labels(_known(event_type, INBOX_TYPES), _known(result, INBOX_RESULTS)).inc()
+
+    def observe_fleet(self, figures: FleetFigures) -> None:
+        """Show these figures of the database until the next ones come."""
+        self._fleet.observe(figures)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """All metrics and their content type: OpenMetrics if the Accept header asks for it, else Prometheus text."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def _declare_refreshing(self) -> None:
+        self._attempts = Counter(
+            "tokenkeep_refresh_attempts_total",
+            "Settled refresh attempts by provider, outcome, failure reason (empty if none) and what triggered them.",
+            ["provider", "outcome", "reason", "trigger"],
+            registry=self._registry,
+        )
+        self._duration = Histogram(
+            "tokenkeep_refresh_duration_seconds",
+            "How long a provider's token endpoint took to answer, in seconds.",
+            ["provider"],
+            unit="seconds",
+            buckets=_CALL_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._lateness = Histogram(
+            "tokenkeep_refresh_lateness_seconds",
+            "How long after its due time a refresh was settled, in seconds.",
+            ["provider"],
+            unit="seconds",
+            buckets=_LATENESS_BUCKETS_S,
+            registry=self._registry,
+        )
+
+    def _declare_custody(self) -> None:
+        self._contended = Counter(
+            "tokenkeep_custody_contended_total",
+            "Tries to take custody of an account that was held by another worker.",
+            registry=self._registry,
+        )
+        self._in_doubt = Counter(
+            "tokenkeep_custody_in_doubt_total",
+            "Doubts about whether a refresh token was spent, by how they were resolved.",
+            ["resolution"],
+            registry=self._registry,
+        )
+        for resolution in sorted(DOUBT_RESOLUTIONS):
+            self._in_doubt.labels(resolution)  # a counter that starts at 0 shows its first increase
+        self._stale_writes = Counter(
+            "tokenkeep_stale_writes_refused_total",
+            "Writes refused because their fencing number was no longer current.",
+            registry=self._registry,
+        )
+
+    def _declare_vending(self) -> None:
+        self._vends = Counter(
+            "tokenkeep_token_vends_total",
+            "Requests for a token by provider and result.",
+            ["provider", "result"],
+            registry=self._registry,
+        )
+        self._vend_duration = Histogram(
+            "tokenkeep_token_vend_duration_seconds",
+            "How long a request for a token took, waiting for a refresh included, in seconds.",
+            unit="seconds",
+            buckets=_VEND_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._inbox = Counter(
+            "tokenkeep_inbox_events_total",
+            "Events that services sent, by type and by what became of them.",
+            ["type", "result"],
+            registry=self._registry,
+        )
+
+
+def _known(value: str, known: frozenset[str]) -> str:
+    return value if value in known else OTHER

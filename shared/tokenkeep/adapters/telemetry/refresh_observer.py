@@ -1,0 +1,87 @@
+"""The road of a refresh as metrics and log lines: at most one line for each settled account."""
+
+from datetime import timedelta
+
+import structlog
+
+from tokenkeep.adapters.telemetry.metrics import Metrics
+from tokenkeep.application.refreshing import Answered, StuckLease
+from tokenkeep.domain.account import AccountState
+from tokenkeep.domain.attempt import Outcome
+from tokenkeep.domain.ids import AccountId, IdKind, format_id
+from tokenkeep.domain.settlement import Settlement
+
+_log = structlog.get_logger("tokenkeep.refresh")
+
+
+class RefreshTelemetry:
+    """Counts and logs what workers and sweepers do."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def contended(self, count: int) -> None:
+        """Accounts whose custody lock somebody else holds."""
+        for _ in range(count):
+            self._metrics.custody_contended()
+
+    def not_prepared(self, account_id: AccountId, correlation_id: str, error: str) -> None:
+        """A request could not be made on our side: a key or a property is missing."""
+        _log.error("refresh_not_prepared", account_id=_account(account_id), correlation_id=correlation_id, error=error)
+
+    def fenced_off(self, account_id: AccountId, correlation_id: str) -> None:
+        """The lease, or the token, changed before anything was sent."""
+        _log.info("refresh_fenced_off", account_id=_account(account_id), correlation_id=correlation_id)
+
+    def settle_failed(self, account_id: AccountId, correlation_id: str, error: str) -> None:
+        """An answer could not be made durable yet; it is kept and tried again."""
+        _log.warning(
+            "refresh_settle_delayed", account_id=_account(account_id), correlation_id=correlation_id, error=error
+        )
+
+    def settled(self, answered: Answered, settlement: Settlement, *, duration_s: float, late_s: float) -> None:
+        """One attempt has ended."""
+        provider, attempt = answered.source.provider, answered.attempt
+        self._metrics.refresh_attempted(
+            provider, outcome=settlement.outcome, reason=settlement.reason, trigger=attempt.trigger
+        )
+        if settlement.stale:
+            self._metrics.stale_write_refused()
+        if settlement.outcome is not Outcome.NOT_SENT:
+            self._metrics.refresh_took(provider, duration_s)
+        if settlement.outcome is Outcome.OK:
+            self._metrics.refresh_settled(provider, timedelta(seconds=late_s))
+        account = settlement.standing.account
+        if settlement.standing.lease.doubts == 0 and answered.doubts:
+            self._metrics.doubt_resolved("recovered")
+        elif answered.doubts and account.state is AccountState.DISABLED:
+            self._metrics.doubt_resolved("lost")
+        line = _log.info if settlement.outcome is Outcome.OK else _log.warning
+        line(
+            "refresh_settled",
+            account_id=_account(attempt.account_id),
+            attempt_id=format_id(IdKind.ATTEMPT, attempt.id),
+            correlation_id=attempt.correlation_id,
+            provider=provider,
+            trigger=attempt.trigger.value,
+            outcome=settlement.outcome.value,
+            state=account.state.value,
+            generation=settlement.standing.credential.generation,
+            reason=None if settlement.reason is None else settlement.reason.value,
+            http_status=settlement.http_status,
+            duration_ms=round(duration_s * 1000),
+        )
+
+    def taken_over(self, lease: StuckLease, settlement: Settlement) -> None:
+        """A lease whose holder was silent has been freed."""
+        _log.warning(
+            "lease_taken_over",
+            account_id=_account(lease.account_id),
+            attempt_id=format_id(IdKind.ATTEMPT, lease.attempt_id),
+            phase=lease.phase,
+            next_refresh_at=settlement.standing.lease.next_refresh_at,
+        )
+
+
+def _account(account_id: AccountId) -> str:
+    return format_id(IdKind.ACCOUNT, account_id)

@@ -1,0 +1,176 @@
+"""Keyrings in files: made once, read by their owner alone, picked up again when they change."""
+
+import contextlib
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from tokenkeep.adapters.vault.keyring import KEYRING_SETTING, Keyring
+from tokenkeep.domain.errors import SettingsError
+from tokenkeep.domain.secret import Secret
+
+KEYRING_FILE_SETTING: Final = "TOKENKEEP_KEYRING_FILE"
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_CHECK_EVERY_S: Final = 1.0
+# A keyring of a thousand keys is not a keyring; a wrong path may be anything.
+_MAX_BYTES: Final = 64 * 1024
+
+_Stamp = tuple[int, int, int, int, int]
+
+_log = structlog.get_logger(__name__)
+
+
+def read_keyring(keyring: Secret | None, file: Path | None) -> "Keyring | FileKeyring":
+    """The keyring of the settings: the text itself, or the file that holds it.
+
+    Raises:
+        SettingsError: Both are set, or neither, or the one that is set does not hold a keyring.
+    """
+    if keyring is not None and file is not None:
+        msg = f"{KEYRING_SETTING}: set either it or {KEYRING_FILE_SETTING}, not both"
+        raise SettingsError(msg)
+    if keyring is not None:
+        return Keyring.parse(keyring)
+    if file is not None:
+        return FileKeyring(file)
+    msg = f"{KEYRING_SETTING}: no keyring is set; give it, or name a file by {KEYRING_FILE_SETTING}"
+    raise SettingsError(msg)
+
+
+def create_keyring_file(path: Path) -> Keyring:
+    """A new keyring of one key, written to a new file of mode 0600 and durable when this returns.
+
+    Raises:
+        SettingsError: The file exists already (it is never overwritten) or can't be written.
+    """
+    ring = Keyring.generate()
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        msg = f"{KEYRING_FILE_SETTING}: {path} exists already and is never overwritten"
+        raise SettingsError(msg) from None
+    except OSError as error:
+        raise _unusable(path, "written", error) from None
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+            os.fchmod(file.fileno(), 0o600)  # whatever the umask took away
+            file.write(ring.to_text().reveal().encode())
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_directory(path.parent)
+    except OSError as error:
+        # Half a keyring is none, and its key has wrapped nothing yet.
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise _unusable(path, "written", error) from None
+    return ring
+
+
+class FileKeyring:
+    """A keyring in a file, read anew when the file changes. A `KeyWrapper`.
+
+    Whoever asks for a key pays for a look at the file's inode and times, at most once a second; and when a key is
+    missing, since a process that has seen the new file sooner may have used it already. A new file that is not a
+    sound keyring changes nothing: the keys known so far stay in use, and the log says so once.
+
+    Raises:
+        SettingsError: At the start, there must be a sound keyring.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._ring, self._stamp = _read(path)
+        self._checked_at = clock()
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key that new data keys are wrapped by."""
+        return self.ring().current
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """All ids, the current one first."""
+        return self.ring().key_ids
+
+    def wrap(self, key_id: str, data_key: bytes, context: bytes) -> bytes:
+        """See `KeyWrapper.wrap`."""
+        return self._ring_with(key_id).wrap(key_id, data_key, context)
+
+    def unwrap(self, key_id: str, wrapped: bytes, context: bytes) -> bytes:
+        """See `KeyWrapper.unwrap`."""
+        return self._ring_with(key_id).unwrap(key_id, wrapped, context)
+
+    def ring(self) -> Keyring:
+        """The keyring as the file holds it now, or held it less than a second ago."""
+        if self._clock() - self._checked_at >= _CHECK_EVERY_S:
+            self._look()
+        return self._ring
+
+    def __repr__(self) -> str:
+        return f"File{self._ring!r}"
+
+    def _ring_with(self, key_id: str) -> Keyring:
+        if key_id not in self.ring():
+            self._look()
+        return self._ring
+
+    def _look(self) -> None:
+        self._checked_at = self._clock()
+        try:
+            stamp = _stamp(self._path.stat())
+        except OSError:
+            stamp = None
+        if stamp == self._stamp:
+            return
+        # Remembered before reading: a broken file is reported when it appears, not once a second.
+        self._stamp = stamp
+        try:
+            self._ring, self._stamp = _read(self._path)
+        except SettingsError as error:
+            _log.error("keyring_kept", problem=str(error), key_ids=self._ring.key_ids)
+        else:
+            _log.info("keyring_reloaded", key_ids=self._ring.key_ids)
+
+
+def _read(path: Path) -> tuple[Keyring, _Stamp | None]:
+    """The ring and the stamp of one and the same file, even while the name is being moved to another."""
+    try:
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise _unusable(path, "read", error) from None
+    if found.st_mode & _OTHERS:
+        mode = stat.S_IMODE(found.st_mode)
+        msg = f"{KEYRING_FILE_SETTING}: {path} is open to group or others (mode {mode:04o}); chmod 600 it"
+        raise SettingsError(msg)
+    if len(content) > _MAX_BYTES:
+        msg = f"{KEYRING_FILE_SETTING}: {path} does not hold a keyring"
+        raise SettingsError(msg)
+    # Ids and keys are ASCII; a comment may be in any encoding.
+    text = Secret(content.decode(errors="replace"))
+    return Keyring.parse(text, setting=KEYRING_FILE_SETTING), _stamp(found)
+
+
+def _stamp(found: os.stat_result) -> _Stamp:
+    # The change time too: a chmod that mends a refused file moves nothing else.
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unusable(path: Path, done: str, error: OSError) -> SettingsError:
+    return SettingsError(f"{KEYRING_FILE_SETTING}: {path} can't be {done}: {error.strerror}")
