@@ -1,0 +1,194 @@
+"""The run of an `up`: servers, migrations, processes, until a signal or a failure; then all of it stopped in order."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenkeep.adapters.embedded.child import STDOUT, Child, ChildSpec
+from tokenkeep.adapters.embedded.claim import claimed
+from tokenkeep.adapters.embedded.embedded_server import EmbeddedServer
+from tokenkeep.adapters.embedded.failure import EmbeddedFailure
+from tokenkeep.adapters.embedded.postgres import start_postgres
+from tokenkeep.adapters.embedded.supervisor import DRAIN_S, Supervisor
+from tokenkeep.adapters.embedded.valkey import start_valkey
+from tokenkeep.cli.first_start import Belongings, make_belongings, make_data_dir
+from tokenkeep.cli.interruption import Interruption
+from tokenkeep.cli.listening import free_port, local_url, until_ready
+from tokenkeep.domain.secret import Secret
+from tokenkeep.settings import Settings, child_environment
+
+Welcome = Callable[[Settings, str, Path | None], str]
+"""Settings, the API's URL on this machine, the admin key's file: the text to show once all is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A process to keep running, and which settings it must not see. `{pipe}` in a word is the parent's pipe."""
+
+    name: str
+    command: Sequence[str]
+    without: tuple[str, ...] = ()
+
+
+def _ours(*words: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "tokenkeep", *words)
+
+
+MIGRATION = Service("migrate", _ours("migrate"), without=("keyring", "keyring_file", "admin_key"))
+SERVICES = (
+    Service("api", _ours("api", "--parent-pipe", "{pipe}")),
+    # The scheduler can't decrypt anything: it does not get the keyring.
+    Service(
+        "scheduler", _ours("scheduler", "--parent-pipe", "{pipe}"), without=("keyring", "keyring_file", "admin_key")
+    ),
+    Service("worker", _ours("worker", "--parent-pipe", "{pipe}"), without=("admin_key",)),
+)
+
+
+def run_household(
+    settings: Settings,
+    *,
+    welcome: Welcome,
+    services: Sequence[Service] = SERVICES,
+    migration: Service = MIGRATION,
+    guest: Callable[[Settings, str], Awaitable[None]] | None = None,
+) -> None:
+    """Run until a signal comes; returns once nothing of it is left running.
+
+    Args:
+        settings: The settings. What they leave open is made or started.
+        welcome: The text to show once all is ready.
+        services: What to run besides PostgreSQL and Valkey; one of them answers `/readyz` on the API's port.
+        migration: What is run to its end before them.
+        guest: Runs beside it all from then on (a demo); it is given the settings of the services and the API's URL.
+            Its end ends nothing, its failure all.
+
+    Raises:
+        AlreadyRunning: Another one uses the data directory.
+        SettingsError: A setting does not fit this machine.
+        EmbeddedFailure: Something can't be started or kept running.
+    """
+    data_dir = make_data_dir(settings)
+    with claimed(data_dir / "up.lock", on=str(data_dir)):
+        belongings = make_belongings(settings, data_dir)
+        for line in belongings.made:
+            say(line)
+        asyncio.run(_Household(belongings, welcome, services, migration, guest).run())
+
+
+def say(line: str) -> None:
+    """Show the user a line."""
+    STDOUT(f"{line}\n".encode(errors="replace"))
+
+
+class _Household:
+    def __init__(
+        self,
+        belongings: Belongings,
+        welcome: Welcome,
+        services: Sequence[Service],
+        migration: Service,
+        guest: Callable[[Settings, str], Awaitable[None]] | None,
+    ) -> None:
+        self._settings = belongings.settings
+        self._admin_key_file = belongings.admin_key_file
+        self._welcome = welcome
+        self._services = services
+        self._migration = migration
+        self._guest = guest
+        self._interruption = Interruption()
+
+    async def run(self) -> None:
+        """From the first server's start to the last one's end."""
+        self._interruption.listen()
+        async with AsyncExitStack() as stack:
+            # What is entered last is stopped first: processes, Valkey, PostgreSQL.
+            servers = await self._start_servers(stack)
+            reading_end, writing_end = os.pipe()
+            # Never written to: that it closes when we end, however we end, is all it says.
+            stack.callback(os.close, writing_end)
+            stack.callback(os.close, reading_end)
+            supervisor = Supervisor(say)
+            stack.push_async_callback(supervisor.stop, hurry=self._interruption.hurry)
+            for name, server in servers:
+                supervisor.keep_server(name, server)
+            life = asyncio.create_task(self._live(supervisor, reading_end))
+            failure = asyncio.create_task(supervisor.failed())
+            interrupted = asyncio.create_task(self._interruption.stop.wait())
+            try:
+                await asyncio.wait({life, failure, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+                if life.done():
+                    life.result()
+                if failure.done():
+                    raise failure.result()
+                say(f"stopping; what is under way has up to {DRAIN_S:g} s to finish (Ctrl-C again: at once)")
+            finally:
+                await _cancelled(life, failure, interrupted)
+        say("stopped")
+
+    async def _start_servers(self, stack: AsyncExitStack) -> list[tuple[str, EmbeddedServer]]:
+        """Start those whose URLs are not set, and set them. A signal is heeded once a start is through."""
+        servers: list[tuple[str, EmbeddedServer]] = []
+        data_dir = self._settings.data_dir
+        if self._settings.database_url is None:
+            say(f"starting PostgreSQL on {data_dir / 'postgres'}")
+            postgres = await asyncio.to_thread(start_postgres, data_dir)
+            stack.push_async_callback(asyncio.to_thread, postgres.stop)
+            self._settings = self._settings.model_copy(update={"database_url": Secret(postgres.url)})
+            servers.append(("PostgreSQL", postgres))
+        if self._settings.redis_url is None and not self._interruption.stop.is_set():
+            say(f"starting Valkey on {data_dir / 'valkey'}")
+            valkey = await asyncio.to_thread(start_valkey, data_dir)
+            stack.push_async_callback(asyncio.to_thread, valkey.stop)
+            self._settings = self._settings.model_copy(update={"redis_url": Secret(valkey.url)})
+            servers.append(("Valkey", valkey))
+        return servers
+
+    async def _live(self, supervisor: Supervisor, pipe: int) -> None:
+        """Migrate, start the processes, welcome the user, and stay."""
+        if self._interruption.stop.is_set():
+            return
+        port = await free_port(self._settings.api_host, self._settings.api_port)
+        self._settings = self._settings.model_copy(update={"api_port": port})
+        await self._migrate()
+        for service in self._services:
+            supervisor.keep_child(Child(self._spec(service, pipe)))
+        url = local_url(self._settings.api_host, port)
+        await until_ready(url, reminder=say)
+        say(self._welcome(self._settings, url, self._admin_key_file))
+        if self._guest is not None:
+            await self._guest(self._settings, url)
+        await asyncio.Event().wait()
+
+    async def _migrate(self) -> None:
+        child = Child(self._spec(self._migration, None), out=_silent, err=_silent)
+        await child.start()
+        try:
+            status = await child.wait_status()
+        finally:
+            await child.stop(patience_s=DRAIN_S, hurry=self._interruption.hurry)
+        if status != 0:
+            for line in child.last_lines[:-1]:
+                say(line)
+            reason = child.last_lines[-1] if child.last_lines else f"exit code {status}"
+            msg = f"the database can't be migrated: {reason}"
+            raise EmbeddedFailure(msg)
+
+    def _spec(self, service: Service, pipe: int | None) -> ChildSpec:
+        command = [word.replace("{pipe}", str(pipe)) for word in service.command]
+        environment = child_environment(self._settings, without=service.without) | {"PYTHONUNBUFFERED": "1"}
+        return ChildSpec(service.name, command, environment, () if pipe is None else (pipe,))
+
+
+def _silent(_lines: bytes) -> None:
+    """A sink for output that is shown only if something went wrong."""
+
+
+async def _cancelled(*tasks: asyncio.Task[object]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

