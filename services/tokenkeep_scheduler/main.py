@@ -1,0 +1,187 @@
+"""Wires and runs one scheduler process. Any number may run; none is a leader."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+import uvloop
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from redis.exceptions import RedisError
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from tokenkeep.adapters.postgres.fleet import count_fleet
+from tokenkeep.adapters.postgres.housekeeping import keep_house
+from tokenkeep.adapters.postgres.notifications import OutboxListener
+from tokenkeep.adapters.postgres.outbox import PostgresOutbox
+from tokenkeep.adapters.postgres.schedule import PostgresSchedule
+from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
+from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers
+from tokenkeep.adapters.redis.connection import connect_blocking
+from tokenkeep.adapters.redis.event_stream import RedisEventStream
+from tokenkeep.adapters.redis.queue import DramatiqRefreshQueue, create_broker
+from tokenkeep.adapters.telemetry.health_server import HealthServer
+from tokenkeep.adapters.telemetry.logs import configure_logging
+from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
+from tokenkeep.application.emit_due_refreshes import EmitDueRefreshes
+from tokenkeep.application.relay_events import RelayEvents
+from tokenkeep.application.sweep_leases import SweepLeases
+from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation
+from tokenkeep.domain.ids import new_id
+from tokenkeep.settings import Settings, require_database, require_redis
+
+_SHARDS_EVERY_S = 1.0
+_RELAY_SWEEP_S = 0.5
+_FIGURES_EVERY_S = 10.0
+_HOUSEKEEPING_EVERY_S = 600.0
+_STREAM_KEPT = timedelta(days=7)
+
+_log = structlog.get_logger("tokenkeep.scheduler")
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """What a scheduler does, each to be run now and then."""
+
+    emit_due: EmitDueRefreshes
+    sweep: SweepLeases
+    relay: RelayEvents
+    stream: RedisEventStream
+
+
+def wire(foundation: Foundation) -> Jobs:
+    """The scheduler's use-cases over real adapters."""
+    settings, database = foundation.settings, foundation.database
+    broker = create_broker(connect_blocking(require_redis(settings)))
+    schedule = PostgresSchedule(database)
+    stream = RedisEventStream(foundation.redis)
+    return Jobs(
+        emit_due=EmitDueRefreshes(
+            schedule=schedule,
+            queue=DramatiqRefreshQueue(broker),
+            claim_batch=settings.claim_batch,
+            message_batch=settings.message_batch,
+            trust=timedelta(seconds=settings.dispatch_timeout_s),
+        ),
+        sweep=SweepLeases(
+            schedule=schedule,
+            ledgers=PostgresLedgers(database),
+            sources=PostgresSourceConfigs(database),
+            catalogue=foundation.catalogue,
+            observer=RefreshTelemetry(foundation.metrics),
+            clocks=ProcessClocks(lambda: asyncio.get_running_loop().time()),
+            policy=foundation.policy,
+            quarantine=foundation.quarantine,
+            longest_gap=timedelta(seconds=3 * settings.sweep_interval_s),
+        ),
+        relay=RelayEvents(PostgresOutbox(database), stream, holder=new_id()),
+        stream=stream,
+    )
+
+
+class Scheduler:
+    """The process's clock (APScheduler, in memory) and the relay that the database wakes."""
+
+    def __init__(self, foundation: Foundation, jobs: Jobs) -> None:
+        self._foundation = foundation
+        self._jobs = jobs
+        self._pending = asyncio.Event()
+        self._clock = AsyncIOScheduler(timezone="UTC")
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set; then hand over at once."""
+        settings = self._foundation.settings
+        health = HealthServer(self._foundation.metrics, self._foundation.checks(), port=settings.metrics_port)
+        port = await health.start()
+        self._every(settings.tick_interval_s, "tick", self._tick)
+        self._every(settings.sweep_interval_s, "sweep", self._sweep)
+        self._every(_SHARDS_EVERY_S, "keep_shards", self._jobs.relay.keep_shards)
+        self._every(_FIGURES_EVERY_S, "figures", self._count)
+        self._every(_HOUSEKEEPING_EVERY_S, "housekeeping", self._keep_house)
+        self._clock.start()
+        listener = OutboxListener(require_database(settings), self._pending.set)
+        listener.start()
+        relay = asyncio.get_running_loop().create_task(self._relay())
+        _log.info("scheduler_ready", metrics_port=port, pid=os.getpid())
+        await stopping.wait()
+        _log.info("scheduler_stopping")
+        self._clock.shutdown(wait=False)
+        relay.cancel()
+        await asyncio.gather(relay, return_exceptions=True)
+        await listener.stop()
+        await self._guarded("give_back_shards", self._jobs.relay.stop)
+        await health.stop()
+
+    def _every(self, seconds: float, name: str, job: Callable[[], Awaitable[object]]) -> None:
+        self._clock.add_job(
+            self._guarded,
+            "interval",
+            args=(name, job),
+            seconds=seconds,
+            id=name,
+            next_run_time=datetime.now(UTC),
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+        )
+
+    async def _guarded(self, name: str, job: Callable[[], Awaitable[object]]) -> None:
+        """Run a job. A store that is away is no reason to die: the next round finds everything where it was."""
+        try:
+            await job()
+        except (OperationalError, InterfaceError, RedisError, OSError, TimeoutError) as error:
+            _log.warning("job_postponed", job=name, error=type(error).__name__)
+        except Exception:  # noqa: BLE001 - a fault of ours in one job must not stop the others; it is told in full
+            _log.exception("job_failed", job=name)
+
+    async def _tick(self) -> None:
+        emitted = await self._jobs.emit_due()
+        if emitted:
+            _log.info("due_emitted", accounts=emitted)
+
+    async def _sweep(self) -> None:
+        freed = await self._jobs.sweep()
+        if freed:
+            _log.info("leases_swept", accounts=freed)
+
+    async def _count(self) -> None:
+        self._foundation.metrics.observe_fleet(await count_fleet(self._foundation.database))
+
+    async def _keep_house(self) -> None:
+        await keep_house(self._foundation.database)
+        await self._jobs.stream.trim(_STREAM_KEPT)
+
+    async def _relay(self) -> None:
+        while True:  # bounded by the process's life; cancelled when it stops
+            self._pending.clear()
+            await self._guarded("relay", self._jobs.relay)
+            try:
+                await asyncio.wait_for(self._pending.wait(), _RELAY_SWEEP_S)
+            except TimeoutError:
+                continue
+
+
+async def serve(settings: Settings) -> None:
+    """One scheduler process, from wiring to its end."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    foundation = lay_foundation(settings, process="scheduler")
+    try:
+        await Scheduler(foundation, wire(foundation)).run(stopping)
+    finally:
+        await foundation.close()
+
+
+def run(settings: Settings) -> None:
+    """Run a scheduler until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: A setting is missing or wrong.
+    """
+    configure_logging(settings.log_level, settings.log_format, "scheduler")
+    uvloop.run(serve(settings))

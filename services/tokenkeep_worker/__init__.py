@@ -1,0 +1,1 @@
+"""The worker: takes hints from the queues and refreshes. The only process that spends refresh tokens."""

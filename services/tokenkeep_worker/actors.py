@@ -1,0 +1,35 @@
+"""The dramatiq actors: thin shells around the use-case, which runs on the process's one event loop."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+
+from tokenkeep.adapters.redis.queue import DEMANDED, SCHEDULED, RefreshHint
+
+
+class Refresher(Protocol):
+    """What an actor does with a hint."""
+
+    def __call__(self, hint: RefreshHint) -> Coroutine[Any, Any, None]:
+        """Refresh what the hint names."""
+        ...
+
+
+def declare_actors(
+    broker: RedisBroker, refresh: Refresher, loop: asyncio.AbstractEventLoop, *, time_limit_s: float
+) -> None:
+    """Declare the actors of both queues on `broker`.
+
+    A dramatiq thread waits for its batch, so the queue is acknowledged only when the batch is done. When `time_limit_s` is
+    over the thread goes on to the next message; the batch itself is not cancelled, for it may hold an answer.
+    """
+
+    def handle(account_ids: Sequence[str], trigger: str, correlation_id: str) -> None:
+        hint = RefreshHint.from_kwargs(account_ids, trigger, correlation_id)
+        asyncio.run_coroutine_threadsafe(refresh(hint), loop).result(time_limit_s)
+
+    dramatiq.actor(broker=broker, actor_name="refresh_due", queue_name=SCHEDULED)(handle)
+    dramatiq.actor(broker=broker, actor_name="refresh_demanded", queue_name=DEMANDED)(handle)

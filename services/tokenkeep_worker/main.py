@@ -1,0 +1,149 @@
+"""Wires and runs one worker process."""
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass
+
+import structlog
+import uvloop
+
+from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
+from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers
+from tokenkeep.adapters.redis.connection import connect_blocking
+from tokenkeep.adapters.redis.custody_lock import RedisCustodyLocks
+from tokenkeep.adapters.redis.queue import DEMANDED, SCHEDULED, RefreshHint, create_broker
+from tokenkeep.adapters.redis.wakeups import RedisAnnouncer
+from tokenkeep.adapters.telemetry.health_server import HealthServer
+from tokenkeep.adapters.telemetry.logs import configure_logging
+from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
+from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
+from tokenkeep.adapters.token_endpoint.clock import boottime
+from tokenkeep.adapters.token_endpoint.lending import LentConnections
+from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
+from tokenkeep.adapters.vault.envelope import Vault
+from tokenkeep.adapters.vault.keyring_file import read_keyring
+from tokenkeep.application.refresh_accounts import RefreshAccounts
+from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.settle_attempts import SettleAttempts
+from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation
+from tokenkeep.settings import Settings, require_redis
+
+_DEMAND_THREADS = 8
+_PICKUP_MS = 50
+_PREFETCH = 64
+
+_log = structlog.get_logger("tokenkeep.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshing:
+    """The use-case with the parts that must be closed after it."""
+
+    refresh: RefreshAccounts
+    endpoints: ConnectionPool
+
+
+def wire(foundation: Foundation) -> Refreshing:
+    """The refresh use-case over real adapters.
+
+    Raises:
+        SettingsError: There is no usable keyring.
+    """
+    settings = foundation.settings
+    sealer = TokenSealer(Vault(read_keyring(settings.keyring, settings.keyring_file)))
+    ledgers = PostgresLedgers(foundation.database)
+    endpoints = ConnectionPool(AddressPolicy(settings.allow_private_hosts))
+    refresh = RefreshAccounts(
+        ledgers=ledgers,
+        sources=PostgresSourceConfigs(foundation.database),
+        locks=RedisCustodyLocks(foundation.redis, ttl=foundation.times.lease),
+        sealer=sealer,
+        endpoints=LentConnections(endpoints),
+        catalogue=foundation.catalogue,
+        settle=SettleAttempts(ledgers, sealer, foundation.policy, foundation.quarantine),
+        announcer=RedisAnnouncer(foundation.redis),
+        observer=RefreshTelemetry(foundation.metrics),
+        clocks=ProcessClocks(boottime),
+        times=foundation.times,
+        quarantine=foundation.quarantine,
+    )
+    return Refreshing(refresh, endpoints)
+
+
+class Worker:
+    """Takes hints and refreshes, until it is told to stop; then it settles what it has sent."""
+
+    def __init__(self, foundation: Foundation, refreshing: Refreshing) -> None:
+        self._foundation = foundation
+        self._refreshing = refreshing
+        self._batches: set[asyncio.Task[None]] = set()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set and everything in hand is durable."""
+        settings = self._foundation.settings
+        # dramatiq reads its prefetch when the module is imported.
+        os.environ.setdefault("dramatiq_queue_prefetch", str(_PREFETCH))
+        from dramatiq import Worker as Consumer  # noqa: PLC0415 - see above
+
+        from tokenkeep_worker.actors import declare_actors  # noqa: PLC0415 - imports dramatiq
+
+        loop, limit_s = asyncio.get_running_loop(), settings.actor_time_limit_s
+        # Demands have threads of their own: they never wait behind a scheduled batch at a slow provider.
+        threads_of = {SCHEDULED: settings.worker_threads, DEMANDED: _DEMAND_THREADS}
+        consumers = []
+        for queue, threads in threads_of.items():
+            broker = create_broker(connect_blocking(require_redis(settings)))
+            declare_actors(broker, self.refresh, loop, time_limit_s=limit_s)
+            consumers.append(Consumer(broker, queues={queue}, worker_threads=threads, worker_timeout=_PICKUP_MS))
+        health = HealthServer(self._foundation.metrics, self._foundation.checks(), port=settings.metrics_port)
+        port = await health.start()
+        for consumer in consumers:
+            await asyncio.to_thread(consumer.start)
+        _log.info("worker_ready", metrics_port=port, pid=os.getpid())
+        await stopping.wait()
+        _log.info("worker_draining", batches=len(self._batches))
+        grace_ms = int((settings.provider_deadline_s + 20) * 1000)
+        await asyncio.gather(*(asyncio.to_thread(consumer.stop, grace_ms) for consumer in consumers))
+        if self._batches:
+            await asyncio.wait(self._batches)
+        await self._refreshing.refresh.drain()
+        for consumer in consumers:
+            await asyncio.to_thread(consumer.broker.close)
+        await health.stop()
+
+    async def refresh(self, hint: RefreshHint) -> None:
+        """Refresh what a hint names. The batch belongs to the process: a caller that gives up does not stop it."""
+        task = asyncio.get_running_loop().create_task(self._batch(hint))
+        self._batches.add(task)
+        task.add_done_callback(self._batches.discard)
+        await asyncio.shield(task)
+
+    async def _batch(self, hint: RefreshHint) -> None:
+        with structlog.contextvars.bound_contextvars(correlation_id=hint.correlation_id):
+            await self._refreshing.refresh(hint.account_ids, trigger=hint.trigger, correlation_id=hint.correlation_id)
+
+
+async def serve(settings: Settings) -> None:
+    """One worker process, from wiring to its end."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    foundation = lay_foundation(settings, process="worker")
+    refreshing = wire(foundation)
+    try:
+        await Worker(foundation, refreshing).run(stopping)
+    finally:
+        await refreshing.endpoints.close()
+        await foundation.close()
+
+
+def run(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: A setting is missing or wrong.
+    """
+    configure_logging(settings.log_level, settings.log_format, "worker")
+    uvloop.run(serve(settings))

@@ -1,0 +1,98 @@
+"""What every process is made of: database, Redis, metrics, catalogue and the rules it goes by.
+
+The vault is not among them: only the API and the workers open it, in their own `main`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import redis.asyncio
+
+from tokenkeep.adapters.postgres.engine import Database, create_engine
+from tokenkeep.adapters.postgres.migrate import head_revision
+from tokenkeep.adapters.redis.connection import connect
+from tokenkeep.adapters.telemetry.metrics import Metrics
+from tokenkeep.application.refreshing import RefreshTimes
+from tokenkeep.domain.refresh_policy import RefreshPolicy
+from tokenkeep.domain.rotation import Quarantine
+from tokenkeep.providers.catalogue import Catalogue, load_catalogue
+from tokenkeep.settings import Settings, require_database, require_redis
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """The parts that all processes share. Nothing is connected before its first use."""
+
+    settings: Settings
+    database: Database
+    redis: "redis.asyncio.Redis"
+    metrics: Metrics
+    catalogue: Catalogue
+    policy: RefreshPolicy
+    quarantine: Quarantine
+    times: RefreshTimes
+
+    def checks(self) -> Mapping[str, Callable[[], Awaitable[object]]]:
+        """What `/readyz` asks. Redis is not among it: reads, refreshes and the truth itself do without."""
+        return {"database": self.database.ping, "schema": self._schema_is_current}
+
+    async def _schema_is_current(self) -> None:
+        async with self.database.reading() as connection:
+            result = await connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+            if result.scalar_one() < head_revision():
+                msg = "the database waits for `tokenkeep migrate`"
+                raise RuntimeError(msg)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.redis.aclose()
+        await self.database.close()
+
+
+def lay_foundation(settings: Settings, *, process: str) -> Foundation:
+    """The shared parts for one process.
+
+    Raises:
+        SettingsError: A setting that the process needs is missing or wrong.
+        CatalogueError: A provider's file is wrong.
+    """
+    engine = create_engine(
+        require_database(settings), pool_size=settings.database_pool_size, process=f"tokenkeep {process}"
+    )
+    deadline = timedelta(seconds=settings.provider_deadline_s)
+    return Foundation(
+        settings=settings,
+        database=Database(engine),
+        redis=connect(require_redis(settings)),
+        metrics=Metrics(),
+        catalogue=load_catalogue(settings.providers_dir),
+        policy=RefreshPolicy(),
+        quarantine=Quarantine(strict=timedelta(seconds=settings.quarantine_s), provider_deadline=deadline),
+        times=RefreshTimes(
+            write_ahead=timedelta(seconds=settings.write_ahead_s),
+            provider_deadline=deadline,
+            lease=timedelta(seconds=settings.lease_s),
+            look=timedelta(seconds=settings.dispatch_timeout_s),
+        ),
+    )
+
+
+class ProcessClocks:
+    """The clocks of this process."""
+
+    def __init__(self, boottime: Callable[[], float]) -> None:
+        self._boottime = boottime
+
+    def boottime(self) -> float:
+        """Seconds, suspend included."""
+        return self._boottime()
+
+    def loop_time(self) -> float:
+        """Seconds on the event loop's clock."""
+        return asyncio.get_running_loop().time()
+
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        """Wait."""
+        return asyncio.sleep(seconds)

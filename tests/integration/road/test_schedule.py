@@ -1,0 +1,120 @@
+"""Ticks, the queue of hints, and the relay."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from road import Road
+from token_server import TokenServer
+from tokenkeep.adapters.postgres.outbox import PostgresOutbox
+from tokenkeep.adapters.redis.event_stream import STREAM, RedisEventStream
+from tokenkeep.application.emit_due_refreshes import messages
+from tokenkeep.application.refreshing import DueAccount
+from tokenkeep.application.relay_events import RelayEvents
+from tokenkeep.domain.ids import AccountId, SourceId
+
+
+async def test_a_tick_hints_at_what_is_due_and_trusts_the_hint_for_a_while(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    for n in range(7):
+        await road.account(source_id, f"g{n}")
+    await road.account(source_id, "later", expires_in_s=3600)
+    assert await road.jobs.emit_due() == 7
+    assert await road.jobs.emit_due() == 0
+    assert await road.foundation.redis.llen("tokenkeep:queue:refresh") == 1
+
+
+async def test_two_schedulers_share_what_is_due(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    for n in range(40):
+        await road.account(source_id, f"g{n}")
+    counts = await asyncio.gather(*(road.jobs.emit_due() for _ in range(4)))
+    assert sum(counts) == 40
+
+
+async def test_a_flushed_redis_costs_a_hint_and_nothing_more(road: Road, server: TokenServer) -> None:
+    account_id = await road.account(await road.source(server.url))
+    await road.jobs.emit_due()
+    await road.foundation.redis.flushall()
+    await road.sql("UPDATE leases SET due_at = now()")  # the trust in the hint has run out
+    assert await road.jobs.emit_due() == 1
+    assert (await road.view(account_id)).next_refresh_at is not None
+
+
+async def test_nothing_is_hinted_at_while_its_source_is_paused(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    await road.account(source_id)
+    await road.sql("UPDATE sources SET state = 'paused', paused_reason = 'by_operator'")
+    assert await road.jobs.emit_due() == 0
+    assert await road.jobs.emit_due() == 0
+
+
+def test_a_message_holds_accounts_of_one_source_soonest_due_first() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    sources = [SourceId(uuid4()), SourceId(uuid4())]
+    due = [
+        DueAccount(AccountId(uuid4()), sources[n % 2], start + timedelta(seconds=-n if n % 3 else n)) for n in range(25)
+    ]
+    batches = list(messages(due, size=5))
+    assert sum(len(ids) for ids in batches) == 25
+    assert all(len(ids) <= 5 for ids in batches)
+    by_id = {one.account_id: one for one in due}
+    for ids in batches:
+        assert len({by_id[one].source_id for one in ids}) == 1
+    first = [by_id[one].next_refresh_at for ids in batches for one in ids if by_id[one].source_id == sources[0]]
+    assert first == sorted(first)
+
+
+async def published(road: Road) -> list[dict[str, object]]:
+    entries: Any = await road.foundation.redis.xrange(STREAM)
+    return [orjson.loads(fields[b"event"]) for _, fields in entries]
+
+
+async def test_every_event_reaches_the_stream_in_order_and_once(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = [await road.account(source_id, f"g{n}") for n in range(20)]
+    await road.refresh(*ids)
+    await road.jobs.relay.keep_shards()
+    assert await road.jobs.relay() == 60
+    assert await road.jobs.relay() == 0
+    events = await published(road)
+    for subject in {event["subject"] for event in events}:
+        sequences = [int(str(event["sequence"])) for event in events if event["subject"] == subject]
+        assert sequences == [1, 2, 3]
+    [row] = await road.sql("SELECT count(*) AS n FROM outbox")
+    assert row["n"] == 0
+
+
+async def test_a_relay_that_lost_its_shards_publishes_nothing_behind_its_successor(
+    road: Road, server: TokenServer
+) -> None:
+    await road.account(await road.source(server.url))
+    outbox, stream = PostgresOutbox(road.foundation.database), RedisEventStream(road.foundation.redis)
+    old = RelayEvents(outbox, stream, holder=uuid4(), lease_s=0.0)
+    young = RelayEvents(outbox, stream, holder=uuid4())
+    await old.keep_shards()
+    kept = dict(old.shards)
+    await young.keep_shards()
+    assert await young() == 2
+    await road.account(await road.source(server.url), "another")
+    old.shards = kept
+    assert await old() == 0
+    assert len(old.shards) < len(kept)
+    assert await young() == 2
+    assert len(await published(road)) == 4
+
+
+async def test_events_written_while_redis_was_away_arrive_afterwards(road: Road, server: TokenServer) -> None:
+    account_id = await road.account(await road.source(server.url))
+    await road.refresh(account_id)
+    await road.foundation.redis.flushall()
+    await road.jobs.relay.keep_shards()
+    assert await road.jobs.relay() == 3
+    assert [event["type"] for event in await published(road)] == [
+        "tokenkeep.account.created",
+        "tokenkeep.account.activated",
+        "tokenkeep.account.refreshed",
+    ]

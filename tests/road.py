@@ -1,0 +1,127 @@
+"""A whole tokenkeep in one process, over real stores, with a scripted token endpoint."""
+
+import asyncio
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import text
+
+from tokenkeep.adapters.postgres.event_log import events_of
+from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
+from tokenkeep.adapters.vault.envelope import Vault
+from tokenkeep.adapters.vault.keyring import Keyring
+from tokenkeep.application.create_account import CreateAccount, LiveTokens, NewAccount
+from tokenkeep.application.manage_sources import CreateSource, NewSource
+from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.settle_attempts import Settled
+from tokenkeep.application.toggle_account import ToggleAccount
+from tokenkeep.bootstrap import Foundation, lay_foundation
+from tokenkeep.domain.account import AccountView
+from tokenkeep.domain.api_key import Caller, Scope
+from tokenkeep.domain.attempt import Trigger
+from tokenkeep.domain.events import Event
+from tokenkeep.domain.ids import AccountId, SourceId
+from tokenkeep.domain.secret import Secret
+from tokenkeep.settings import Settings
+from tokenkeep_scheduler.main import Jobs
+from tokenkeep_scheduler.main import wire as wire_scheduler
+from tokenkeep_worker.main import Refreshing
+from tokenkeep_worker.main import wire as wire_worker
+
+CALLER = Caller("test", "default", frozenset({Scope.ADMIN}))
+
+
+@dataclass
+class Road:
+    """The parts of a running system, and what tests do with it."""
+
+    foundation: Foundation
+    refreshing: Refreshing
+    jobs: Jobs
+    works: PostgresWorks
+    sealer: TokenSealer
+    keyring: Secret
+    log: list[MutableMapping[str, Any]]
+
+    async def source(self, url: str, **options: Any) -> SourceId:
+        wanted = NewSource("generic-oauth2", "a source", "client", Secret("shh"), (), {"token_url": url, **options})
+        async with self.works() as work:
+            create = CreateSource(self.foundation.catalogue, self.sealer.vault)
+            return (await create(work, CALLER, wanted)).id
+
+    async def account(
+        self, source_id: SourceId, name: str = "grant", *, expires_in_s: float = 0.0, refreshable: bool = True
+    ) -> AccountId:
+        """An active account whose refresh token is `<name>.1`; by default its access token has just expired."""
+        refresh_token = Secret(f"{name}.1") if refreshable else None
+        tokens = LiveTokens(Secret(f"access-{name}.1"), refresh_token, expires_in_s=expires_in_s)
+        wanted = NewAccount(source_id, tokens, external_id=None, metadata={}, properties={})
+        create = CreateAccount(self.foundation.catalogue, self.sealer, self.foundation.policy)
+        async with self.works() as work:
+            return await create(work, CALLER, wanted, tokens=tokens, correlation_id="cor_test")
+
+    async def refresh(self, *account_ids: AccountId, trigger: Trigger = Trigger.SCHEDULE) -> list[Settled]:
+        return await self.refreshing.refresh(account_ids, trigger=trigger, correlation_id="cor_test")
+
+    async def toggle(self, account_id: AccountId, *, on: bool) -> None:
+        async with self.works() as work:
+            await ToggleAccount()(work, CALLER, account_id, on=on, correlation_id="cor_test")
+
+    async def observed(self, event: str) -> None:
+        """Wait until the log has said this."""
+        async with asyncio.timeout(10):
+            while event not in {line["event"] for line in self.log}:  # noqa: ASYNC110 - the log tells nobody
+                await asyncio.sleep(0.01)
+
+    async def view(self, account_id: AccountId) -> AccountView:
+        async with self.works() as work:
+            view = await work.accounts.view(account_id, "default")
+        assert view is not None
+        return view
+
+    async def events(self, account_id: AccountId) -> list[Event]:
+        async with self.works() as work:
+            return list(reversed(await events_of(work.connection, account_id)))
+
+    async def told(self, account_id: AccountId) -> list[str]:
+        """The types of an account's events, without their prefix, oldest first."""
+        return [event.type.value.removeprefix("tokenkeep.account.") for event in await self.events(account_id)]
+
+    async def sql(self, statement: str, **parameters: Any) -> Any:
+        async with self.foundation.database.transaction() as connection:
+            result = await connection.execute(text(statement), parameters)
+            return result.mappings().all() if result.returns_rows else None
+
+    async def make_due(self, account_id: AccountId) -> None:
+        await self.sql(
+            "UPDATE leases SET next_refresh_at = now(), due_at = now(), not_before = NULL WHERE account_id = :id",
+            id=account_id,
+        )
+
+
+@asynccontextmanager
+async def open_road(database_url: str, redis_url: str, **changes: Any) -> AsyncIterator[Road]:
+    """A system over these stores."""
+    keyring = Keyring.generate().to_text()
+    settings = Settings.model_validate(
+        {
+            "database_url": database_url,
+            "redis_url": redis_url,
+            "keyring": keyring.reveal(),
+            "allow_private_hosts": "127.0.0.1/32",
+            **changes,
+        }
+    )
+    foundation = lay_foundation(settings, process="test")
+    refreshing = wire_worker(foundation)
+    sealer = TokenSealer(Vault(Keyring.parse(keyring)))
+    try:
+        with structlog.testing.capture_logs() as log:
+            works = PostgresWorks(foundation.database)
+            yield Road(foundation, refreshing, wire_scheduler(foundation), works, sealer, keyring, log)
+    finally:
+        await refreshing.endpoints.close()
+        await foundation.close()

@@ -1,0 +1,107 @@
+"""A token endpoint that says what the test tells it to, and remembers what was presented."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qs
+
+import orjson
+
+
+@dataclass(frozen=True)
+class Said:
+    """One scripted answer. `drop`: close without a word, after the request was read. `delay_s` comes before it."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),)
+    delay_s: float = 0.0
+    drop: bool = False
+
+
+def says(status: int, document: object, **headers: str) -> Said:
+    """An answer of this status with a JSON body."""
+    named = (("content-type", "application/json"), *((k.replace("_", "-"), v) for k, v in headers.items()))
+    return Said(status, orjson.dumps(document), named)
+
+
+@dataclass
+class TokenServer:
+    """Serves scripted answers in turn; when the script is empty, it rotates: each token yields the next one.
+
+    A token is `<name>.<n>`; its access token is `access-<name>.<n>`. With `rotates` off, the refresh token stays.
+    """
+
+    lifetime_s: int = 3600
+    rotates: bool = True
+    presented: list[str] = field(default_factory=list)
+    script: deque[Said] = field(default_factory=deque)
+    gate: asyncio.Event | None = None
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    _server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}/token"
+
+    def most_presented(self) -> int:
+        """How often the most presented refresh token was presented."""
+        return max(Counter(self.presented).values(), default=0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await self._answer(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
+        form = parse_qs((await reader.readexactly(length)).decode())
+        token = form["refresh_token"][0]
+        self.presented.append(token)
+        self.arrived.set()
+        said = self.script.popleft() if self.script else self._rotated(token)
+        if self.gate is not None:
+            await self.gate.wait()
+        if said.delay_s:
+            await asyncio.sleep(said.delay_s)
+        if said.drop:
+            return False
+        lines = [
+            f"HTTP/1.1 {said.status} -",
+            *(f"{k}: {v}" for k, v in said.headers),
+            f"content-length: {len(said.body)}",
+        ]
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + said.body)
+        await writer.drain()
+        return True
+
+    def _rotated(self, token: str) -> Said:
+        name, _, number = token.rpartition(".")
+        successor = f"{name}.{int(number) + 1}"
+        document = {"access_token": f"access-{successor}", "token_type": "Bearer", "expires_in": self.lifetime_s}
+        if self.rotates:
+            document["refresh_token"] = successor
+        return says(200, document)
+
+
+Script = Callable[[str], Said]

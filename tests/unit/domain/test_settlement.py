@@ -1,0 +1,230 @@
+"""What follows from an answer, as a function of values."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from domain_examples import GRACE, HOUR, KEPT, NOW, STRICT, a_standing, an_account, an_attempt, granted
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenkeep.domain.account import AccountState, Disabled, DisabledReason, FailureReason, Health
+from tokenkeep.domain.attempt import Outcome
+from tokenkeep.domain.events import EventType, Happening
+from tokenkeep.domain.lease import Phase
+from tokenkeep.domain.rotation import RotationKind
+from tokenkeep.domain.settlement import Rules, Settlement, Standing, settle, take_over
+from tokenkeep.domain.verdict import Misconfigured, NotSent, RateLimited, Revoked, Unavailable, Verdict
+
+REVOKED = Revoked("invalid_grant", None, 400)
+OUTAGE = Unavailable(FailureReason.TIMEOUT, maybe_spent=False)
+LOST = Unavailable(FailureReason.TIMEOUT, maybe_spent=True)
+NO_FAULT_OF_THE_ACCOUNT: list[Verdict] = [
+    OUTAGE,
+    LOST,
+    Misconfigured(FailureReason.INVALID_CLIENT, "invalid_client", 401),
+    RateLimited(timedelta(seconds=90), 429),
+    RateLimited(None, 429),
+    NotSent(FailureReason.NETWORK_ERROR),
+]
+
+
+def types(settlement: Settlement) -> list[EventType]:
+    return [happening.type for happening in settlement.happenings]
+
+
+def again(settlement: Settlement, fence: int) -> Standing:
+    """The account as it stands when the next attempt is on the wire."""
+    lease = replace(settlement.standing.lease, phase=Phase.SENT, fence=fence, attempt_id=an_attempt().id)
+    return replace(settlement.standing, lease=lease)
+
+
+def test_a_grant_is_installed_and_the_next_refresh_planned() -> None:
+    settled = settle(a_standing(), an_attempt(), granted(), now=NOW, rules=STRICT)
+    lease, stored = settled.standing.lease, settled.standing.credential
+    assert settled.outcome is Outcome.OK
+    assert settled.install is not None
+    assert (stored.generation, stored.installed_fence, stored.obtained_at) == (5, 7, NOW)
+    assert lease.phase is Phase.IDLE
+    assert lease.next_refresh_at is not None
+    assert NOW + HOUR / 2 <= lease.next_refresh_at < NOW + HOUR
+    assert lease.due_at == lease.next_refresh_at
+    assert types(settled) == [EventType.REFRESHED]
+
+
+@pytest.mark.parametrize("verdict", NO_FAULT_OF_THE_ACCOUNT)
+@pytest.mark.parametrize("rules", [KEPT, GRACE, STRICT])
+def test_no_outage_is_long_enough_to_disable(verdict: Verdict, rules: Rules) -> None:
+    standing, now = a_standing(), NOW
+    for fence in range(8, 300):
+        attempt = an_attempt(fence=fence - 1, sent_at=now)
+        settled = settle(standing, attempt, verdict, now=now, rules=rules)
+        if settled.standing.lease.phase is Phase.DOUBT:
+            settled = take_over(settled.standing, now=now + timedelta(hours=1), rules=rules)
+        assert settled.standing.lease.next_refresh_at is not None
+        now += timedelta(hours=2)
+        standing = again(settled, fence)
+    assert standing.account.state is AccountState.ACTIVE
+    assert standing.account.health is Health.FAILING
+
+
+def test_invalid_grant_on_the_stored_token_disables() -> None:
+    settled = settle(a_standing(), an_attempt(), REVOKED, now=NOW, rules=STRICT)
+    account = settled.standing.account
+    assert account.disabled == Disabled(DisabledReason.REVOKED, "invalid_grant", NOW, "tokenkeep")
+    assert settled.standing.lease.next_refresh_at is None
+    assert settled.standing.lease.due_at is None
+    assert settled.happenings == (Happening(EventType.DISABLED, "revoked"),)
+
+
+def test_after_a_lost_answer_the_same_word_means_a_lost_rotation() -> None:
+    settled = settle(a_standing(lease={"doubts": 1}), an_attempt(), REVOKED, now=NOW, rules=STRICT)
+    assert settled.standing.account.disabled is not None
+    assert settled.standing.account.disabled.reason is DisabledReason.IN_DOUBT
+
+
+def test_a_refresh_token_past_its_end_has_expired_and_was_not_revoked() -> None:
+    standing = a_standing(credential={"refresh_token_expires_at": NOW - HOUR})
+    settled = settle(standing, an_attempt(), REVOKED, now=NOW, rules=STRICT)
+    assert settled.standing.account.disabled is not None
+    assert settled.standing.account.disabled.reason is DisabledReason.EXPIRED
+
+
+@pytest.mark.parametrize("verdict", [REVOKED, *NO_FAULT_OF_THE_ACCOUNT])
+@pytest.mark.parametrize("change", [{"fence": 8}, {"epoch": 2}])
+def test_a_fenced_off_workers_bad_news_changes_nothing(verdict: Verdict, change: dict[str, int]) -> None:
+    standing = a_standing(lease=change)
+    settled = settle(standing, an_attempt(), verdict, now=NOW, rules=STRICT)
+    assert settled.stale
+    assert settled.standing == standing
+    assert settled.happenings == ()
+
+
+def test_invalid_grant_for_a_token_that_was_replaced_meanwhile_disables_nobody() -> None:
+    standing = a_standing(credential={"generation": 5})
+    settled = settle(standing, an_attempt(), REVOKED, now=NOW, rules=STRICT)
+    assert settled.standing.account.state is AccountState.ACTIVE
+    assert settled.stale
+
+
+def test_a_late_answer_is_installed_when_nobody_has_installed_a_younger_one() -> None:
+    standing = a_standing(lease={"fence": 9, "phase": Phase.LEASED})
+    settled = settle(standing, an_attempt(), granted(), now=NOW, rules=STRICT)
+    assert settled.install is not None
+    assert settled.standing.lease.phase is Phase.LEASED
+    assert settled.standing.lease.fence == 9
+
+
+@pytest.mark.parametrize("credential", [{"installed_fence": 8}, {"epoch": 2}])
+def test_no_token_overwrites_a_younger_one_or_another_grants(credential: dict[str, int]) -> None:
+    standing = a_standing(credential=credential, lease={"fence": 8, "epoch": credential.get("epoch", 1)})
+    settled = settle(standing, an_attempt(), granted(), now=NOW, rules=STRICT)
+    assert settled.install is None
+    assert settled.orphan is not None
+    assert settled.stale
+
+
+def test_settling_twice_what_was_committed_once_changes_nothing() -> None:
+    first = settle(a_standing(), an_attempt(), granted(), now=NOW, rules=STRICT)
+    second = settle(first.standing, an_attempt(), granted(), now=NOW, rules=STRICT)
+    assert second.install is None
+    assert second.orphan is None
+    assert second.standing == first.standing
+    assert second.happenings == ()
+
+
+def test_a_token_that_comes_after_the_account_was_given_up_brings_it_back() -> None:
+    lost = an_account().turned_off(DisabledReason.IN_DOUBT, detail=None, at=NOW)
+    standing = a_standing(account=lost, lease={"fence": 9, "phase": Phase.IDLE, "next_refresh_at": None})
+    settled = settle(standing, an_attempt(), granted(), now=NOW, rules=STRICT)
+    assert settled.standing.account.state is AccountState.ACTIVE
+    assert settled.standing.lease.next_refresh_at is not None
+    assert types(settled) == [EventType.REFRESHED, EventType.RECOVERED]
+
+
+def test_a_token_that_comes_after_an_operators_disable_is_kept_and_the_account_stays_off() -> None:
+    off = an_account().turned_off(DisabledReason.BY_OPERATOR, detail=None, at=NOW, by="key_1")
+    settled = settle(
+        a_standing(account=off, lease={"next_refresh_at": None}), an_attempt(), granted(), now=NOW, rules=STRICT
+    )
+    assert settled.install is not None
+    assert settled.standing.account.state is AccountState.DISABLED
+    assert settled.standing.lease.next_refresh_at is None
+
+
+def test_a_lost_answer_closes_the_row_until_the_quarantine_is_over() -> None:
+    settled = settle(a_standing(), an_attempt(), LOST, now=NOW, rules=STRICT)
+    lease = settled.standing.lease
+    assert lease.phase is Phase.DOUBT
+    assert lease.lease_until == NOW + timedelta(seconds=120)
+    assert lease.doubts == 1
+    assert EventType.IN_DOUBT in types(settled)
+
+
+def test_a_lost_answer_of_a_provider_that_keeps_its_tokens_is_only_a_failure() -> None:
+    settled = settle(a_standing(), an_attempt(), LOST, now=NOW, rules=KEPT)
+    assert settled.standing.lease.phase is Phase.IDLE
+    assert settled.standing.lease.doubts == 0
+    assert settled.outcome is Outcome.FAILED
+
+
+def test_doubt_is_told_once_for_each_token() -> None:
+    settled = settle(a_standing(lease={"doubts": 2}), an_attempt(), LOST, now=NOW, rules=STRICT)
+    assert EventType.IN_DOUBT not in types(settled)
+    assert settled.standing.lease.doubts == 3
+
+
+def test_a_grant_ends_every_doubt() -> None:
+    standing = a_standing(lease={"doubts": 2, "doubt_since": NOW - HOUR})
+    settled = settle(standing, an_attempt(), granted(), now=NOW, rules=STRICT)
+    assert settled.standing.lease.doubts == 0
+    assert settled.standing.lease.doubt_since is None
+
+
+def test_a_retry_after_binds_everybody() -> None:
+    settled = settle(a_standing(), an_attempt(), RateLimited(timedelta(seconds=90), 429), now=NOW, rules=STRICT)
+    assert settled.standing.lease.not_before == NOW + timedelta(seconds=90)
+    assert settled.standing.lease.next_refresh_at == NOW + timedelta(seconds=90)
+
+
+def test_a_sweeper_frees_an_unused_lease_at_once_and_fences_its_holder_off() -> None:
+    swept = take_over(a_standing(lease={"phase": Phase.LEASED}), now=NOW, rules=STRICT)
+    assert swept.standing.lease.phase is Phase.IDLE
+    assert swept.standing.lease.fence == 8
+    assert swept.standing.lease.doubts == 0
+    assert swept.happenings == ()
+
+
+def test_a_sweeper_counts_a_worker_that_died_with_the_token_on_the_wire_as_a_doubt() -> None:
+    swept = take_over(a_standing(), now=NOW + timedelta(minutes=3), rules=STRICT)
+    assert swept.standing.lease.doubts == 1
+    assert types(swept) == [EventType.IN_DOUBT]
+    assert swept.standing.lease.next_refresh_at is not None
+    assert swept.standing.account.state is AccountState.ACTIVE
+
+
+def test_a_strict_token_is_probed_late_while_its_access_token_works() -> None:
+    swept = take_over(a_standing(), now=NOW + timedelta(minutes=2), rules=STRICT)
+    assert swept.standing.lease.next_refresh_at == NOW + timedelta(minutes=9)
+
+
+@given(
+    kind=st.sampled_from(RotationKind),
+    verdicts=st.lists(st.sampled_from([*NO_FAULT_OF_THE_ACCOUNT, granted()]), max_size=12),
+)
+def test_every_active_account_is_owed_a_refresh_or_held(kind: RotationKind, verdicts: list[Verdict]) -> None:
+    rules = replace(STRICT, rotation=replace(GRACE.rotation, kind=kind))
+    standing, now = a_standing(), NOW
+    for fence, verdict in enumerate(verdicts, start=8):
+        attempt = an_attempt(fence=fence - 1, sent_at=now, presented_generation=standing.credential.generation)
+        settled = settle(standing, attempt, verdict, now=now, rules=rules)
+        lease = settled.standing.lease
+        assert lease.due_at is not None
+        assert lease.next_refresh_at is not None
+        assert settled.standing.account.state is AccountState.ACTIVE
+        now += timedelta(minutes=30)
+        if lease.phase is not Phase.IDLE:
+            settled = take_over(settled.standing, now=now, rules=rules)
+            assert settled.standing.lease.phase is Phase.IDLE
+            assert settled.standing.lease.due_at is not None
+        standing = again(settled, fence)
