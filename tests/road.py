@@ -66,6 +66,9 @@ class Road:
     async def refresh(self, *account_ids: AccountId, trigger: Trigger = Trigger.SCHEDULE) -> list[Settled]:
         return await self.refreshing.refresh(account_ids, trigger=trigger, correlation_id="cor_test")
 
+    async def tick(self) -> int:
+        return await self.jobs.emit_due(correlation_id="cor_test")
+
     async def toggle(self, account_id: AccountId, *, on: bool) -> None:
         async with self.works() as work:
             await ToggleAccount()(work, CALLER, account_id, on=on, correlation_id="cor_test")

@@ -30,7 +30,7 @@ from tokenkeep.application.emit_due_refreshes import EmitDueRefreshes
 from tokenkeep.application.relay_events import RelayEvents
 from tokenkeep.application.sweep_leases import SweepLeases
 from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation
-from tokenkeep.domain.ids import new_id
+from tokenkeep.domain.ids import new_correlation_id, new_id
 from tokenkeep.settings import Settings, require_database, require_redis
 
 _SHARDS_EVERY_S = 1.0
@@ -138,9 +138,10 @@ class Scheduler:
             _log.exception("job_failed", job=name)
 
     async def _tick(self) -> None:
-        emitted = await self._jobs.emit_due()
+        correlation_id = new_correlation_id()
+        emitted = await self._jobs.emit_due(correlation_id=correlation_id)
         if emitted:
-            _log.info("due_emitted", accounts=emitted)
+            _log.info("due_emitted", accounts=emitted, correlation_id=correlation_id)
 
     async def _sweep(self) -> None:
         freed = await self._jobs.sweep()

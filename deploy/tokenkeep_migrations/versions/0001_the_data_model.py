@@ -19,7 +19,7 @@ def upgrade() -> None:
     """Apply the revision."""
     op.create_table(
         "api_keys",
-        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("environment", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("key_hash", sa.LargeBinary(), nullable=False),
@@ -40,7 +40,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_api_keys_environment_id"), "api_keys", ["environment", "id"], unique=False)
     op.create_table(
         "audit_log",
-        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column(
             "at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
@@ -56,10 +56,10 @@ def upgrade() -> None:
     op.create_index(op.f("ix_audit_log_environment_id"), "audit_log", ["environment", "id"], unique=False)
     op.create_table(
         "events",
-        sa.Column("subject", sa.UUID(), nullable=False),
+        sa.Column("subject", sa.Uuid(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("position", sa.BigInteger(), sa.Identity(always=True), nullable=False),
-        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("subject_kind", sa.Text(), nullable=False),
         sa.Column("environment", sa.Text(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
@@ -78,7 +78,7 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("route", sa.Text(), nullable=False),
         sa.Column("request_digest", sa.LargeBinary(), nullable=False),
-        sa.Column("owner", sa.UUID(), nullable=False),
+        sa.Column("owner", sa.Uuid(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("key_id", sa.Text(), nullable=True),
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=True),
@@ -96,7 +96,7 @@ def upgrade() -> None:
         "outbox",
         sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("shard", sa.SmallInteger(), nullable=False),
-        sa.Column("subject", sa.UUID(), nullable=False),
+        sa.Column("subject", sa.Uuid(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("position", name=op.f("pk_outbox")),
         postgresql_with={"autovacuum_vacuum_scale_factor": "0.02", "autovacuum_vacuum_cost_delay": "0"},
@@ -105,14 +105,14 @@ def upgrade() -> None:
         "outbox_shards",
         sa.Column("shard", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("fence", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-        sa.Column("holder", sa.UUID(), nullable=True),
+        sa.Column("holder", sa.Uuid(), nullable=True),
         sa.Column("lease_until", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("shard", name=op.f("pk_outbox_shards")),
     )
     op.create_table(
         "receipts",
-        sa.Column("account_id", sa.UUID(), nullable=False),
-        sa.Column("attempt_id", sa.UUID(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("attempt_id", sa.Uuid(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.Column("presented_generation", sa.BigInteger(), nullable=False),
@@ -130,8 +130,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "refresh_attempts",
-        sa.Column("account_id", sa.UUID(), nullable=False),
-        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.Column("presented_generation", sa.BigInteger(), nullable=False),
@@ -166,7 +166,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "sources",
-        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("environment", sa.Text(), nullable=False),
         sa.Column("provider", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -206,8 +206,8 @@ def upgrade() -> None:
     op.create_index(op.f("ix_sources_environment_id"), "sources", ["environment", "id"], unique=False)
     op.create_table(
         "accounts",
-        sa.Column("id", sa.UUID(), nullable=False),
-        sa.Column("source_id", sa.UUID(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
         sa.Column("environment", sa.Text(), nullable=False),
         sa.Column("provider", sa.Text(), nullable=False),
         sa.Column("auth_type", sa.Text(), nullable=False),
@@ -240,8 +240,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.CheckConstraint(
-            "(state = 'disabled') = (disabled_reason IS NOT NULL AND disabled_at IS NOT NULL AND disabled_by IS NOT NULL)",
-            name=op.f("ck_accounts_disabled_has_reason"),
+            "(state = 'disabled') = (disabled_reason IS NOT NULL)", name=op.f("ck_accounts_disabled_has_reason")
         ),
         sa.CheckConstraint(
             "auth_type IN ('oauth2', 'oauth1', 'api_key', 'basic', 'bearer', 'custom')",
@@ -255,7 +254,14 @@ def upgrade() -> None:
         sa.CheckConstraint("health IN ('healthy', 'failing')", name=op.f("ck_accounts_health")),
         sa.CheckConstraint("state IN ('pending', 'active', 'disabled')", name=op.f("ck_accounts_state")),
         sa.CheckConstraint(
+            "(last_error_reason IS NULL) = (last_error_at IS NULL)", name=op.f("ck_accounts_last_error_is_whole")
+        ),
+        sa.CheckConstraint(
             "NOT external_id_verified OR external_id IS NOT NULL", name=op.f("ck_accounts_verified_has_external_id")
+        ),
+        sa.CheckConstraint(
+            "num_nonnulls(disabled_reason, disabled_at, disabled_by) IN (0, 3)",
+            name=op.f("ck_accounts_disabled_is_whole"),
         ),
         sa.ForeignKeyConstraint(["source_id"], ["sources.id"], name=op.f("fk_accounts_source_id_sources")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
@@ -275,9 +281,9 @@ def upgrade() -> None:
     op.create_index(op.f("ix_accounts_source_id_id"), "accounts", ["source_id", "id"], unique=False)
     op.create_table(
         "account_identities",
-        sa.Column("source_id", sa.UUID(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
         sa.Column("external_id", sa.Text(), nullable=False),
-        sa.Column("account_id", sa.UUID(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_account_identities_account_id_accounts"), ondelete="CASCADE"
         ),
@@ -286,7 +292,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_account_identities_account_id"), "account_identities", ["account_id"], unique=False)
     op.create_table(
         "credentials",
-        sa.Column("account_id", sa.UUID(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("generation", sa.BigInteger(), nullable=False),
         sa.Column("installed_fence", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -311,12 +317,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "leases",
-        sa.Column("account_id", sa.UUID(), nullable=False),
-        sa.Column("source_id", sa.UUID(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
         sa.Column("fence", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("epoch", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.Column("phase", sa.Text(), server_default=sa.text("'idle'"), nullable=False),
-        sa.Column("attempt_id", sa.UUID(), nullable=True),
+        sa.Column("attempt_id", sa.Uuid(), nullable=True),
         sa.Column("lease_until", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("sent_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("presented_generation", sa.BigInteger(), nullable=True),

@@ -8,7 +8,7 @@ from datetime import timedelta
 from tokenkeep.application.ports import RefreshQueue, Schedule
 from tokenkeep.application.refreshing import DueAccount
 from tokenkeep.domain.attempt import Trigger
-from tokenkeep.domain.ids import AccountId, SourceId, new_correlation_id
+from tokenkeep.domain.ids import AccountId, SourceId
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,8 @@ class EmitDueRefreshes:
     paused: timedelta = timedelta(minutes=10)
     most_batches: int = 50
 
-    async def __call__(self) -> int:
+    async def __call__(self, *, correlation_id: str) -> int:
         """Hint at everything that is due now, within `most_batches` claims; returns how many accounts that were."""
-        correlation_id = new_correlation_id()
         emitted = 0
         for _ in range(self.most_batches):
             due = await self.schedule.claim_due(limit=self.claim_batch, trust=self.trust, paused=self.paused)

@@ -142,6 +142,8 @@ def _granted(standing: Standing, attempt: Attempt, verdict: Granted, *, now: dat
     late = lease.fence != attempt.fence
     settled = lease if late else _freed(lease)
     due = next_refresh_at(credential, account, rules.policy) if on else None
+    if due is not None:  # a provider that gives tokens which are dead on arrival is not asked without end
+        due = max(due, now + rules.policy.shortest_wait)
     settled = replace(
         settled,
         next_refresh_at=due,

@@ -22,8 +22,8 @@ async def test_a_tick_hints_at_what_is_due_and_trusts_the_hint_for_a_while(road:
     for n in range(7):
         await road.account(source_id, f"g{n}")
     await road.account(source_id, "later", expires_in_s=3600)
-    assert await road.jobs.emit_due() == 7
-    assert await road.jobs.emit_due() == 0
+    assert await road.tick() == 7
+    assert await road.tick() == 0
     assert await road.foundation.redis.llen("tokenkeep:queue:refresh") == 1
 
 
@@ -31,16 +31,16 @@ async def test_two_schedulers_share_what_is_due(road: Road, server: TokenServer)
     source_id = await road.source(server.url)
     for n in range(40):
         await road.account(source_id, f"g{n}")
-    counts = await asyncio.gather(*(road.jobs.emit_due() for _ in range(4)))
+    counts = await asyncio.gather(*(road.tick() for _ in range(4)))
     assert sum(counts) == 40
 
 
 async def test_a_flushed_redis_costs_a_hint_and_nothing_more(road: Road, server: TokenServer) -> None:
     account_id = await road.account(await road.source(server.url))
-    await road.jobs.emit_due()
+    await road.tick()
     await road.foundation.redis.flushall()
     await road.sql("UPDATE leases SET due_at = now()")  # the trust in the hint has run out
-    assert await road.jobs.emit_due() == 1
+    assert await road.tick() == 1
     assert (await road.view(account_id)).next_refresh_at is not None
 
 
@@ -48,8 +48,8 @@ async def test_nothing_is_hinted_at_while_its_source_is_paused(road: Road, serve
     source_id = await road.source(server.url)
     await road.account(source_id)
     await road.sql("UPDATE sources SET state = 'paused', paused_reason = 'by_operator'")
-    assert await road.jobs.emit_due() == 0
-    assert await road.jobs.emit_due() == 0
+    assert await road.tick() == 0
+    assert await road.tick() == 0
 
 
 def test_a_message_holds_accounts_of_one_source_soonest_due_first() -> None:

@@ -3,10 +3,10 @@
 from datetime import timedelta
 from uuid import uuid4
 
-from domain_examples import NOW
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain_examples import NOW
 from tokenkeep.domain.refresh_policy import RefreshPolicy, spread
 
 POLICY = RefreshPolicy()

@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 import pytest
-from domain_examples import NOW, QUARANTINE
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain_examples import NOW, QUARANTINE
 from tokenkeep.domain.rotation import Rotation, RotationKind, probe_at, rotation_of
 
 

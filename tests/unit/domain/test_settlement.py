@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from domain_examples import GRACE, HOUR, KEPT, NOW, STRICT, a_standing, an_account, an_attempt, granted
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain_examples import GRACE, HOUR, KEPT, NOW, STRICT, a_standing, an_account, an_attempt, granted
 from tokenkeep.domain.account import AccountState, Disabled, DisabledReason, FailureReason, Health
 from tokenkeep.domain.attempt import Outcome
 from tokenkeep.domain.events import EventType, Happening

@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 from domain_examples import HOUR, NOW, a_standing, an_account
-
 from tokenkeep.domain.account import AccountState, Custody, DisabledReason, Health
 from tokenkeep.domain.errors import AccountPending, ReauthorizationRequired
 from tokenkeep.domain.events import EventType

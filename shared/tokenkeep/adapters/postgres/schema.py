@@ -112,11 +112,9 @@ class AccountRow(Base):
         _one_of("health", Health),
         _one_of("custody", Custody),
         _one_of("disabled_reason", DisabledReason),
-        CheckConstraint(
-            "(state = 'disabled') = (disabled_reason IS NOT NULL AND disabled_at IS NOT NULL"
-            " AND disabled_by IS NOT NULL)",
-            name="disabled_has_reason",
-        ),
+        CheckConstraint("(state = 'disabled') = (disabled_reason IS NOT NULL)", name="disabled_has_reason"),
+        CheckConstraint("num_nonnulls(disabled_reason, disabled_at, disabled_by) IN (0, 3)", name="disabled_is_whole"),
+        CheckConstraint("(last_error_reason IS NULL) = (last_error_at IS NULL)", name="last_error_is_whole"),
         CheckConstraint("NOT external_id_verified OR external_id IS NOT NULL", name="verified_has_external_id"),
         Index(None, "environment", "id"),
         Index(None, "source_id", "id"),
