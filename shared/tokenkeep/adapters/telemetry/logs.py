@@ -35,14 +35,17 @@ _LIBRARIES: Final = (
     "sqlalchemy",
     "alembic",
 )
-# Below a warning they write URLs with their queries, headers, or statement parameters.
+# Below a warning they write URLs with their queries, headers, statement parameters, or a line for every tick.
 _NEVER_BELOW_WARNING: Final = (
+    "apscheduler",
     "asyncio",
+    "dramatiq",
     "httpcore",
     "httpx",
     "sqlalchemy.engine",
     "sqlalchemy.pool",
     "uvicorn.access",
+    "uvicorn.error",
 )
 
 
