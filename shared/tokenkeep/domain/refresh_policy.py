@@ -41,10 +41,8 @@ class RefreshPolicy:
         """When to refresh a token of this life. `jitter` is in [0, 1)."""
         lifetime = max(expires_at - obtained_at, timedelta(0))
         lead = min(max(lifetime * self.lead_fraction, self.shortest_lead), self.longest_lead)
-        half = lifetime / 2
-        lead = min(lead, half)
-        early = min(lifetime * self.jitter_fraction * jitter, half - lead)
-        return expires_at - lead - early
+        lead = min(lead, lifetime * (0.5 - self.jitter_fraction))
+        return expires_at - lead - lifetime * self.jitter_fraction * jitter
 
     def backoff(self, failures: int, *, jitter: float) -> timedelta:
         """How long to wait after the n-th failure in a row: exponential, with full jitter."""

@@ -25,9 +25,16 @@ def test_an_hours_token_is_refreshed_fifteen_minutes_ahead_or_earlier() -> None:
     assert due == NOW + timedelta(minutes=45)
 
 
-def test_a_short_life_keeps_two_minutes_of_lead_where_half_of_it_allows() -> None:
-    due = POLICY.due_at(obtained_at=NOW, expires_at=NOW + timedelta(minutes=5), jitter=0)
-    assert due == NOW + timedelta(minutes=3)
+def test_a_short_life_keeps_two_minutes_of_lead_where_it_allows() -> None:
+    due = POLICY.due_at(obtained_at=NOW, expires_at=NOW + timedelta(minutes=7), jitter=0)
+    assert due == NOW + timedelta(minutes=5)
+
+
+@given(life_s=st.integers(1, 400 * 86_400))
+def test_however_short_a_life_there_is_room_for_jitter(life_s: int) -> None:
+    life = timedelta(seconds=life_s)
+    early, late = (POLICY.due_at(obtained_at=NOW, expires_at=NOW + life, jitter=jitter) for jitter in (0.99, 0.0))
+    assert late - early > life * 0.19
 
 
 def test_a_token_that_was_born_dead_is_due_at_once() -> None:

@@ -65,7 +65,7 @@ def test_what_is_bound_to_the_context_is_on_every_line_ours_and_theirs(stream: i
     configure_logging("info", "json", "api", stream=stream)
     with structlog.contextvars.bound_contextvars(correlation_id="cor_1"):
         structlog.get_logger().info("token_vended")
-        logging.getLogger("uvicorn.error").info("hello")
+        logging.getLogger("uvicorn.error").warning("hello")
     structlog.get_logger().info("done")
     assert [line.get("correlation_id") for line in lines(stream)] == ["cor_1", "cor_1", None]
 
