@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 import uvloop
 
+from tokenkeep.adapters.postgres.schedule import PostgresSchedule
 from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
 from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers
 from tokenkeep.adapters.redis.connection import connect_blocking
@@ -28,6 +29,7 @@ from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.settle_attempts import SettleAttempts
 from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation
 from tokenkeep.settings import Settings, require_redis
+from tokenkeep_worker.without_queue import DirectClaims
 
 _DEMAND_THREADS = 8
 _PICKUP_MS = 50
@@ -100,8 +102,17 @@ class Worker:
         port = await health.start()
         for consumer in consumers:
             await asyncio.to_thread(consumer.start)
+        claims = DirectClaims(
+            self._foundation.redis,
+            PostgresSchedule(self._foundation.database),
+            self.refresh,
+            batch=settings.message_batch,
+            trust=self._foundation.times.look,
+        )
+        helping = loop.create_task(claims.run())
         _log.info("worker_ready", metrics_port=port, pid=os.getpid())
         await stopping.wait()
+        helping.cancel()
         _log.info("worker_draining", batches=len(self._batches))
         grace_ms = int((settings.provider_deadline_s + 20) * 1000)
         await asyncio.gather(*(asyncio.to_thread(consumer.stop, grace_ms) for consumer in consumers))

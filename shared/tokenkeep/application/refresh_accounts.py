@@ -67,6 +67,14 @@ class Prepared:
     presented: Secret
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An intent that is journalled: `sent_at` by the database's clock, and until when, by `boottime()`, it may be sent."""
+
+    sent_at: datetime
+    send_before: float
+
+
 class RefreshAccounts:
     """The worker's use-case. One instance serves a whole process; its batchers are shared by all messages."""
 
@@ -144,6 +152,10 @@ class RefreshAccounts:
     async def _in_custody(self, task: RefreshTask, owner: str) -> Settled | None:
         try:
             return await self._refresh(task)
+        except Exception as error:  # noqa: BLE001 - one account's fault must not end its neighbours' refreshes
+            # The lease stays as it is: a sweeper looks after it, by how far it had come.
+            self._observer.abandoned(task.leased.account_id, task.correlation_id, error)
+            return None
         finally:
             await self._give_back((task.leased.account_id, owner))
 
@@ -205,8 +217,7 @@ class RefreshAccounts:
         self, task: RefreshTask, prepared: Prepared, connection: ReadyConnection, started: float
     ) -> Settled | None:
         """S4 to S7: journal the intent, let the token leave, make the answer durable."""
-        send_before = self._clocks.boottime() + self._times.write_ahead.total_seconds()
-        sent_at = await self._write_ahead(
+        written = await self._write_ahead(
             WriteAhead(
                 leased=task.leased,
                 trigger=task.trigger,
@@ -215,14 +226,15 @@ class RefreshAccounts:
                 quarantine_s=self._quarantine.span(task.rules.rotation).total_seconds(),
             )
         )
-        if sent_at is None:
+        if written is None:
             self._observer.fenced_off(task.leased.account_id, task.correlation_id)
             return None
         answer = await connection.exchange(
             prepared.request,
             deadline=self._clocks.loop_time() + self._times.provider_deadline.total_seconds(),
-            send_before=send_before,
+            send_before=written.send_before,
         )
+        sent_at = written.sent_at
         verdict = classify(
             answer, task.rules, sent_at=sent_at, now=sent_at, fallback_lifetime=task.leased.version.lifetime
         )
@@ -252,10 +264,13 @@ class RefreshAccounts:
                 await self._clocks.sleep(wait_s)
                 wait_s = min(wait_s * 2, 5.0)
 
-    async def _write_intents(self, intents: Sequence[WriteAhead]) -> Sequence[datetime | None]:
+    async def _write_intents(self, intents: Sequence[WriteAhead]) -> Sequence["Written | None"]:
+        """S4. The time to send counts from before the statement: the row's quarantine begins within it."""
+        send_before = self._clocks.boottime() + self._times.write_ahead.total_seconds()
         async with self._ledgers() as ledger:
             sent = await ledger.write_ahead(intents)
-        return [sent.get(intent.leased.attempt_id) for intent in intents]
+        moments = [sent.get(intent.leased.attempt_id) for intent in intents]
+        return [None if moment is None else Written(moment, send_before) for moment in moments]
 
     def _observe(self, task: RefreshTask, settled: Settled, *, duration_s: float) -> None:
         if settled.settlement is None:

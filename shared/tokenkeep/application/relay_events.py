@@ -71,12 +71,13 @@ class RelayEvents:
         """Publish everything that is pending in our shards; returns how many events that were."""
         published = 0
         for _ in range(self.most_batches):
-            if not self.shards:
+            shards = dict(self.shards)
+            if not shards:
                 break
-            pending = await self.outbox.pending(list(self.shards), limit=self.batch)
+            pending = await self.outbox.pending(list(shards), limit=self.batch)
             if not pending:
                 break
-            refused = await self.stream.publish(self.shards, pending)
+            refused = await self.stream.publish(shards, pending)
             self.shards = {shard: fence for shard, fence in self.shards.items() if shard not in refused}
             done = [one.position for one in pending if one.shard not in refused]
             await self.outbox.delivered(done)

@@ -236,6 +236,18 @@ async def test_a_fenced_off_workers_invalid_grant_disables_nobody(road: Road, se
     assert (await road.view(account_id)).account.state is AccountState.ACTIVE
 
 
+async def test_a_database_that_fails_before_the_token_leaves_costs_nothing(road: Road, server: TokenServer) -> None:
+    account_id = await road.account(await road.source(server.url))
+    await road.sql("ALTER TABLE refresh_attempts RENAME TO gone")
+    assert await road.refresh(account_id) == []
+    await road.sql("ALTER TABLE gone RENAME TO refresh_attempts")
+    assert server.presented == []
+    await road.sql("UPDATE leases SET lease_until = now() - interval '1 second', due_at = now() - interval '1 second'")
+    assert await road.jobs.sweep() == 1
+    await road.refresh(account_id)
+    assert server.presented == ["grant.1"]
+
+
 async def test_an_answer_survives_a_database_that_goes_away(road: Road, server: TokenServer) -> None:
     account_id = await road.account(await road.source(server.url))
     server.gate = asyncio.Event()

@@ -6,15 +6,19 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
+from redis.asyncio import Redis
 
 from road import Road
 from token_server import TokenServer
 from tokenkeep.adapters.postgres.outbox import PostgresOutbox
+from tokenkeep.adapters.postgres.schedule import PostgresSchedule
 from tokenkeep.adapters.redis.event_stream import STREAM, RedisEventStream
+from tokenkeep.adapters.redis.queue import RefreshHint
 from tokenkeep.application.emit_due_refreshes import messages
 from tokenkeep.application.refreshing import DueAccount
 from tokenkeep.application.relay_events import RelayEvents
 from tokenkeep.domain.ids import AccountId, SourceId
+from tokenkeep_worker.without_queue import DirectClaims
 
 
 async def test_a_tick_hints_at_what_is_due_and_trusts_the_hint_for_a_while(road: Road, server: TokenServer) -> None:
@@ -42,6 +46,31 @@ async def test_a_flushed_redis_costs_a_hint_and_nothing_more(road: Road, server:
     await road.sql("UPDATE leases SET due_at = now()")  # the trust in the hint has run out
     assert await road.tick() == 1
     assert (await road.view(account_id)).next_refresh_at is not None
+
+
+async def test_an_account_that_nobody_may_try_yet_comes_back_when_it_may(road: Road, server: TokenServer) -> None:
+    account_id = await road.account(await road.source(server.url))
+    await road.sql("UPDATE leases SET not_before = now() + interval '7 seconds'")
+    assert await road.tick() == 0
+    [lease] = await road.sql("SELECT due_at = not_before AS same FROM leases WHERE account_id = :id", id=account_id)
+    assert lease["same"]
+
+
+async def test_a_worker_helps_itself_while_redis_is_away(road: Road, server: TokenServer) -> None:
+    account_id = await road.account(await road.source(server.url))
+
+    async def refresh(hint: RefreshHint) -> None:
+        await road.refreshing.refresh(hint.account_ids, trigger=hint.trigger, correlation_id=hint.correlation_id)
+
+    nowhere = Redis(unix_socket_path="/nowhere.sock")
+    schedule = PostgresSchedule(road.foundation.database)
+    away = DirectClaims(nowhere, schedule, refresh, batch=10, trust=timedelta(seconds=60))
+    assert [await away.look() for _ in range(3)] == [0, 1, 0]
+    assert server.presented == ["grant.1"]
+    await road.make_due(account_id)
+    there = DirectClaims(road.foundation.redis, schedule, refresh, batch=10, trust=timedelta(seconds=60))
+    assert [await there.look() for _ in range(3)] == [0, 0, 0]
+    await nowhere.aclose()
 
 
 async def test_nothing_is_hinted_at_while_its_source_is_paused(road: Road, server: TokenServer) -> None:

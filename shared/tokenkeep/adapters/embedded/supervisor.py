@@ -9,7 +9,7 @@ from tokenkeep.adapters.embedded.child import Child
 from tokenkeep.adapters.embedded.failure import EmbeddedFailure
 from tokenkeep.adapters.embedded.restarts import GiveUp, RestartPolicy, StartAgain, decide, recent
 
-DRAIN_S = 30.0
+DRAIN_S = 45.0
 """How long children may take to finish what they are doing."""
 
 _POLL_S = 0.25

@@ -16,12 +16,14 @@ WITH due AS MATERIALIZED (
      ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
 )
 UPDATE leases AS l
-   SET due_at = clock_timestamp()
-              + make_interval(secs => CASE WHEN s.state = 'paused' THEN CAST(:paused_s AS double precision)
-                                           ELSE CAST(:trust_s AS double precision) END)
+   SET due_at = CASE
+           WHEN s.state = 'paused' THEN clock_timestamp() + make_interval(secs => :paused_s)
+           WHEN l.not_before > clock_timestamp() THEN l.not_before
+           ELSE clock_timestamp() + make_interval(secs => :trust_s) END
   FROM due, sources AS s
  WHERE l.account_id = due.account_id AND s.id = l.source_id
-RETURNING l.account_id, l.source_id, l.next_refresh_at, s.state
+RETURNING l.account_id, l.source_id, l.next_refresh_at,
+          s.state = 'active' AND (l.not_before IS NULL OR l.not_before <= clock_timestamp()) AS may_go
 """)
 _STUCK = text("""
 SELECT account_id, source_id, fence, phase, attempt_id FROM leases
@@ -45,7 +47,8 @@ class PostgresSchedule:
         """The accounts that are due, longest overdue first.
 
         The claim pushes `due_at` away by `trust`, the time that a hint is given to lead to something; `next_refresh_at` is
-        only ever changed by what is settled. Accounts of paused sources are put aside for `paused` and not returned.
+        only ever changed by what is settled. Accounts of paused sources are put aside for `paused`, accounts that nobody may
+        try yet until then; neither are returned.
         """
         parameters = {
             "limit": limit,
@@ -57,7 +60,7 @@ class PostgresSchedule:
             return [
                 DueAccount(AccountId(row.account_id), SourceId(row.source_id), row.next_refresh_at)
                 for row in result
-                if row.state != "paused"
+                if row.may_go
             ]
 
     async def stuck(self, *, limit: int) -> list[StuckLease]:

@@ -33,6 +33,10 @@ class RefreshTelemetry:
         """The lease, or the token, changed before anything was sent."""
         _log.info("refresh_fenced_off", account_id=_account(account_id), correlation_id=correlation_id)
 
+    def abandoned(self, account_id: AccountId, correlation_id: str, error: Exception) -> None:
+        """A refresh ended in an error of ours or of a store's before it was settled; a sweeper will see to it."""
+        _log.error("refresh_abandoned", account_id=_account(account_id), correlation_id=correlation_id, exc_info=error)
+
     def settle_failed(self, account_id: AccountId, correlation_id: str, error: str) -> None:
         """An answer could not be made durable yet; it is kept and tried again."""
         _log.warning(
