@@ -1,0 +1,84 @@
+"""One suite for the stream in memory and the stream in Redis."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from fakes import MemoryEventStream, PendingInMemory, an_event
+from tokenkeep.adapters.redis.event_stream import STREAM, RedisEventStream
+from tokenkeep.application.relay_events import EventStream
+from tokenkeep.domain.ids import IdKind, format_id
+
+Subject = tuple[EventStream, Callable[[], Awaitable[list[str]]]]
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    """A stream, and the ids of the events in it."""
+    if request.param == "memory":
+        memory = MemoryEventStream()
+
+        async def remembered() -> list[str]:
+            return [format_id(IdKind.EVENT, event.id) for event in memory.published]
+
+        yield memory, remembered
+        return
+    async with Redis.from_url(request.getfixturevalue("redis_url")) as client:
+        await client.flushall()
+
+        async def read() -> list[str]:
+            entries: Any = await client.xrange(STREAM)
+            assert all(orjson.loads(fields[b"event"])["id"] == fields[b"id"].decode() for _, fields in entries)
+            return [fields[b"id"].decode() for _, fields in entries]
+
+        yield RedisEventStream(client), read
+
+
+def pending(count: int, *, shard: int = 1) -> list[PendingInMemory]:
+    account = uuid4()
+    return [PendingInMemory(n, shard, an_event(account, n)) for n in range(1, count + 1)]
+
+
+def ids(events: list[PendingInMemory]) -> list[str]:
+    return [format_id(IdKind.EVENT, one.event.id) for one in events]
+
+
+async def test_events_are_appended_in_order(subject: Subject) -> None:
+    stream, read = subject
+    events = pending(5)
+    assert await stream.publish({1: 3}, events) == set()
+    assert await read() == ids(events)
+
+
+async def test_a_number_that_was_overtaken_is_refused(subject: Subject) -> None:
+    stream, read = subject
+    await stream.fence({1: 4})
+    assert await stream.publish({1: 3}, pending(2)) == {1}
+    assert await read() == []
+
+
+async def test_a_shard_that_is_refused_does_not_hold_up_the_others(subject: Subject) -> None:
+    stream, read = subject
+    await stream.fence({1: 4})
+    refused, good = pending(2, shard=1), pending(2, shard=2)
+    assert await stream.publish({1: 3, 2: 3}, [refused[0], good[0], refused[1], good[1]]) == {1}
+    assert await read() == ids(good)
+
+
+async def test_publishing_under_a_number_makes_it_known(subject: Subject) -> None:
+    stream, read = subject
+    events = pending(1)
+    assert await stream.publish({1: 9}, events) == set()
+    assert await stream.publish({1: 8}, pending(1)) == {1}
+    assert await read() == ids(events)
+
+
+async def test_a_lower_number_never_replaces_a_higher_one(subject: Subject) -> None:
+    stream, _ = subject
+    await stream.fence({1: 9})
+    await stream.fence({1: 2})
+    assert await stream.publish({1: 5}, pending(1)) == {1}

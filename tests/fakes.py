@@ -1,0 +1,131 @@
+"""Adapters in memory that behave like the real ones; `tests/contract/` holds both to the same suite."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from tokenkeep.application.refreshing import DueAccount, StuckLease
+from tokenkeep.application.relay_events import Pending
+from tokenkeep.domain.attempt import Trigger
+from tokenkeep.domain.events import Event, EventType
+from tokenkeep.domain.ids import AccountId, EventId, IdKind
+
+
+class MemoryCustodyLocks:
+    """The gate, without Redis. It has no clock: locks do not age."""
+
+    def __init__(self) -> None:
+        self.owners: dict[AccountId, str] = {}
+
+    async def take(self, account_ids: Sequence[AccountId], owner: str) -> list[AccountId]:
+        taken = []
+        for one in account_ids:
+            if one not in self.owners:
+                self.owners[one] = owner
+                taken.append(one)
+        return taken
+
+    async def give_back(self, held: Sequence[tuple[AccountId, str]]) -> None:
+        for one, owner in held:
+            if self.owners.get(one) == owner:
+                del self.owners[one]
+
+
+@dataclass(frozen=True)
+class PendingInMemory:
+    position: int
+    shard: int
+    event: Event
+
+
+class MemoryEventStream:
+    """The stream, without Redis."""
+
+    def __init__(self) -> None:
+        self.fences: dict[int, int] = {}
+        self.published: list[Event] = []
+
+    async def fence(self, fences: dict[int, int]) -> None:
+        for shard, number in fences.items():
+            self.fences[shard] = max(number, self.fences.get(shard, -1))
+
+    async def publish(self, fences: dict[int, int], pending: Sequence[Pending]) -> set[int]:
+        refused = set()
+        for one in pending:
+            if fences[one.shard] < self.fences.get(one.shard, -1):
+                refused.add(one.shard)
+                continue
+            self.fences[one.shard] = fences[one.shard]
+            self.published.append(one.event)
+        return refused
+
+
+@dataclass
+class MemoryOutbox:
+    """An outbox whose every shard is free."""
+
+    waiting: list[PendingInMemory] = field(default_factory=list)
+    fence: int = 1
+    holder: UUID | None = None
+
+    async def take_shards(self, holder: UUID, *, lease_s: float) -> dict[int, int]:
+        assert lease_s > 0
+        if self.holder != holder:
+            self.fence += 1
+        self.holder = holder
+        return dict.fromkeys(range(4), self.fence)
+
+    async def give_back(self, holder: UUID) -> None:
+        if self.holder == holder:
+            self.holder = None
+
+    async def pending(self, shards: Sequence[int], *, limit: int) -> Sequence[PendingInMemory]:
+        mine = [one for one in self.waiting if one.shard in shards]
+        return sorted(mine, key=lambda one: one.position)[:limit]
+
+    async def delivered(self, positions: Sequence[int]) -> None:
+        self.waiting = [one for one in self.waiting if one.position not in set(positions)]
+
+
+@dataclass
+class MemorySchedule:
+    """A schedule of accounts that are due and not yet claimed."""
+
+    due: list[DueAccount] = field(default_factory=list)
+
+    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> list[DueAccount]:
+        assert trust > timedelta(0)
+        assert paused > timedelta(0)
+        claimed, self.due = self.due[:limit], self.due[limit:]
+        return claimed
+
+    async def stuck(self, *, limit: int) -> list[StuckLease]:
+        return [][:limit]
+
+    async def run_out(self, *, limit: int) -> list[AccountId]:
+        return [][:limit]
+
+
+@dataclass
+class MemoryQueue:
+    """A queue that remembers what was put into it."""
+
+    messages: list[tuple[list[AccountId], Trigger, str]] = field(default_factory=list)
+
+    async def enqueue(self, account_ids: Sequence[AccountId], *, trigger: Trigger, correlation_id: str) -> None:
+        self.messages.append((list(account_ids), trigger, correlation_id))
+
+
+def an_event(subject: UUID, sequence: int) -> Event:
+    return Event(
+        id=EventId(uuid4()),
+        type=EventType.REFRESHED,
+        subject=subject,
+        subject_kind=IdKind.ACCOUNT,
+        environment="default",
+        sequence=sequence,
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+        correlation_id="cor_1",
+        data={"state": "active"},
+    )

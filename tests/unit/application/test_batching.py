@@ -1,0 +1,80 @@
+"""Batches that form while the one before is under way."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from tokenkeep.application.batching import Batcher
+
+
+class Recorder:
+    """Runs batches, each only when it is let go; refuses 13."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gate = asyncio.Semaphore(0)
+
+    async def __call__(self, items: Sequence[int]) -> Sequence[int]:
+        self.batches.append(list(items))
+        await self.gate.acquire()
+        if 13 in items:
+            raise ValueError("13")
+        return [item * 10 for item in items]
+
+    def release(self, batches: int) -> None:
+        for _ in range(batches):
+            self.gate.release()
+
+
+async def test_what_comes_meanwhile_goes_together() -> None:
+    run = Recorder()
+    batcher = Batcher(run)
+    calls = [asyncio.create_task(batcher(n)) for n in range(5)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert run.batches == [[0]]
+    run.release(2)
+    assert await asyncio.gather(*calls) == [0, 10, 20, 30, 40]
+    assert run.batches == [[0], [1, 2, 3, 4]]
+
+
+async def test_a_batch_is_never_longer_than_its_limit() -> None:
+    run = Recorder()
+    batcher = Batcher(run, limit=2)
+    run.release(10)
+    assert await asyncio.gather(*(batcher(n) for n in range(5))) == [0, 10, 20, 30, 40]
+    assert max(len(batch) for batch in run.batches) <= 2
+
+
+async def test_a_bad_item_fails_alone() -> None:
+    run = Recorder()
+    batcher = Batcher(run)
+    run.release(20)
+    results = await asyncio.gather(*(batcher(n) for n in (1, 12, 13, 14)), return_exceptions=True)
+    assert results[0] == 10
+    assert results[1] == 120
+    assert isinstance(results[2], ValueError)
+    assert results[3] == 140
+
+
+async def test_a_caller_that_gives_up_does_not_stop_the_batch() -> None:
+    run = Recorder()
+    batcher = Batcher(run)
+    first, second = asyncio.create_task(batcher(1)), asyncio.create_task(batcher(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    run.release(2)
+    assert await second == 20
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+async def test_draining_waits_for_all_that_is_under_way() -> None:
+    run = Recorder()
+    batcher = Batcher(run)
+    calls = [asyncio.create_task(batcher(n)) for n in range(3)]
+    await asyncio.sleep(0)
+    run.release(2)
+    await batcher.drain()
+    assert all(call.done() for call in calls) or await asyncio.gather(*calls) == [0, 10, 20]

@@ -1,0 +1,79 @@
+"""Ticks and relays over fakes."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from fakes import MemoryEventStream, MemoryOutbox, MemoryQueue, MemorySchedule, PendingInMemory, an_event
+from tokenkeep.application.emit_due_refreshes import EmitDueRefreshes
+from tokenkeep.application.refreshing import DueAccount
+from tokenkeep.application.relay_events import RelayEvents
+from tokenkeep.domain.attempt import Trigger
+from tokenkeep.domain.ids import AccountId, SourceId
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SOURCE = SourceId(uuid4())
+
+
+def due(count: int) -> list[DueAccount]:
+    return [DueAccount(AccountId(uuid4()), SOURCE, NOW + timedelta(seconds=n)) for n in range(count)]
+
+
+def emit(schedule: MemorySchedule, queue: MemoryQueue, *, most_batches: int = 50) -> EmitDueRefreshes:
+    return EmitDueRefreshes(
+        schedule, queue, claim_batch=10, message_batch=4, trust=timedelta(minutes=1), most_batches=most_batches
+    )
+
+
+async def test_a_tick_goes_on_until_nothing_is_due() -> None:
+    schedule, queue = MemorySchedule(due(35)), MemoryQueue()
+    assert await emit(schedule, queue)(correlation_id="cor_1") == 35
+    assert schedule.due == []
+    assert sum(len(ids) for ids, _, _ in queue.messages) == 35
+    assert {(trigger, cause) for _, trigger, cause in queue.messages} == {(Trigger.SCHEDULE, "cor_1")}
+    assert max(len(ids) for ids, _, _ in queue.messages) == 4
+
+
+async def test_a_tick_is_bounded_so_that_others_get_their_turn() -> None:
+    schedule = MemorySchedule(due(100))
+    assert await emit(schedule, MemoryQueue(), most_batches=2)(correlation_id="cor_1") == 20
+    assert len(schedule.due) == 80
+
+
+def waiting(count: int) -> list[PendingInMemory]:
+    subjects = [uuid4() for _ in range(3)]
+    return [PendingInMemory(n, n % 3, an_event(subjects[n % 3], n // 3 + 1)) for n in range(count)]
+
+
+async def test_a_relay_publishes_everything_and_forgets_it() -> None:
+    outbox, stream = MemoryOutbox(waiting(25)), MemoryEventStream()
+    relay = RelayEvents(outbox, stream, holder=uuid4(), batch=10)
+    await relay.keep_shards()
+    assert await relay() == 25
+    assert outbox.waiting == []
+    for subject in {event.subject for event in stream.published}:
+        sequences = [event.sequence for event in stream.published if event.subject == subject]
+        assert sequences == sorted(sequences)
+
+
+async def test_a_relay_without_shards_publishes_nothing() -> None:
+    outbox, stream = MemoryOutbox(waiting(3)), MemoryEventStream()
+    assert await RelayEvents(outbox, stream, holder=uuid4())() == 0
+    assert stream.published == []
+
+
+async def test_a_relay_that_was_overtaken_leaves_its_events_to_its_successor() -> None:
+    outbox, stream = MemoryOutbox(waiting(6)), MemoryEventStream()
+    old, young = (RelayEvents(outbox, stream, holder=uuid4()) for _ in range(2))
+    await old.keep_shards()
+    await young.keep_shards()
+    assert await old() == 0
+    assert len(outbox.waiting) == 6
+    assert await young() == 6
+
+
+async def test_a_relay_that_stops_hands_over_at_once() -> None:
+    outbox = MemoryOutbox()
+    relay = RelayEvents(outbox, MemoryEventStream(), holder=uuid4())
+    await relay.keep_shards()
+    await relay.stop()
+    assert outbox.holder is None
