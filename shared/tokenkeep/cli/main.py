@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tokenkeep import __version__
-from tokenkeep.cli import keys, processes, up
+from tokenkeep.cli import demo, keys, processes, up
 from tokenkeep.cli.one_line_errors import OneLineErrors
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ _PROCESSES = "Processes"
 _TENDING = "Tending"
 
 app.command("up", rich_help_panel=_ON_ONE_MACHINE)(up.up)
+app.command("demo", rich_help_panel=_ON_ONE_MACHINE)(demo.demo)
 app.command("api", rich_help_panel=_PROCESSES)(processes.api)
 app.command("scheduler", rich_help_panel=_PROCESSES)(processes.scheduler)
 app.command("worker", rich_help_panel=_PROCESSES)(processes.worker)

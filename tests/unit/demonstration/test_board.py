@@ -56,10 +56,10 @@ def board(lines: Lines) -> Board:
     return Board(on_line=lines, now=lambda: NOW)
 
 
-def drawn(board: Board, *, width: int = 100) -> str:
+def drawn(board: Board, *, width: int = 100, height: int = 24) -> str:
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(draw(board, lifetime_s=30, now=NOW))
+        console.print(draw(board, lifetime_s=30, now=NOW, height=height))
     return capture.get()
 
 
@@ -174,3 +174,23 @@ def test_a_token_that_ran_out_has_no_time_left(board: Board) -> None:
     board.see(an_account(expires_at="2026-01-01T11:00:00Z"))
 
     assert " 0 s " in drawn(board)
+
+
+def test_on_a_low_screen_older_events_give_way(board: Board) -> None:
+    for name in ("alice", "bob", "carol"):
+        board.see(an_account(name))
+    for number in range(20):
+        board.hear(an_event("refreshed", number=number))
+
+    assert drawn(board, height=40).count("tokenkeep.account.refreshed") == 8
+    low = drawn(board, height=14)
+    assert (low.count("tokenkeep.account.refreshed"), len(low.splitlines())) == (5, 13)
+    assert "…00000019" in low
+    assert drawn(board, height=5).count("tokenkeep.account.refreshed") == 2
+
+
+def test_the_same_happening_twice_in_a_row_is_told_once(board: Board, lines: Lines) -> None:
+    for line in ("the API is away", "the API is away", "it is back", "the API is away"):
+        board.tell(line)
+
+    assert lines.all == ["the API is away", "it is back", "the API is away"]

@@ -1,0 +1,90 @@
+"""`tokenkeep demo`: a whole tokenkeep, a provider of its own, and something to watch."""
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tokenkeep.cli.demonstration.failure import DemoFailure
+from tokenkeep.cli.demonstration.plan import Plan
+from tokenkeep.settings import Settings, load_settings
+
+_ON_LOOPBACK = ("127.0.0.1/32", "localhost")
+
+
+def demo(
+    *,
+    accounts: Annotated[int, typer.Option(min=1, max=50, help="How many accounts to connect.")] = 6,
+    token_lifetime: Annotated[
+        int, typer.Option(min=4, max=86_400, metavar="SECONDS", help="How long an access token lives.")
+    ] = 30,
+    revoke_every: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="How often the provider revokes a grant.")
+    ] = 45,
+    for_: Annotated[
+        float | None, typer.Option("--for", min=1, metavar="SECONDS", help="End by itself after this time.")
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Lines instead of a live table; also where there is no terminal.")
+    ] = False,
+) -> None:
+    """Watch accounts being kept fresh against a local OAuth server that rotates, detects reuse, and revokes."""
+    if find_spec("authlib") is None:
+        msg = "the demo needs a library for its OAuth server: pip install 'tokenkeep[server,embedded,demo]'"
+        raise DemoFailure(msg)
+    from tokenkeep.cli.household import run_household  # noqa: PLC0415  # see the package
+
+    plan = Plan(accounts, token_lifetime, revoke_every, for_, plain or not sys.stdout.isatty())
+    run_household(demo_settings(load_settings()), welcome=welcome, guest=_guest(plan))
+
+
+def demo_settings(settings: Settings) -> Settings:
+    """The settings of the demo's own household: it shares neither data nor port with an `up` on this machine."""
+    changes: dict[str, object] = {
+        "data_dir": settings.data_dir / "demo",
+        "database_url": None,
+        "redis_url": None,
+        "keyring": None,
+        "keyring_file": None,
+        "admin_key": None,
+        "public_url": None,
+        "allow_private_hosts": _ON_LOOPBACK,
+    }
+    if "api_port" not in settings.model_fields_set:
+        changes["api_port"] = 0
+    if "log_level" not in settings.model_fields_set:
+        # A refused refresh is a warning in the log, and here it is the show.
+        changes["log_level"] = "error"
+    return settings.model_copy(update=changes)
+
+
+def welcome(settings: Settings, url: str, admin_key_file: Path | None) -> str:
+    """What is shown before the show: where the API is, the admin key, what to try, how to stop."""
+    key = f"$(cat {shlex.quote(str(admin_key_file))})"
+    lines = [
+        "",
+        f"the demo's tokenkeep is up: {url}",
+        f"  admin key  {admin_key_file}",
+        f"  data       {settings.data_dir}",
+        f'  try        curl -s -H "Authorization: Bearer {key}" -H "X-Tokenkeep-Environment: demo" {url}/v1/accounts',
+        "  stop       Ctrl-C",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _guest(plan: Plan) -> Callable[[Settings, str], Awaitable[None]]:
+    async def run(settings: Settings, url: str) -> None:
+        from tokenkeep.cli.demonstration.stage import perform  # noqa: PLC0415  # as above
+
+        await perform(plan, settings, url)
+        # A guest's end ends nothing, so the end is asked for as a user would.
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    return run
