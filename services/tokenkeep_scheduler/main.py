@@ -13,6 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from tokenkeep.adapters.ending import end
 from tokenkeep.adapters.postgres.fleet import count_fleet
 from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep.adapters.postgres.notifications import OutboxListener
@@ -109,8 +110,7 @@ class Scheduler:
         await stopping.wait()
         _log.info("scheduler_stopping")
         self._clock.shutdown(wait=False)
-        relay.cancel()
-        await asyncio.gather(relay, return_exceptions=True)
+        await end(relay)
         await listener.stop()
         await self._guarded("give_back_shards", self._jobs.relay.stop)
         await health.stop()

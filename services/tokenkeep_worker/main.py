@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 import uvloop
 
+from tokenkeep.adapters.ending import end
 from tokenkeep.adapters.postgres.schedule import PostgresSchedule
 from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
 from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers
@@ -112,7 +113,7 @@ class Worker:
         helping = loop.create_task(claims.run())
         _log.info("worker_ready", metrics_port=port, pid=os.getpid())
         await stopping.wait()
-        helping.cancel()
+        await end(helping)
         _log.info("worker_draining", batches=len(self._batches))
         grace_ms = int((settings.provider_deadline_s + 20) * 1000)
         await asyncio.gather(*(asyncio.to_thread(consumer.stop, grace_ms) for consumer in consumers))

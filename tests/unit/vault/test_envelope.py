@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenkeep.adapters.vault.envelope import Vault
-from tokenkeep.domain.credential import SealedKey
 from tokenkeep.adapters.vault.keyring import Keyring
+from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.errors import UnknownKey, VaultError
 from tokenkeep.domain.secret import Secret
 

@@ -90,7 +90,8 @@ class PostgresAccounts:
                 "auth_type": account.auth_type.value,
                 "external_id": account.external_id,
                 "external_id_verified": account.external_id_verified,
-                "labels": dict(metadata),
+                # By the column's name: this statement is run by Core, which drops an attribute's name without a word.
+                "metadata": dict(metadata),
                 "properties": dict(properties),
             },
         )

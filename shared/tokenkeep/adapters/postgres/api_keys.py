@@ -43,6 +43,7 @@ class PostgresApiKeys:
                 "hint": key.hint,
                 "scopes": sorted(scope.value for scope in key.scopes),
                 "created_by": created_by,
+                "created_at": key.created_at,
                 "expires_at": key.expires_at,
             },
         )

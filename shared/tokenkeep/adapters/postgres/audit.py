@@ -1,7 +1,6 @@
 """The audit trail: who did what, to which thing, from where, with what result."""
 
 from collections.abc import Sequence
-
 from uuid import UUID
 
 from sqlalchemy import insert, text

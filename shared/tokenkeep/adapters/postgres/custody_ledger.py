@@ -41,7 +41,8 @@ _LEASE = text(f"""
 WITH wanted AS MATERIALIZED (
     SELECT l.account_id, w.attempt_id
       FROM leases AS l JOIN {_REQUESTS.relation("w")} ON w.account_id = l.account_id
-     WHERE l.phase = 'idle' AND l.next_refresh_at IS NOT NULL
+      JOIN sources AS s ON s.id = l.source_id
+     WHERE l.phase = 'idle' AND l.next_refresh_at IS NOT NULL AND s.state = 'active'
        AND (l.not_before IS NULL OR l.not_before <= clock_timestamp())
        AND (l.next_refresh_at <= clock_timestamp() OR l.demanded_at > l.obtained_at)
      FOR UPDATE OF l SKIP LOCKED

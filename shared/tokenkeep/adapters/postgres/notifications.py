@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from tokenkeep.adapters.ending import end
 from tokenkeep.adapters.postgres.engine import asyncpg_url
 from tokenkeep.adapters.postgres.event_log import OUTBOX_CHANNEL
 from tokenkeep.domain.secret import Secret
@@ -30,9 +31,7 @@ class OutboxListener:
 
     async def stop(self) -> None:
         """Stop listening."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     async def _listen(self) -> None:
         while True:  # bounded by stop(): it listens as long as the process lives

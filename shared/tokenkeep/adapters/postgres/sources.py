@@ -60,6 +60,8 @@ class PostgresSources:
                 "options": dict(source.options),
                 "state": source.state.value,
                 "paused_reason": source.paused_reason,
+                "created_at": source.created_at,
+                "updated_at": source.updated_at,
             },
         )
 

@@ -31,7 +31,8 @@ WITH wanted AS MATERIALIZED (
     SELECT l.account_id,
            coalesce(w.newer_than + interval '1 microsecond', clock_timestamp()) AS moment
       FROM leases AS l JOIN {_WANTED.relation("w")} ON w.account_id = l.account_id
-     WHERE l.next_refresh_at IS NOT NULL
+      JOIN sources AS s ON s.id = l.source_id
+     WHERE l.next_refresh_at IS NOT NULL AND s.state = 'active'
      ORDER BY l.account_id FOR UPDATE OF l
 )
 UPDATE leases AS l
@@ -85,7 +86,10 @@ class PostgresDemands:
         self._database = database
 
     async def __call__(self, wanted: Mapping[AccountId, datetime | None]) -> Mapping[AccountId, datetime]:
-        """Ask for credentials obtained after the given moment, or after now. Accounts not refreshed are left out."""
+        """Ask for credentials obtained after the given moment, or after now.
+
+        Accounts that are not refreshed are left out, and so are those of paused sources.
+        """
         rows = [{"account_id": account_id, "newer_than": moment} for account_id, moment in wanted.items()]
         async with self._database.transaction() as connection:
             result = await connection.execute(_DEMAND, _WANTED.parameters(rows))

@@ -9,6 +9,7 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
+from tokenkeep.adapters.ending import end
 from tokenkeep.domain.ids import AccountId
 
 _CHANNEL = "tokenkeep:settled"
@@ -46,9 +47,7 @@ class RedisWaiters:
 
     async def stop(self) -> None:
         """Stop listening."""
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.gather(self._listener, return_exceptions=True)
+        await end(self._listener)
 
     async def wait(self, account_id: AccountId, timeout_s: float) -> None:
         """Return when the account is said to have been settled, or after `timeout_s`."""

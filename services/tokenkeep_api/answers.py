@@ -1,0 +1,215 @@
+"""What answers look like, for the API's description. The routes write them by `rendering`; tests hold one to the other."""
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from tokenkeep.domain.account import AccountState, AuthType, Custody, DisabledReason, FailureReason, Health
+from tokenkeep.domain.api_key import Scope
+from tokenkeep.domain.attempt import Outcome, Trigger
+from tokenkeep.domain.events import EventType
+from tokenkeep.domain.source import SourceState
+
+Item = TypeVar("Item")
+
+
+class Answer(BaseModel):
+    """No member is left out, and there are no others."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Data(Answer, Generic[Item]):
+    """One thing."""
+
+    data: Item
+
+
+class Page(Answer, Generic[Item]):
+    """Things in order. `next_cursor` is null on the last page."""
+
+    data: list[Item]
+    next_cursor: str | None
+
+
+class ProblemAnswer(BaseModel):
+    """A problem (RFC 9457). `field` names the member, parameter or header that is wrong, where it is one."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    field: str | None = None
+    retry_after: int | None = None
+
+
+class ProviderAnswer(Answer):
+    """An entry of the catalogue. The schemas are JSON Schema, 2020-12."""
+
+    slug: str
+    name: str
+    auth_type: AuthType
+    docs: list[str]
+    confidence: str
+    capabilities: dict[str, Any]
+    credential_schema: dict[str, Any]
+    property_schema: dict[str, Any]
+    options_schema: dict[str, Any]
+
+
+class SourceAnswer(Answer):
+    """A source. Its client secret is write-only."""
+
+    id: str
+    environment: str
+    provider: str
+    name: str
+    auth_type: AuthType
+    client_id: str | None
+    scopes: list[str]
+    options: dict[str, Any]
+    state: SourceState
+    paused_reason: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class DisabledAnswer(Answer):
+    """Why, when and by whom an account was disabled."""
+
+    reason: DisabledReason
+    detail: str | None
+    at: datetime
+    by: str
+
+
+class LastErrorAnswer(Answer):
+    """What went wrong at the latest refresh that failed."""
+
+    reason: FailureReason
+    http_status: int | None
+    at: datetime
+
+
+class CredentialsAnswer(Answer):
+    """An OAuth 2 account's credentials; never a refresh token."""
+
+    oauth_access_token: str
+    token_type: str
+    expires_at: datetime | None
+    scopes: list[str]
+
+
+class AccountAnswer(Answer):
+    """An account. `expires_at` null means that the credentials do not expire."""
+
+    id: str
+    source_id: str
+    provider: str
+    environment: str
+    external_id: str | None
+    external_id_verified: bool
+    metadata: dict[str, str]
+    properties: dict[str, Any]
+    auth_type: AuthType
+    state: AccountState
+    disabled: DisabledAnswer | None
+    health: Health
+    custody: Custody
+    scopes: list[str]
+    expires_at: datetime | None
+    refresh_token_expires_at: datetime | None
+    last_refreshed_at: datetime | None
+    next_refresh_at: datetime | None
+    consecutive_failures: int
+    last_error: LastErrorAnswer | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class AccountWithCredentialsAnswer(AccountAnswer):
+    """An account; with `include_credentials=1`, its credentials too."""
+
+    credentials: CredentialsAnswer | None = None
+
+
+class TokenAnswer(Answer):
+    """A valid access token, and the headers that a request to the provider needs."""
+
+    access_token: str
+    token_type: str
+    expires_at: datetime | None
+    scopes: list[str]
+    headers: dict[str, str]
+    refreshed: bool
+
+
+class RefreshAnswer(Answer):
+    """A refresh that was asked for. Its attempt and events bear the correlation id."""
+
+    account_id: str
+    correlation_id: str
+
+
+class AttemptAnswer(Answer):
+    """One entry of the refresh journal. `outcome` null means that it is not settled."""
+
+    id: str
+    account_id: str
+    trigger: Trigger
+    outcome: Outcome | None
+    reason: FailureReason | None
+    http_status: int | None
+    error_code: str | None
+    presented_generation: int
+    correlation_id: str
+    sent_at: datetime | None
+    settled_at: datetime | None
+
+
+class EventAnswer(Answer):
+    """A CloudEvent, version 1.0."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    type: EventType
+    subject: str
+    time: datetime
+    datacontenttype: Literal["application/json"]
+    sequence: str
+    data: dict[str, Any]
+    correlationid: str | None = None
+
+
+class ApiKeyAnswer(Answer):
+    """An API key, without the key itself."""
+
+    id: str
+    name: str
+    environment: str
+    scopes: list[Scope]
+    hint: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class NewApiKeyAnswer(ApiKeyAnswer):
+    """An API key as it is shown once."""
+
+    key: str
+
+
+class AuditAnswer(Answer):
+    """Who did what to which thing, from where, with what result; `count` times."""
+
+    at: datetime
+    actor: str
+    action: str
+    target: str | None
+    address: str | None
+    result: str
+    count: int

@@ -1,0 +1,56 @@
+"""The ASGI application. Making it opens nothing: whoever runs it starts and stops what is wired."""
+
+import orjson
+from fastapi import APIRouter, FastAPI
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from tokenkeep.adapters.telemetry.health_server import operations_routes
+from tokenkeep_api.authentication import Authentication
+from tokenkeep_api.description import describe
+from tokenkeep_api.envelope import Envelope
+from tokenkeep_api.problems import install
+from tokenkeep_api.reference_page import PAGE_POLICY, render_reference
+from tokenkeep_api.rendering import JSON_TYPE
+from tokenkeep_api.request_bodies import BODY_DEADLINE_S, BoundedBodies
+from tokenkeep_api.routes import accounts, api_keys, audit, providers, sources
+from tokenkeep_api.routes.tokens import TokenRoutes
+from tokenkeep_api.wired import Wired
+
+
+def create_app(wired: Wired, *, body_deadline_s: float = BODY_DEADLINE_S) -> FastAPI:
+    """The API over these use-cases.
+
+    Args:
+        wired: The use-cases.
+        body_deadline_s: How long a request's body may take to arrive, in seconds.
+    """
+    # Its own pages of documentation are off: they load scripts from elsewhere.
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.router.routes.extend(TokenRoutes(wired).routes())
+    routers = [module.routes(wired) for module in (providers, sources, accounts, api_keys, audit)]
+    for router in routers:
+        app.include_router(router)
+    app.router.routes.extend(operations_routes(wired.foundation.metrics, wired.foundation.checks()))
+    app.router.routes.extend(_documentation(routers, wired.foundation.settings.external_url))
+    install(app)
+    # The last one added is the outermost.
+    app.add_middleware(BoundedBodies, deadline_s=body_deadline_s)
+    app.add_middleware(Authentication, authenticate=wired.authenticate, uses=wired.uses)
+    app.add_middleware(Envelope)
+    return app
+
+
+def _documentation(routers: list[APIRouter], public_url: str) -> list[Route]:
+    document = describe(routers, public_url)
+    as_json = orjson.dumps(document)
+    page = render_reference(document)
+
+    async def openapi(_request: Request) -> Response:
+        return Response(as_json, media_type=JSON_TYPE)
+
+    async def docs(_request: Request) -> Response:
+        return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY})
+
+    return [Route("/openapi.json", openapi), Route("/docs", docs)]

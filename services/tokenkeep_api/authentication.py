@@ -1,0 +1,97 @@
+"""Who is asking: the API key of each request under `/v1`, and the scope that each route wants."""
+
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastapi import Depends, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tokenkeep.domain.api_key import Caller
+from tokenkeep.domain.api_key import Scope as ApiScope
+from tokenkeep.domain.errors import InvalidInput, NotAllowed, NotAuthenticated
+from tokenkeep.domain.secret import Secret
+from tokenkeep_api.problems import problem_of
+
+ENVIRONMENT_HEADER = "X-Tokenkeep-Environment"
+_BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([\x21-\x7e]{1,512}) *")
+
+
+class Authenticating(Protocol):
+    """Recognises the bearer of a key; the use-case `Authenticate`."""
+
+    async def __call__(self, key: Secret, *, environment: str | None, address: str | None) -> Caller:
+        """The caller. Raises `NotAuthenticated`, or `InvalidInput` for an environment that can't be."""
+        ...
+
+
+class KeyUses(Protocol):
+    """Takes note of callers that were recognised."""
+
+    def note(self, caller: Caller) -> None:
+        """This caller's key is used now."""
+        ...
+
+
+class Authentication:
+    """ASGI middleware: nothing under `/v1` is reached, and no body read, without a valid API key."""
+
+    def __init__(self, app: ASGIApp, *, authenticate: Authenticating, uses: KeyUses) -> None:
+        self._app = app
+        self._authenticate = authenticate
+        self._uses = uses
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and (scope["path"] == "/v1" or scope["path"].startswith("/v1/")):
+            try:
+                caller = await self._caller(scope)
+            except (NotAuthenticated, InvalidInput) as refusal:
+                problem = problem_of(refusal)
+                assert problem is not None  # noqa: S101 - both have one
+                await problem.response()(scope, receive, send)
+                return
+            scope["state"]["caller"] = caller
+            self._uses.note(caller)
+        await self._app(scope, receive, send)
+
+    async def _caller(self, scope: Scope) -> Caller:
+        keys = [value for name, value in scope["headers"] if name == b"authorization"]
+        found = _BEARER.fullmatch(keys[0]) if len(keys) == 1 else None
+        if found is None:
+            raise NotAuthenticated
+        wanted = [value for name, value in scope["headers"] if name == b"x-tokenkeep-environment"]
+        if len(wanted) > 1:
+            raise InvalidInput(ENVIRONMENT_HEADER, "must come once")
+        environment = wanted[0].decode("latin-1").strip() if wanted else None
+        client = scope.get("client")
+        return await self._authenticate(
+            Secret(found[1].decode("ascii")),
+            environment=environment,
+            address=None if client is None else client[0] or None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """A dependency that lets callers with one scope pass. The API's description is told of the scope by this object."""
+
+    scope: ApiScope
+
+    def __call__(self, request: Request) -> Caller:
+        """The caller. Raises `NotAllowed` when it lacks the scope."""
+        return allowed(request, self.scope)
+
+
+def allowed(request: Request, *scopes: ApiScope) -> Caller:
+    """The request's caller, who has all of these scopes. Raises `NotAllowed` otherwise."""
+    caller: Caller = request.state.caller
+    for scope in scopes:
+        if not caller.may(scope):
+            raise NotAllowed(scope.value)
+    return caller
+
+
+def needs(scope: ApiScope) -> object:
+    """A dependency on the caller, who must have this scope; for `Annotated[Caller, …]` in the signature of a route."""
+    return Depends(Allowed(scope))

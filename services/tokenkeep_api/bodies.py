@@ -1,0 +1,133 @@
+"""What request bodies say, as pydantic models: every member known, of its kind, and within bounds."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from tokenkeep.application.create_account import AuthorizationCode, LiveTokens
+from tokenkeep.application.manage_sources import NewSource
+from tokenkeep.domain.api_key import Scope
+from tokenkeep.domain.errors import InvalidInput
+from tokenkeep_api.fields import (
+    AccessToken,
+    ExternalId,
+    Labels,
+    Lifetime,
+    Line,
+    Moment,
+    ScopeName,
+    SecretText,
+    TokenType,
+)
+
+
+class Body(BaseModel):
+    """The rules of every body. What was given is never in an error's text."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class Nothing(Body):
+    """A body without members; it may as well be left out."""
+
+
+class SourceBody(Body):
+    """A source to be created. `options` are the provider's own, as `GET /v1/providers/{slug}` lists them."""
+
+    provider: Line
+    name: Line
+    client_id: Line
+    client_secret: SecretText | None = None
+    scopes: Annotated[list[ScopeName], Field(max_length=200)] = []
+    options: dict[str, Any] = {}
+
+    def wanted(self) -> NewSource:
+        """The source that is described."""
+        return NewSource(
+            provider=self.provider,
+            name=self.name,
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            scopes=tuple(dict.fromkeys(self.scopes)),
+            options=self.options,
+        )
+
+
+class TokenSetBody(Body):
+    """A live token set. Of `expires_at` and `expires_in` (seconds from now) at most one is given."""
+
+    access_token: AccessToken
+    refresh_token: SecretText | None = None
+    token_type: TokenType = "Bearer"  # noqa: S105 - RFC 6750's name of a scheme
+    scopes: Annotated[list[ScopeName], Field(max_length=200)] | None = None
+    expires_at: Moment | None = None
+    expires_in: Lifetime | None = None
+    refresh_token_expires_at: Moment | None = None
+
+    @model_validator(mode="after")
+    def _one_expiry(self) -> Self:
+        if self.expires_at is not None and self.expires_in is not None:
+            raise InvalidInput("credentials.expires_in", "expires_at is given already")
+        return self
+
+    def wanted(self) -> LiveTokens:
+        """The token set that is described."""
+        return LiveTokens(
+            access_token=self.access_token,
+            refresh_token=self.refresh_token,
+            token_type=self.token_type,
+            scopes=None if self.scopes is None else tuple(dict.fromkeys(self.scopes)),
+            expires_at=self.expires_at,
+            expires_in_s=self.expires_in,
+            refresh_token_expires_at=self.refresh_token_expires_at,
+        )
+
+
+class AuthorizationCodeBody(Body):
+    """An authorization code, exchanged at the source's token endpoint before the account is stored."""
+
+    authorization_code: SecretText
+    redirect_uri: Annotated[str, Field(min_length=1, max_length=2048)]
+    code_verifier: SecretText | None = None
+
+    def wanted(self) -> AuthorizationCode:
+        """The code that is described."""
+        return AuthorizationCode(self.authorization_code, self.redirect_uri, self.code_verifier)
+
+
+def _kind_of_credentials(given: Any) -> str:
+    coded = isinstance(given, AuthorizationCodeBody) or (isinstance(given, dict) and "authorization_code" in given)
+    return "<code>" if coded else "<tokens>"
+
+
+Credentials = Annotated[
+    Annotated[TokenSetBody, Tag("<tokens>")] | Annotated[AuthorizationCodeBody, Tag("<code>")],
+    Discriminator(_kind_of_credentials),
+]
+
+
+class AccountBody(Body):
+    """An account to be created. Without credentials it is `pending`."""
+
+    source_id: str
+    credentials: Credentials | None = None
+    external_id: ExternalId | None = None
+    metadata: Labels = {}
+    properties: Labels = {}
+
+
+class ApiKeyBody(Body):
+    """An API key to be made."""
+
+    name: Line
+    environment: str
+    scopes: Annotated[list[Annotated[Scope, Field(strict=False)]], Field(min_length=1, max_length=len(Scope))]
+    expires_at: Moment | None = None
+
+
+class TokenWish(Body):
+    """What a token must be like. `wait` above 30 seconds counts as 30."""
+
+    min_ttl: Annotated[float, Field(ge=0, le=315_360_000, description="Seconds that it must still be valid.")] = 60
+    wait: Annotated[float, Field(ge=0, le=3_600, description="Seconds to wait for a refresh.")] = 10
+    force: Annotated[bool, Field(description="Give a token that was refreshed after this call.")] = False

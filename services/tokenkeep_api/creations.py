@@ -1,0 +1,149 @@
+"""POSTs that create: once for each Idempotency-Key, with the answer kept, sealed, for those that ask again."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any, TypeVar
+from uuid import UUID
+
+import orjson
+from fastapi import Request
+from starlette.responses import Response
+
+from tokenkeep.adapters.postgres.idempotency import KeptAnswer
+from tokenkeep.adapters.postgres.unit_of_work import PostgresWork, PostgresWorks
+from tokenkeep.application.ports import Vault
+from tokenkeep.domain.api_key import Caller
+from tokenkeep.domain.errors import InvalidInput, RequestInProgress
+from tokenkeep.domain.ids import new_id
+from tokenkeep_api.rendering import JSON_TYPE
+
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotency-Replayed"
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_FIELD = "answer"
+_VERSION = (1, 0)
+_CREATED = 201
+_POLL_S = 0.1
+
+Prepared = TypeVar("Prepared")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One request that carries an Idempotency-Key. `owner` is what its answer is sealed for."""
+
+    environment: str
+    key: str
+    route: str
+    digest: bytes
+    owner: UUID
+
+
+class Creations:
+    """Runs creations in one transaction with the record of their answer.
+
+    Two equal requests at the same time create once: the second waits on the first one's row and gives its answer. A
+    request that is refused leaves nothing behind, so it may be tried again with the same key.
+    """
+
+    def __init__(self, works: PostgresWorks, vault: Vault, *, longest_preparation: timedelta) -> None:
+        self._works = works
+        self._vault = vault
+        self._longest_s = longest_preparation.total_seconds()
+
+    async def __call__(
+        self, request: Request, caller: Caller, create: Callable[[PostgresWork], Awaitable[dict[str, Any]]]
+    ) -> Response:
+        """201 with what `create` describes; with the answer of before, where there is one.
+
+        Raises:
+            InvalidInput: The Idempotency-Key is malformed.
+            IdempotencyMismatch: It was used with another request.
+        """
+        ask = await _ask_of(request, caller)
+        async with self._works() as work:
+            if ask is not None:
+                kept = await work.idempotency.claim(
+                    ask.environment, ask.key, route=ask.route, digest=ask.digest, owner=ask.owner
+                )
+                if kept is not None:
+                    return self._replayed(kept)
+            return await self._created(work, ask, create)
+
+    async def prepared(
+        self,
+        request: Request,
+        caller: Caller,
+        prepare: Callable[[], Awaitable[Prepared]],
+        create: Callable[[PostgresWork, Prepared], Awaitable[dict[str, Any]]],
+    ) -> Response:
+        """As `__call__`, for creations that ask a provider first, which may be done once only.
+
+        The key is reserved before; equal requests wait for the reservation's end.
+
+        Raises:
+            RequestInProgress: An equal request took longer than it may.
+        """
+        ask = await _ask_of(request, caller)
+        if ask is not None:
+            kept = await self._reserve(ask)
+            if kept is not None:
+                return self._replayed(kept)
+        try:
+            preparation = await prepare()
+            async with self._works() as work:
+                return await self._created(work, ask, lambda within: create(within, preparation))
+        except BaseException:
+            if ask is not None:
+                async with self._works() as work:
+                    await work.idempotency.give_up(ask.environment, ask.key, owner=ask.owner)
+            raise
+
+    async def _reserve(self, ask: _Ask) -> KeptAnswer | None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._longest_s
+        while True:
+            try:
+                async with self._works() as work:
+                    return await work.idempotency.reserve(
+                        ask.environment,
+                        ask.key,
+                        route=ask.route,
+                        digest=ask.digest,
+                        owner=ask.owner,
+                        stale_s=self._longest_s,
+                    )
+            except RequestInProgress:
+                if loop.time() > until:
+                    raise
+            await asyncio.sleep(_POLL_S)
+
+    async def _created(
+        self, work: PostgresWork, ask: _Ask | None, create: Callable[[PostgresWork], Awaitable[dict[str, Any]]]
+    ) -> Response:
+        body = orjson.dumps({"data": await create(work)})
+        if ask is not None:
+            key = self._vault.new_data_key(ask.owner)
+            ciphertext = self._vault.seal(ask.owner, key, _FIELD, _VERSION, body)
+            await work.idempotency.keep(
+                ask.environment, ask.key, owner=ask.owner, status=_CREATED, sealed_key=key, ciphertext=ciphertext
+            )
+        return Response(body, _CREATED, media_type=JSON_TYPE)
+
+    def _replayed(self, kept: KeptAnswer) -> Response:
+        body = self._vault.open(kept.owner, kept.key, _FIELD, _VERSION, kept.ciphertext)
+        return Response(body, kept.status, {REPLAYED_HEADER: "true"}, media_type=JSON_TYPE)
+
+
+async def _ask_of(request: Request, caller: Caller) -> _Ask | None:
+    keys = request.headers.getlist(IDEMPOTENCY_HEADER)
+    if not keys:
+        return None
+    if len(keys) > 1 or _KEY.fullmatch(keys[0]) is None:
+        raise InvalidInput(IDEMPOTENCY_HEADER, "1 to 255 visible ASCII characters")
+    route = f"{request.method} {request.scope['route'].path}"
+    return _Ask(caller.environment, keys[0], route, sha256(await request.body()).digest(), new_id())

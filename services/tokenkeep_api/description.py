@@ -1,0 +1,92 @@
+"""`/openapi.json`: what FastAPI knows of its routes, with what it can't see put in.
+
+Every operation says in `security` which scope it takes (OpenAPI 3.1: role names of a scheme), and which problems it
+may answer with.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.routing import BaseRoute
+
+import tokenkeep
+from tokenkeep.domain.api_key import Scope
+from tokenkeep_api.answers import ProblemAnswer
+from tokenkeep_api.authentication import ENVIRONMENT_HEADER, Allowed
+from tokenkeep_api.bodies import TokenWish
+from tokenkeep_api.creations import IDEMPOTENCY_HEADER
+from tokenkeep_api.problems import PROBLEM_TYPE
+from tokenkeep_api.routes import tokens
+
+SECURITY_SCHEME = "api_key"
+_REFERENCE = "#/components/schemas/{model}"
+_ABOUT = f"""Custody of OAuth grants: every account fresh, no refresh token lost or spent twice.
+
+Every call under `/v1` takes an API key: `Authorization: Bearer tk_…`. A key belongs to one environment; the bootstrap
+admin key chooses one by the header `{ENVIRONMENT_HEADER}`. Success is `{{"data": …}}`, and lists add `next_cursor`.
+Errors are `{PROBLEM_TYPE}` (RFC 9457) with a stable `code`. A POST that creates honours `{IDEMPOTENCY_HEADER}`."""
+_IDEMPOTENCY = {
+    "name": IDEMPOTENCY_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": 255},
+    "description": "The same key with the same body creates once, and gives the same answer again for a day.",
+}
+
+
+def describe(routers: list[APIRouter], public_url: str) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of these routers and the hot routes."""
+    routes: list[BaseRoute] = [route for router in routers for route in router.routes]
+    document = get_openapi(
+        title="tokenkeep",
+        version=tokenkeep.__version__,
+        description=_ABOUT,
+        routes=routes,
+        servers=[{"url": public_url}],
+    )
+    _add_hot_routes(document)
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = {SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "tk_…"}}
+    for path, method, scope in _scopes(routes):
+        _complete(document["paths"][path][method], method, scope)
+    for name in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(name, None)
+    document["paths"] = dict(sorted(document["paths"].items()))
+    return document
+
+
+def _add_hot_routes(document: dict[str, Any]) -> None:
+    described = tokens.descriptions()
+    models: list[type[BaseModel]] = [TokenWish, ProblemAnswer, *(answer for *_, answer in described)]
+    names, schemas = models_json_schema([(model, "serialization") for model in models], ref_template=_REFERENCE)
+    document["components"]["schemas"] |= schemas["$defs"]
+    for path, method, _scope, operation, answer in described:
+        schema = names[answer, "serialization"]
+        content = {"application/json": {"schema": schema}}
+        responses = {"200": {"description": "Successful Response", "content": content}}
+        document["paths"].setdefault(path, {})[method] = {**operation, "responses": responses}
+
+
+def _scopes(routes: list[BaseRoute]) -> Iterator[tuple[str, str, Scope]]:
+    for route in routes:
+        if isinstance(route, APIRoute):
+            needed = [one.call.scope for one in route.dependant.dependencies if isinstance(one.call, Allowed)]
+            for method in route.methods or ():
+                yield route.path, method.lower(), needed[0]
+    for path, method, scope, _operation, _answer in tokens.descriptions():
+        yield path, method, scope
+
+
+def _complete(operation: dict[str, Any], method: str, scope: Scope) -> None:
+    operation["security"] = [{SECURITY_SCHEME: [scope.value]}]
+    responses = operation["responses"]
+    responses.pop("422", None)
+    schema = {"$ref": _REFERENCE.format(model=ProblemAnswer.__name__)}
+    responses["default"] = {"description": "A problem", "content": {PROBLEM_TYPE: {"schema": schema}}}
+    if method == "post" and "201" in responses:
+        operation.setdefault("parameters", []).append(_IDEMPOTENCY)

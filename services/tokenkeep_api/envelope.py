@@ -1,0 +1,114 @@
+"""What surrounds every request: its id, its line in the log, the headers of every answer, and the last net."""
+
+import re
+from time import perf_counter
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tokenkeep.domain.ids import new_correlation_id
+from tokenkeep_api.problems import Problem, is_passing, temporarily_unavailable
+from tokenkeep_api.stack import where
+
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# They are POSTs, but change nothing.
+_READING_ROUTES = frozenset({"/v1/accounts/{account_id}/token"})
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+_log = structlog.get_logger("tokenkeep.api")
+
+
+class Envelope:
+    """ASGI middleware, the outermost.
+
+    `X-Request-Id` (up to 128 visible ASCII characters) is taken, or made; it is on every log line of the request and in
+    the answer, and goes along as the correlation id. One INFO line is written for a request that may change something;
+    reads have theirs at DEBUG. No line holds a body, a query string or a header.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        correlation_id = _correlation_id(scope)
+        state = scope.setdefault("state", {})
+        state["correlation_id"] = correlation_id
+        answer = _Answer(send, correlation_id, no_store=scope["path"].startswith("/v1"))
+        started = perf_counter()
+        with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
+            try:
+                await self._app(scope, receive, answer)
+            except Exception as error:  # noqa: BLE001 - the last net: the caller gets an answer, the log a line
+                await _answer_failure(error, answer, scope, receive)
+            finally:
+                _log_request(scope, answer.status, perf_counter() - started)
+
+
+class _Answer:
+    """`send`, with the headers of every answer put in."""
+
+    def __init__(self, send: Send, correlation_id: str, *, no_store: bool) -> None:
+        self._send = send
+        self._correlation_id = correlation_id
+        self._no_store = no_store
+        self.status: int | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self._correlation_id
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            if self._no_store:
+                headers["Cache-Control"] = "no-store"
+        await self._send(message)
+
+
+async def _answer_failure(error: Exception, answer: _Answer, scope: Scope, receive: Receive) -> None:
+    if is_passing(error):
+        _log.warning("database_unavailable", error=type(error).__name__, where=where(error))
+        problem = temporarily_unavailable()
+    else:
+        _log.error("request_failed", error=type(error).__name__, where=where(error))
+        problem = Problem(
+            500,
+            "internal_error",
+            "something went wrong here; the correlation id finds it in the log",
+            correlation_id=scope["state"]["correlation_id"],
+        )
+    if answer.status is None:
+        await problem.response()(scope, receive, answer)
+
+
+def _log_request(scope: Scope, status: int | None, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", None)
+    reading = scope["method"] in _READING_METHODS or route in _READING_ROUTES
+    caller = scope["state"].get("caller")
+    (_log.debug if reading else _log.info)(
+        "request_served",
+        method=scope["method"],
+        route=route,
+        status=status,
+        duration_ms=round(seconds * 1000, 1),
+        caller=None if caller is None else caller.name,
+    )
+
+
+def _correlation_id(scope: Scope) -> str:
+    given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
+        text: str = given[0].decode("ascii")
+        return text
+    return new_correlation_id()

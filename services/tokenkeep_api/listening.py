@@ -1,0 +1,63 @@
+"""The API's socket and the server on it."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from tokenkeep.domain.errors import SettingsError
+
+_BACKLOG = 2048
+_KEEP_ALIVE_S = 75
+_DRAIN_S = 35
+"""How long requests under way may take at the end: the longest wait for a token, and a little."""
+_MOST_CONNECTIONS = 4_096
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Port 0 lets the system choose.
+
+    Raises:
+        SettingsError: The address can't be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        msg = f"TOKENKEEP_API_PORT: can't listen on {host}:{port}: {error.strerror}"
+        raise SettingsError(msg) from None
+    return listener
+
+
+class Server(uvicorn.Server):
+    """uvicorn inside a process that has its own signal handlers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # An address that a header tells is not to be believed without a setting that says whose.
+                proxy_headers=False,
+                backlog=_BACKLOG,
+                limit_concurrency=_MOST_CONNECTIONS,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=_DRAIN_S,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield

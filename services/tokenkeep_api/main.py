@@ -1,0 +1,180 @@
+"""Wires and runs one API process. Any number may run."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+import uvloop
+
+from tokenkeep.adapters.postgres.api_keys import PostgresKeyLookup
+from tokenkeep.adapters.postgres.audit import write_audit
+from tokenkeep.adapters.postgres.engine import Database
+from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
+from tokenkeep.adapters.postgres.token_reads import PostgresDemands, PostgresTokenReads
+from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
+from tokenkeep.adapters.redis.connection import connect_blocking
+from tokenkeep.adapters.redis.queue import DramatiqRefreshQueue, create_broker
+from tokenkeep.adapters.redis.wakeups import RedisWaiters
+from tokenkeep.adapters.telemetry.logs import configure_logging
+from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
+from tokenkeep.adapters.token_endpoint.clock import boottime
+from tokenkeep.adapters.token_endpoint.lending import LentConnections
+from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
+from tokenkeep.adapters.vault.envelope import Vault
+from tokenkeep.adapters.vault.keyring_file import read_keyring
+from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.create_account import CreateAccount
+from tokenkeep.application.demand_refresh import DemandRefresh
+from tokenkeep.application.exchange_code import ExchangeCode
+from tokenkeep.application.issue_api_key import Authenticate, IssueApiKey, WithdrawApiKey
+from tokenkeep.application.manage_sources import CreateSource, PauseSource
+from tokenkeep.application.ports import RefreshQueue
+from tokenkeep.application.request_refresh import RequestRefresh
+from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.toggle_account import ToggleAccount
+from tokenkeep.application.vend_token import VendToken
+from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation
+from tokenkeep.settings import Settings, require_redis
+from tokenkeep_api.app import create_app
+from tokenkeep_api.buffers import CredentialReads, Flusher, KeyUses
+from tokenkeep_api.creations import Creations
+from tokenkeep_api.listening import Server, bind
+from tokenkeep_api.wired import Wired
+
+_PREPARATION_MARGIN = timedelta(seconds=10)
+
+_log = structlog.get_logger("tokenkeep.api")
+
+
+def refresh_queue(settings: Settings) -> RefreshQueue:
+    """The queue over which the workers are asked for refreshes."""
+    return DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(settings))))
+
+
+def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
+    """The API's use-cases over real adapters.
+
+    Raises:
+        SettingsError: There is no usable keyring.
+    """
+    settings, database = foundation.settings, foundation.database
+    vault = Vault(read_keyring(settings.keyring, settings.keyring_file))
+    sealer = TokenSealer(vault)
+    works = PostgresWorks(database)
+    keys = PostgresKeyLookup(database)
+    clocks = ProcessClocks(boottime)
+    demand = DemandRefresh(PostgresDemands(database), queue)
+    addresses = AddressPolicy(settings.allow_private_hosts)
+    endpoints = ConnectionPool(addresses)
+    waiters = RedisWaiters(foundation.redis)
+    deadline = foundation.times.provider_deadline
+    return Wired(
+        foundation=foundation,
+        works=works,
+        authenticate=Authenticate(keys, settings.admin_key),
+        vend=VendToken(PostgresTokenReads(database), demand, waiters, sealer, clocks, foundation.metrics),
+        create_source=CreateSource(foundation.catalogue, vault),
+        pause_source=PauseSource(),
+        create_account=CreateAccount(foundation.catalogue, sealer, foundation.policy),
+        exchange_code=ExchangeCode(
+            sources=PostgresSourceConfigs(database),
+            vault=vault,
+            catalogue=foundation.catalogue,
+            endpoints=LentConnections(endpoints),
+            clocks=clocks,
+            now=_database_clock(works),
+            deadline=deadline,
+        ),
+        toggle_account=ToggleAccount(),
+        request_refresh=RequestRefresh(works, demand),
+        issue_api_key=IssueApiKey(),
+        withdraw_api_key=WithdrawApiKey(),
+        creations=Creations(works, vault, longest_preparation=deadline + _PREPARATION_MARGIN),
+        addresses=addresses,
+        reads=CredentialReads(_audit_writer(database)),
+        uses=KeyUses(keys.record_use),
+        waiters=waiters,
+        endpoints=endpoints,
+    )
+
+
+class Api:
+    """What of the API lives beside its requests: the wake-ups it listens to, the buffers it flushes."""
+
+    def __init__(self, wired: Wired) -> None:
+        self._wired = wired
+        self._flusher = Flusher(wired.reads.flush, wired.uses.flush)
+
+    async def start(self) -> None:
+        """Begin."""
+        self._wired.waiters.start()
+        self._flusher.start()
+
+    async def stop(self) -> None:
+        """Write what is buffered, and close. The foundation is the caller's."""
+        await self._flusher.stop()
+        await self._wired.waiters.stop()
+        await self._wired.endpoints.close()
+
+
+async def serve(settings: Settings, listener: socket.socket) -> None:
+    """One API process, from wiring to its end."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    foundation = lay_foundation(settings, process="api")
+    try:
+        wired = wire(foundation, refresh_queue(settings))
+        server = Server(create_app(wired))
+        api = Api(wired)
+        await api.start()
+        try:
+            serving = loop.create_task(server.serve(sockets=[listener]))
+            _log.info("api_ready", url=settings.external_url, port=settings.api_port, pid=os.getpid())
+            await _first_of(serving, stopping)
+            _log.info("api_draining")
+            server.should_exit = True
+            await serving
+        finally:
+            await api.stop()
+    finally:
+        await foundation.close()
+
+
+def run(settings: Settings) -> None:
+    """Run the API until SIGTERM or SIGINT; then finish the requests under way and write what is buffered.
+
+    Raises:
+        SettingsError: A setting is missing or wrong.
+    """
+    configure_logging(settings.log_level, settings.log_format, "api")
+    with bind(settings.api_host, settings.api_port) as listener:
+        port: int = listener.getsockname()[1]
+        uvloop.run(serve(settings.model_copy(update={"api_port": port}), listener))
+
+
+async def _first_of(serving: "asyncio.Task[None]", stopping: asyncio.Event) -> None:
+    told = asyncio.create_task(stopping.wait())
+    await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+
+
+def _database_clock(works: PostgresWorks) -> Callable[[], Awaitable[datetime]]:
+    async def now() -> datetime:
+        async with works.reading() as work:
+            return await work.accounts.now()
+
+    return now
+
+
+def _audit_writer(database: Database) -> Callable[[Sequence[AuditEntry]], Awaitable[None]]:
+    async def write(entries: Sequence[AuditEntry]) -> None:
+        async with database.transaction() as connection:
+            await write_audit(connection, entries)
+
+    return write

@@ -1,0 +1,203 @@
+"""Errors as `application/problem+json` (RFC 9457): the one place that knows which HTTP status says what.
+
+A problem names facts of ours and never quotes what came in: no value of a body, no exception's text, no stack.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from itertools import takewhile
+from typing import Any
+
+import orjson
+import structlog
+from asyncpg import PostgresConnectionError
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from tokenkeep.domain.errors import (
+    AccountDisabled,
+    AccountExists,
+    Conflict,
+    InvalidInput,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    ProviderUnavailable,
+    ReauthorizationRequired,
+    RequestInProgress,
+    SourcePaused,
+    TokenkeepError,
+    TokenUnavailable,
+)
+from tokenkeep_api.stack import where
+
+PROBLEM_TYPE = "application/problem+json"
+# A name of ours, or one that somebody thought up. What is no such name may be a secret in the wrong place.
+_NAME = re.compile(r"[A-Za-z]{1,24}(?:[_-][A-Za-z0-9]{1,24}){0,5}|[0-9]{1,6}")
+_TRY_AGAIN_S = 1.0
+# Lock not available, serialization failure, deadlock, out of connections, shutting down, starting up: all of them pass.
+_PASSING_STATES = ("55P03", "40001", "40P01", "53300", "57P01", "57P02", "57P03")
+
+_log = structlog.get_logger("tokenkeep.api")
+
+
+class Problem(HTTPException):
+    """A refusal, ready to be answered. `more` are extension members."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        field: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(status, detail, dict(headers or {}))
+        self.code = code
+        self.field = field
+        self.more = more
+
+    def response(self) -> Response:
+        """The answer."""
+        document: dict[str, Any] = {
+            "type": f"/problems/{self.code}",
+            "title": HTTPStatus(self.status_code).phrase,
+            "status": self.status_code,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        if self.field is not None:
+            document["field"] = self.field
+        document |= self.more
+        return Response(orjson.dumps(document), self.status_code, self.headers, media_type=PROBLEM_TYPE)
+
+
+def temporarily_unavailable() -> Problem:
+    """The database can't be had for the moment."""
+    return _retryable(503, "temporarily_unavailable", "the service can't answer for the moment", _TRY_AGAIN_S)
+
+
+def problem_of(error: TokenkeepError) -> Problem | None:  # noqa: C901, PLR0912 - one case for each error of the tree
+    """How an error of ours is told; None for those that are no fault of the caller's and no passing trouble."""
+    match error:
+        case InvalidInput(code=code, field=field, detail=detail):
+            return Problem(422, code, detail, field=shown(field.split(".")))
+        case NotFound():
+            return Problem(404, "not_found", str(error))
+        case AccountExists(account_id=account_id):
+            return Problem(409, error.code, str(error), account_id=account_id)
+        case AccountDisabled(reason=reason) | ReauthorizationRequired(reason=reason):
+            return Problem(409, error.code, str(error), reason=reason)
+        case RequestInProgress():
+            return _retryable(409, error.code, str(error), _TRY_AGAIN_S)
+        case Conflict(code=code):
+            return Problem(409, code, str(error))
+        case SourcePaused(reason=reason):
+            return Problem(409, "source_paused", str(error), reason=reason)
+        case NotAllowed(scope=scope):
+            return Problem(403, "missing_scope", str(error), scope=scope)
+        case NotAuthenticated():
+            return Problem(401, "not_authenticated", str(error), headers={"WWW-Authenticate": "Bearer"})
+        case TokenUnavailable(retry_after=retry_after, reason=reason):
+            return _retryable(503, "token_unavailable", str(error), retry_after, reason=reason)
+        case ProviderUnavailable(retry_after=retry_after, reason=reason, maybe_used=maybe_used):
+            detail = str(error)
+            if maybe_used:
+                detail += "; the authorization code may have been used up, so start again with a new one"
+            return _retryable(503, "provider_unavailable", detail, retry_after, reason=reason.value)
+        case _:
+            return None
+
+
+def install(app: FastAPI) -> None:
+    """Have the app answer every foreseen error with a problem. What is left over is for `Envelope`."""
+    app.add_exception_handler(TokenkeepError, _on_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    for trouble in (DBAPIError, PoolTimeout, PostgresConnectionError, OSError):
+        app.add_exception_handler(trouble, _on_database_trouble)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether an error says that the database can't be had for the moment."""
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+        lost = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+        return lost or state in _PASSING_STATES or str(state or "").startswith("08")
+    return isinstance(error, PoolTimeout | PostgresConnectionError | OSError)
+
+
+async def _on_error(_request: Request, error: Exception) -> Response:
+    problem = problem_of(error) if isinstance(error, TokenkeepError) else None
+    if problem is None:
+        raise error
+    return problem.response()
+
+
+async def _on_http_exception(_request: Request, error: Exception) -> Response:
+    if isinstance(error, Problem):
+        return error.response()
+    assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for those
+    match error.status_code:
+        case 404:
+            problem = Problem(404, "not_found", "there is nothing at this path")
+        case 405:
+            problem = Problem(405, "method_not_allowed", "the path does not take this method", headers=error.headers)
+        case status:
+            problem = Problem(status, HTTPStatus(status).phrase.lower().replace(" ", "_"), HTTPStatus(status).phrase)
+    return problem.response()
+
+
+async def _on_invalid_request(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for those
+    return invalid(error.errors()).response()
+
+
+async def _on_database_trouble(_request: Request, error: Exception) -> Response:
+    if not is_passing(error):
+        raise error
+    _log.warning("database_unavailable", error=type(error).__name__, where=where(error))
+    return temporarily_unavailable().response()
+
+
+def invalid(errors: Any) -> Problem:
+    """The first thing wrong that pydantic found (`errors()` of its exception), by field and rule; never by value."""
+    first = errors[0]
+    field = _field(first["loc"])
+    match first["type"]:
+        case "extra_forbidden":
+            detail = "there is no such member"
+        case "missing":
+            detail = "is required"
+        case _:
+            detail = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return Problem(422, InvalidInput.code, detail, field=field)
+
+
+def shown(steps: Sequence[str]) -> str:
+    """The dotted name of a field, as far as it consists of names that are fit to be shown."""
+    return ".".join(takewhile(_NAME.fullmatch, steps)) or "body"
+
+
+def _field(location: tuple[str | int, ...]) -> str:
+    """`("body", "credentials", "<tokens>", "expires_at")` as `credentials.expires_at`.
+
+    Angle brackets mark the branches of a union, square ones a key; both are pydantic's and not the caller's.
+    """
+    steps = [str(step) for step in location]
+    if steps and steps[0] in {"body", "query", "path", "header"}:
+        steps = steps[1:]
+    return shown([step for step in steps if not (step.startswith("<") and step.endswith(">")) and step != "[key]"])
+
+
+def _retryable(status: int, code: str, detail: str, retry_after_s: float, **more: Any) -> Problem:
+    seconds = max(1, math.ceil(retry_after_s))
+    return Problem(status, code, detail, headers={"Retry-After": str(seconds)}, retry_after=seconds, **more)

@@ -1,0 +1,116 @@
+"""`/docs`: the API's description as one plain page. No script, nothing from elsewhere: it works behind any firewall."""
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+_STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
+h2 { margin-top: 2.5rem; border-bottom: 1px solid #8886; }
+section { margin: 1.5rem 0; }
+h3 { font-family: ui-monospace, monospace; font-size: 1rem; margin: 0; }
+table { border-collapse: collapse; margin: .5rem 0; }
+td, th { text-align: left; vertical-align: top; padding: .15rem .8rem .15rem 0; }
+nav a { margin-right: 1rem; }
+"""
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+"""The page's Content-Security-Policy: its own style and nothing else."""
+
+_METHODS = ("get", "post", "put", "patch", "delete")
+
+
+def render_reference(document: Mapping[str, Any]) -> str:
+    """The page that shows an OpenAPI document."""
+    by_tag: dict[str, list[str]] = {}
+    for path, operations in document["paths"].items():
+        for method in _METHODS:
+            if method in operations:
+                operation = operations[method]
+                section = "".join(_operation(document, path, method, operation))
+                by_tag.setdefault(operation.get("tags", ["other"])[0], []).append(section)
+    info = document["info"]
+    links = "".join(f'<a href="#{_anchor(tag)}">{escape(tag)}</a>' for tag in by_tag)
+    body = "".join(f'<h2 id="{_anchor(tag)}">{escape(tag)}</h2>{"".join(sections)}' for tag, sections in by_tag.items())
+    title = escape(f"{info['title']} {info['version']}")
+    about = "".join(f"<p>{_text(paragraph)}</p>" for paragraph in info["description"].split("\n\n"))
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body><h1>{title}</h1>'
+        f'{about}<p>For machines: <a href="openapi.json">openapi.json</a></p><nav>{links}</nav>{body}</body></html>'
+    )
+
+
+def _operation(document: Mapping[str, Any], path: str, method: str, operation: Mapping[str, Any]) -> Iterator[str]:
+    yield f'<section id="{escape(operation["operationId"])}"><h3>{method.upper()} {escape(path)}</h3>'
+    yield f"<p>{_text(operation.get('description', ''))}</p>"
+    scopes = [scope for scheme in operation.get("security", []) for names in scheme.values() for scope in names]
+    yield f"<p>Scope: {', '.join(f'<code>{escape(scope)}</code>' for scope in scopes)}</p>"
+    if rows := [_row(one["name"], one["schema"], one.get("required"), one) for one in operation.get("parameters", [])]:
+        yield f"<table><tr><th>parameter</th><th></th><th></th></tr>{''.join(rows)}</table>"
+    if body := operation.get("requestBody"):
+        yield "".join(_members(document, "body", body["content"]["application/json"]["schema"]))
+    for status, response in operation["responses"].items():
+        schema = response.get("content", {}).get("application/json", {}).get("schema")
+        if schema is not None:
+            yield "".join(_members(document, f"answer {status}", schema))
+    yield "</section>"
+
+
+def _members(document: Mapping[str, Any], title: str, schema: Mapping[str, Any]) -> Iterator[str]:
+    for shape in _shapes(document, schema):
+        properties = dict(shape.get("properties", {}))
+        if "data" in properties:  # the envelope says nothing that its content does not
+            yield from _members(document, title, properties["data"])
+            continue
+        required = shape.get("required", [])
+        rows = [_row(name, _resolved(document, of), name in required, of) for name, of in properties.items()]
+        if rows:
+            yield f"<table><tr><th>{escape(title)}</th><th></th><th></th></tr>{''.join(rows)}</table>"
+
+
+def _shapes(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The objects that a schema allows."""
+    schema = _resolved(document, schema)
+    if "items" in schema:
+        yield from _shapes(document, schema["items"])
+    elif choices := schema.get("oneOf", schema.get("anyOf")):
+        for choice in choices:
+            yield from _shapes(document, choice)
+    else:
+        yield schema
+
+
+def _resolved(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = schema.get("$ref")
+    if reference is None:
+        return schema
+    resolved: Mapping[str, Any] = document["components"]["schemas"][reference.rpartition("/")[2]]
+    return resolved
+
+
+def _row(name: str, schema: Mapping[str, Any], required: object, of: Mapping[str, Any]) -> str:
+    kind = _kind(schema) + (", required" if required else "")
+    about = of.get("description", schema.get("description", ""))
+    return f"<tr><td><code>{escape(name)}</code></td><td>{escape(kind)}</td><td>{_text(about)}</td></tr>"
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    if choices := schema.get("anyOf", schema.get("oneOf")):
+        return " or ".join(dict.fromkeys(_kind(choice) for choice in choices))
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    return str(schema.get("format") or schema.get("type", "any"))
+
+
+def _text(markdown: str) -> str:
+    """Text with `code` marked; the only markup that our descriptions use."""
+    pieces = escape(markdown).split("`")
+    return "".join(f"<code>{piece}</code>" if index % 2 else piece for index, piece in enumerate(pieces))
+
+
+def _anchor(tag: str) -> str:
+    return escape(tag.replace(" ", "-"))

@@ -1,0 +1,185 @@
+"""The domain's values as the JSON of the contract, members in its order."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from tokenkeep.application.auditing import AuditRecord
+from tokenkeep.application.vend_token import VendedToken
+from tokenkeep.domain.account import AccountView
+from tokenkeep.domain.api_key import ApiKey
+from tokenkeep.domain.attempt import AttemptRecord
+from tokenkeep.domain.events import rfc3339
+from tokenkeep.domain.ids import IdKind, format_id
+from tokenkeep.domain.source import Source
+from tokenkeep.providers.entry import Provider
+from tokenkeep.providers.schemas import credential_schema, options_schema, property_schema
+
+JSON_TYPE = "application/json"
+
+
+def data(value: Any, status: int = 200) -> Response:
+    """The answer `{"data": …}`."""
+    return Response(orjson.dumps({"data": value}), status, media_type=JSON_TYPE)
+
+
+def page(items: list[Any], next_cursor: str | None) -> Response:
+    """The answer `{"data": […], "next_cursor": …}`."""
+    return Response(orjson.dumps({"data": items, "next_cursor": next_cursor}), media_type=JSON_TYPE)
+
+
+def account(view: AccountView) -> dict[str, Any]:
+    """An account, credentials aside."""
+    it = view.account
+    disabled, error = it.disabled, it.last_error
+    return {
+        "id": format_id(IdKind.ACCOUNT, it.id),
+        "source_id": format_id(IdKind.SOURCE, it.source_id),
+        "provider": it.provider,
+        "environment": it.environment,
+        "external_id": it.external_id,
+        "external_id_verified": it.external_id_verified,
+        "metadata": view.metadata,
+        "properties": view.properties,
+        "auth_type": it.auth_type.value,
+        "state": it.state.value,
+        "disabled": None
+        if disabled is None
+        else {
+            "reason": disabled.reason.value,
+            "detail": disabled.detail,
+            "at": rfc3339(disabled.at),
+            "by": disabled.by,
+        },
+        "health": it.health.value,
+        "custody": it.custody.value,
+        "scopes": view.scopes,
+        "expires_at": _time(view.expires_at),
+        "refresh_token_expires_at": _time(view.refresh_token_expires_at),
+        "last_refreshed_at": _time(view.last_refreshed_at),
+        "next_refresh_at": _time(view.next_refresh_at),
+        "consecutive_failures": view.consecutive_failures,
+        "last_error": None
+        if error is None
+        else {"reason": error.reason.value, "http_status": error.http_status, "at": rfc3339(error.at)},
+        "created_at": rfc3339(view.created_at),
+        "updated_at": rfc3339(view.updated_at),
+    }
+
+
+def credentials(vended: VendedToken) -> dict[str, Any]:
+    """The member `credentials` of an OAuth 2 account."""
+    return {
+        "oauth_access_token": vended.access_token.reveal(),
+        "token_type": vended.token_type,
+        "expires_at": _time(vended.expires_at),
+        "scopes": vended.scopes,
+    }
+
+
+def token(vended: VendedToken) -> dict[str, Any]:
+    """What `POST …/token` gives."""
+    return {
+        "access_token": vended.access_token.reveal(),
+        "token_type": vended.token_type,
+        "expires_at": _time(vended.expires_at),
+        "scopes": vended.scopes,
+        "headers": vended.headers(),
+        "refreshed": vended.refreshed,
+    }
+
+
+def source(it: Source) -> dict[str, Any]:
+    """A source."""
+    return {
+        "id": format_id(IdKind.SOURCE, it.id),
+        "environment": it.environment,
+        "provider": it.provider,
+        "name": it.name,
+        "auth_type": it.auth_type.value,
+        "client_id": it.client_id,
+        "scopes": it.scopes,
+        "options": it.options,
+        "state": it.state.value,
+        "paused_reason": it.paused_reason,
+        "created_at": rfc3339(it.created_at),
+        "updated_at": rfc3339(it.updated_at),
+    }
+
+
+def provider(it: Provider) -> dict[str, Any]:
+    """An entry of the catalogue."""
+    return {
+        "slug": it.slug,
+        "name": it.name,
+        "auth_type": it.auth_type.value,
+        "docs": it.docs,
+        "confidence": it.confidence.value,
+        "capabilities": _capabilities(it),
+        "credential_schema": credential_schema(it),
+        "property_schema": property_schema(it),
+        "options_schema": options_schema(it),
+    }
+
+
+def attempt(it: AttemptRecord) -> dict[str, Any]:
+    """An entry of the refresh journal."""
+    return {
+        "id": format_id(IdKind.ATTEMPT, it.id),
+        "account_id": format_id(IdKind.ACCOUNT, it.account_id),
+        "trigger": it.trigger.value,
+        "outcome": None if it.outcome is None else it.outcome.value,
+        "reason": None if it.reason is None else it.reason.value,
+        "http_status": it.http_status,
+        "error_code": it.error_code,
+        "presented_generation": it.presented_generation,
+        "correlation_id": it.correlation_id,
+        "sent_at": _time(it.sent_at),
+        "settled_at": _time(it.settled_at),
+    }
+
+
+def api_key(it: ApiKey) -> dict[str, Any]:
+    """An API key, without the key itself."""
+    return {
+        "id": format_id(IdKind.API_KEY, it.id),
+        "name": it.name,
+        "environment": it.environment,
+        "scopes": sorted(scope.value for scope in it.scopes),
+        "hint": it.hint,
+        "created_at": rfc3339(it.created_at),
+        "expires_at": _time(it.expires_at),
+        "last_used_at": _time(it.last_used_at),
+    }
+
+
+def audit(it: AuditRecord) -> dict[str, Any]:
+    """An entry of the audit trail."""
+    return {
+        "at": rfc3339(it.at),
+        "actor": it.actor,
+        "action": it.action,
+        "target": it.target,
+        "address": it.address,
+        "result": it.result,
+        "count": it.count,
+    }
+
+
+def _capabilities(it: Provider) -> Mapping[str, Any]:
+    """What the provider can do; null where the catalogue does not know."""
+    return {
+        "pkce": it.pkce,
+        "refresh_rotates": it.refresh_rotates,
+        "reuse_detection": it.reuse_detection,
+        "revocation": it.revocation_url is not None,
+        "introspection": it.introspection_url is not None,
+        "external_id": it.userinfo_url is not None and it.external_id_path is not None,
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else rfc3339(moment)

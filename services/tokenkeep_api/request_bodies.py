@@ -1,0 +1,167 @@
+"""Request bodies: JSON, bounded in size and in time, read strictly."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tokenkeep_api.problems import Problem
+
+MAX_BODY_BYTES = 1024 * 1024
+BODY_DEADLINE_S = 15.0
+
+_JSON = "application/json"
+_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
+# What is left of a refused body is not read, so the connection can't be used again.
+_CLOSE = {"Connection": "close"}
+_MOST_DIGITS = 400
+
+
+class BoundedBodies:
+    """ASGI middleware: no body over 1 MiB, none that takes longer than 15 s to arrive, none that is not JSON.
+
+    Nothing is buffered here. A body's bound is checked while the route reads it, whatever its `Content-Length` says.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int = MAX_BODY_BYTES, deadline_s: float = BODY_DEADLINE_S) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._deadline_s = deadline_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name: value for name, value in scope["headers"] if name in _BODY_HEADERS}
+        problem = self._refusal(headers)
+        if problem is not None:
+            await problem.response()(scope, receive, send)
+            return
+        has_body = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+        await self._app(scope, self._bounded(receive) if has_body else receive, send)
+
+    def _refusal(self, headers: dict[bytes, bytes]) -> Problem | None:
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._max_bytes:
+            return self._too_large()
+        has_body = b"transfer-encoding" in headers or length != b"0"
+        media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+        if has_body and media_type != _JSON:
+            detail = "a body here is JSON: Content-Type: application/json"
+            return Problem(415, "unsupported_media_type", detail, headers={**_CLOSE, "Accept": _JSON})
+        return None
+
+    def _bounded(self, receive: Receive) -> Receive:
+        received = 0
+        whole = False
+        until: float | None = None
+
+        async def bounded() -> Message:
+            nonlocal received, whole, until
+            if whole:
+                return await receive()  # waits for the client to go away, which takes as long as it takes
+            until = asyncio.get_running_loop().time() + self._deadline_s if until is None else until
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                detail = f"the body did not arrive within {self._deadline_s:g} s"
+                raise Problem(408, "request_timeout", detail, headers=_CLOSE) from None
+            received += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
+            if received > self._max_bytes:
+                raise self._too_large()
+            return message
+
+        return bounded
+
+    def _too_large(self) -> Problem:
+        return Problem(413, "body_too_large", f"a body has at most {self._max_bytes} bytes", headers=_CLOSE)
+
+
+def parse_json(body: bytes) -> Any:
+    """What the body says.
+
+    Two readers must agree on a body, so what they could read differently is refused: a member that comes twice
+    (RFC 8259, section 4), NaN, a half of a surrogate pair, and the NUL character, which PostgreSQL can't store.
+
+    Raises:
+        Problem: It is not JSON, or not JSON as we take it. Nothing of it is quoted.
+    """
+    try:
+        # Strict about UTF-8, surrogates, numbers and depth, none of which the standard library's reader minds.
+        orjson.loads(body)
+        document = json.loads(body, object_pairs_hook=_object, parse_int=_whole)
+    except (ValueError, RecursionError):
+        raise _malformed("the body is not valid JSON") from None
+    if b"\\u0000" in body and _holds_nul(document):
+        raise _malformed("a text can't hold the character U+0000")
+    return document
+
+
+async def read_json(request: Request) -> Any:
+    """The request's body as JSON; None when there is none."""
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        raise _malformed("the body was cut short") from None
+    return parse_json(body) if body else None
+
+
+class _StrictRequest(Request):
+    async def json(self) -> Any:
+        return parse_json(await self.body())
+
+
+class StrictRoute(APIRoute):
+    """A FastAPI route whose body is read by `parse_json`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler that FastAPI makes, given a stricter request."""
+        handle = super().get_route_handler()
+
+        async def strictly(request: Request) -> Response:
+            return await handle(_StrictRequest(request.scope, request.receive))
+
+        return strictly
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise _malformed("an object of the body names a member twice")
+    return members
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        msg = "too many digits"
+        raise ValueError(msg)
+    return int(digits)
+
+
+def _holds_nul(document: Any) -> bool:
+    waiting = [document]
+    while waiting:
+        match waiting.pop():
+            case str() as text if "\0" in text:
+                return True
+            case dict() as members:
+                waiting += members.keys()
+                waiting += members.values()
+            case list() as items:
+                waiting += items
+            case _:
+                continue
+    return False
+
+
+def _malformed(detail: str) -> Problem:
+    return Problem(400, "malformed_json", detail)

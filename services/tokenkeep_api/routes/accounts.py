@@ -1,0 +1,197 @@
+"""`/v1/accounts`: end users' credentials at sources. The two hot routes are in `tokens`."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from tokenkeep.adapters.postgres.accounts import AccountFilter
+from tokenkeep.adapters.postgres.event_log import events_of
+from tokenkeep.adapters.postgres.unit_of_work import PostgresWork
+from tokenkeep.application.create_account import AuthorizationCode, LiveTokens, NewAccount
+from tokenkeep.domain.account import AccountState, Health
+from tokenkeep.domain.api_key import Caller, Scope
+from tokenkeep.domain.credential import TokenSet
+from tokenkeep.domain.errors import InvalidInput, NotFound
+from tokenkeep.domain.events import cloudevent
+from tokenkeep.domain.ids import AccountId, AttemptId, IdKind, SourceId, parse_id
+from tokenkeep_api import rendering
+from tokenkeep_api.answers import AccountAnswer, AttemptAnswer, Data, EventAnswer, Page, RefreshAnswer
+from tokenkeep_api.authentication import needs
+from tokenkeep_api.bodies import AccountBody, Nothing
+from tokenkeep_api.fields import Moment
+from tokenkeep_api.paging import DEFAULT_LIMIT, MOST, Cursor, Limit, id_after, number_after, split
+from tokenkeep_api.request_bodies import StrictRoute
+from tokenkeep_api.wired import Wired
+
+Reader = Annotated[Caller, needs(Scope.ACCOUNTS_READ)]
+Writer = Annotated[Caller, needs(Scope.ACCOUNTS_WRITE)]
+
+_LABEL = "metadata."
+_MOST_LABELS = 10
+
+
+class AccountQuery(BaseModel):
+    """Which accounts to list. Besides these, `metadata.KEY=value` filters by metadata."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    source_id: str | None = None
+    state: AccountState | None = None
+    health: Health | None = None
+    external_id: str | None = None
+    provider: str | None = None
+    expires_before: Moment | None = None
+    limit: Annotated[int, Field(ge=1, le=MOST)] = DEFAULT_LIMIT
+    cursor: Annotated[str | None, Field(max_length=100, pattern="^[A-Za-z0-9_-]*$")] = None
+
+    def filter(self) -> AccountFilter:
+        """The filter. Raises `InvalidInput` for a parameter that does not exist: misspelt, it would list everything."""
+        labels = self._labels(self.model_extra or {})
+        for name, text in {"external_id": self.external_id, "provider": self.provider, **labels}.items():
+            if text is not None and "\0" in name + text:
+                raise InvalidInput("query", "a text can't hold the character U+0000")
+        source_id = None if self.source_id is None else parse_id(IdKind.SOURCE, self.source_id, field="source_id")
+        before: datetime | None = self.expires_before
+        return AccountFilter(
+            source_id=None if source_id is None else SourceId(source_id),
+            state=self.state,
+            health=self.health,
+            external_id=self.external_id,
+            provider=self.provider,
+            expires_before=before,
+            metadata=labels or None,
+        )
+
+    def _labels(self, extra: Mapping[str, Any]) -> dict[str, str]:
+        labels: dict[str, str] = {}
+        for name, value in extra.items():
+            if not name.startswith(_LABEL) or len(labels) == _MOST_LABELS:
+                raise InvalidInput(name[:64], "there is no such parameter")
+            if not isinstance(value, str):
+                raise InvalidInput(name[:64], "must come once")
+            labels[name.removeprefix(_LABEL)] = value
+        return labels
+
+
+def routes(wired: Wired) -> APIRouter:
+    """The routes of accounts."""
+    router = APIRouter(prefix="/v1/accounts", tags=["accounts"], route_class=StrictRoute)
+    _add_creation(router, wired)
+    _add_reads(router, wired)
+    _add_changes(router, wired)
+    return router
+
+
+def _add_creation(router: APIRouter, wired: Wired) -> None:
+    @router.post("", status_code=201, response_model=Data[AccountAnswer])
+    async def create_account(request: Request, body: AccountBody, caller: Writer) -> Response:
+        """Create an account: from a live token set, an authorization code, or pending without credentials."""
+        wanted = _wanted(body)
+        correlation_id = request.state.correlation_id
+
+        async def create(work: PostgresWork, tokens: LiveTokens | TokenSet | None) -> dict[str, Any]:
+            account_id = await wired.create_account(work, caller, wanted, tokens=tokens, correlation_id=correlation_id)
+            view = await work.accounts.view(account_id, caller.environment)
+            assert view is not None  # noqa: S101 - it has just been stored
+            return rendering.account(view)
+
+        credentials = wanted.credentials
+        if not isinstance(credentials, AuthorizationCode):
+            return await wired.creations(request, caller, lambda work: create(work, credentials))
+        return await wired.creations.prepared(
+            request,
+            caller,
+            lambda: wired.exchange_code(wanted.source_id, caller.environment, credentials, wanted.properties),
+            create,
+        )
+
+
+def _add_reads(router: APIRouter, wired: Wired) -> None:
+    @router.get("", response_model=Page[AccountAnswer])
+    async def list_accounts(query: Annotated[AccountQuery, Query()], caller: Reader) -> Response:
+        """The environment's accounts, oldest first."""
+        wanted, after = query.filter(), id_after(query.cursor)
+        async with wired.works.reading() as work:
+            found = await work.accounts.list(caller.environment, wanted, after=after, limit=query.limit + 1)
+        shown, next_cursor = split(found, query.limit, lambda view: view.account.id)
+        return rendering.page([rendering.account(view) for view in shown], next_cursor)
+
+    @router.get("/{account_id}/attempts", response_model=Page[AttemptAnswer])
+    async def list_attempts(
+        account_id: str, caller: Reader, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    ) -> Response:
+        """The account's refresh journal, newest first."""
+        parsed, after = _parsed(account_id), id_after(cursor)
+        before = None if after is None else AttemptId(after)
+        async with wired.works.reading() as work:
+            await _must_exist(work, parsed, caller)
+            found = await work.accounts.attempts(parsed, before=before, limit=limit + 1)
+        shown, next_cursor = split(found, limit, lambda attempt: attempt.id)
+        return rendering.page([rendering.attempt(attempt) for attempt in shown], next_cursor)
+
+    @router.get("/{account_id}/events", response_model=Page[EventAnswer])
+    async def list_events(
+        account_id: str, caller: Reader, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    ) -> Response:
+        """What happened to the account, as CloudEvents, newest first."""
+        parsed, before = _parsed(account_id), number_after(cursor)
+        async with wired.works.reading() as work:
+            await _must_exist(work, parsed, caller)
+            found = await events_of(work.connection, parsed, before=before, limit=limit + 1)
+        shown, next_cursor = split(found, limit, lambda event: event.sequence)
+        return rendering.page([cloudevent(event) for event in shown], next_cursor)
+
+
+def _add_changes(router: APIRouter, wired: Wired) -> None:
+    @router.post("/{account_id}/refresh", status_code=202, response_model=Data[RefreshAnswer])
+    async def refresh_account(
+        request: Request, account_id: str, caller: Writer, _body: Nothing | None = None
+    ) -> Response:
+        """Ask for a refresh now. It has not been done when the answer comes: see the account's attempts."""
+        correlation_id: str = request.state.correlation_id
+        await wired.request_refresh(caller, _parsed(account_id), correlation_id=correlation_id)
+        return rendering.data({"account_id": account_id, "correlation_id": correlation_id}, 202)
+
+    @router.post("/{account_id}/enable", response_model=Data[AccountAnswer])
+    async def enable_account(
+        request: Request, account_id: str, caller: Writer, _body: Nothing | None = None
+    ) -> Response:
+        """Use the account again. It is refreshed at once, which shows whether its grant is still good."""
+        return await _toggle(request, caller, account_id, on=True)
+
+    @router.post("/{account_id}/disable", response_model=Data[AccountAnswer])
+    async def disable_account(
+        request: Request, account_id: str, caller: Writer, _body: Nothing | None = None
+    ) -> Response:
+        """Stop refreshing the account and handing out its tokens."""
+        return await _toggle(request, caller, account_id, on=False)
+
+    async def _toggle(request: Request, caller: Caller, account_id: str, *, on: bool) -> Response:
+        async with wired.works() as work:
+            view = await wired.toggle_account(
+                work, caller, _parsed(account_id), on=on, correlation_id=request.state.correlation_id
+            )
+        return rendering.data(rendering.account(view))
+
+
+async def _must_exist(work: PostgresWork, account_id: AccountId, caller: Caller) -> None:
+    if await work.accounts.view(account_id, caller.environment) is None:
+        raise NotFound("account")
+
+
+def _wanted(body: AccountBody) -> NewAccount:
+    return NewAccount(
+        source_id=SourceId(parse_id(IdKind.SOURCE, body.source_id, field="source_id")),
+        credentials=None if body.credentials is None else body.credentials.wanted(),
+        external_id=body.external_id,
+        metadata=body.metadata,
+        properties=body.properties,
+    )
+
+
+def _parsed(text: str) -> AccountId:
+    return AccountId(parse_id(IdKind.ACCOUNT, text, field="account_id"))

@@ -1,0 +1,158 @@
+"""The hot routes: `POST /v1/accounts/{id}/token` and `GET /v1/accounts/{id}`.
+
+Plain functions, without FastAPI's machinery: they are called for every request that a customer's service makes.
+`descriptions` tells the API's description what FastAPI can't see.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Scope as ScopeOfRequest
+
+from tokenkeep.application.vend_token import VendedToken, Wish
+from tokenkeep.domain.api_key import Caller, Scope
+from tokenkeep.domain.errors import (
+    AccountDisabled,
+    AccountPending,
+    InvalidInput,
+    NotFound,
+    ReauthorizationRequired,
+    TokenUnavailable,
+)
+from tokenkeep.domain.ids import AccountId, IdKind, parse_id
+from tokenkeep_api import rendering
+from tokenkeep_api.answers import AccountWithCredentialsAnswer, Data, TokenAnswer
+from tokenkeep_api.authentication import allowed
+from tokenkeep_api.bodies import TokenWish
+from tokenkeep_api.problems import invalid
+from tokenkeep_api.request_bodies import read_json
+from tokenkeep_api.wired import Wired
+
+TOKEN_PATH = "/v1/accounts/{account_id}/token"  # noqa: S105 - a path
+ACCOUNT_PATH = "/v1/accounts/{account_id}"
+_INCLUDE = "include_credentials"
+_DEFAULT = Wish()
+
+
+class _NamedRoute(Route):
+    """A plain route that can be found in the scope, as FastAPI's are: the log names it."""
+
+    def matches(self, scope: ScopeOfRequest) -> tuple[Match, ScopeOfRequest]:
+        match, found = super().matches(scope)
+        return match, {**found, "route": self}
+
+
+class TokenRoutes:
+    """The endpoints, over the use-cases."""
+
+    def __init__(self, wired: Wired) -> None:
+        self._vend = wired.vend
+        self._works = wired.works
+        self._reads = wired.reads
+
+    def routes(self) -> list[Route]:
+        """To be put before all others: they are matched in order."""
+        return [
+            _NamedRoute(TOKEN_PATH, self.vend_token, methods=["POST"]),
+            _NamedRoute(ACCOUNT_PATH, self.get_account, methods=["GET"]),
+        ]
+
+    async def vend_token(self, request: Request) -> Response:
+        """A token that is valid for long enough, from store or by one refresh that is waited for."""
+        caller = allowed(request, Scope.CREDENTIALS_READ)
+        account_id = _account_id(request)
+        wish = _wish(await read_json(request))
+        return rendering.data(rendering.token(await self._vended(request, caller, account_id, wish, "token.vend")))
+
+    async def get_account(self, request: Request) -> Response:
+        """An account; with `include_credentials=1`, its credentials, never known-expired ones."""
+        included = _includes_credentials(request)
+        scopes = (Scope.ACCOUNTS_READ, Scope.CREDENTIALS_READ) if included else (Scope.ACCOUNTS_READ,)
+        caller = allowed(request, *scopes)
+        account_id = _account_id(request)
+        vended = None
+        if included:
+            vended = await self._vended(request, caller, account_id, _DEFAULT, "credentials.read")
+        async with self._works.reading() as work:
+            view = await work.accounts.view(account_id, caller.environment)
+        if view is None:
+            raise NotFound("account")
+        document = rendering.account(view)
+        if vended is not None:
+            document["credentials"] = rendering.credentials(vended)
+        return rendering.data(document)
+
+    async def _vended(
+        self, request: Request, caller: Caller, account_id: AccountId, wish: Wish, action: str
+    ) -> VendedToken:
+        target = request.path_params["account_id"]
+        try:
+            vended = await self._vend(
+                account_id, wish, environment=caller.environment, correlation_id=request.state.correlation_id
+            )
+        except (AccountDisabled, AccountPending, ReauthorizationRequired) as refusal:
+            self._reads.note(caller, action, target, refusal.code)
+            raise
+        except TokenUnavailable:
+            self._reads.note(caller, action, target, "token_unavailable")
+            raise
+        self._reads.note(caller, action, target)
+        return vended
+
+
+def descriptions() -> list[tuple[str, str, Scope, dict[str, Any], type[Any]]]:
+    """For each route its path, method, scope, OpenAPI operation, and the model of its answer."""
+    account_id = {"name": "account_id", "in": "path", "required": True, "schema": {"type": "string"}}
+    include = {
+        "name": _INCLUDE,
+        "in": "query",
+        "schema": {"type": "string", "enum": ["0", "1"], "default": "0"},
+        "description": f"`1` adds the credentials; takes the scope `{Scope.CREDENTIALS_READ}` too.",
+    }
+    wish = {"required": False, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TokenWish"}}}}
+    token = {"operationId": "vend_token", "summary": "Vend Token", "parameters": [account_id], "requestBody": wish}
+    account = {"operationId": "get_account", "summary": "Get Account", "parameters": [account_id, include]}
+    return [
+        (
+            TOKEN_PATH,
+            "post",
+            Scope.CREDENTIALS_READ,
+            {**token, "tags": ["accounts"], "description": TokenRoutes.vend_token.__doc__},
+            Data[TokenAnswer],
+        ),
+        (
+            ACCOUNT_PATH,
+            "get",
+            Scope.ACCOUNTS_READ,
+            {**account, "tags": ["accounts"], "description": TokenRoutes.get_account.__doc__},
+            Data[AccountWithCredentialsAnswer],
+        ),
+    ]
+
+
+def _account_id(request: Request) -> AccountId:
+    return AccountId(parse_id(IdKind.ACCOUNT, request.path_params["account_id"], field="account_id"))
+
+
+def _wish(document: Any) -> Wish:
+    if document is None or document == {}:
+        return _DEFAULT
+    try:
+        wanted = TokenWish.model_validate(document)
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False, include_input=False)) from None
+    return Wish(timedelta(seconds=wanted.min_ttl), timedelta(seconds=wanted.wait), wanted.force)
+
+
+def _includes_credentials(request: Request) -> bool:
+    if not request.scope["query_string"]:
+        return False
+    given = request.query_params.multi_items()
+    for name, value in given:
+        if name != _INCLUDE or value not in {"0", "1"} or len(given) > 1:
+            raise InvalidInput(_INCLUDE, "is the only parameter, and is 0 or 1")
+    return given == [(_INCLUDE, "1")]

@@ -1,0 +1,108 @@
+"""POSTs that create, asked more than once."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from api_service import Service, data, problem
+from raw_http import Peer, RawServer, http
+
+SOURCE: dict[str, Any] = {
+    "provider": "generic-oauth2",
+    "name": "n",
+    "client_id": "c",
+    "options": {"token_url": "https://93.184.215.14/token"},
+}
+CODE = {"authorization_code": "code-1", "redirect_uri": "https://app.example/cb"}
+GRANTED = http(b'{"access_token": "at.1", "refresh_token": "rt.1", "expires_in": 600}')
+
+
+def once(key: str = "k-1") -> dict[str, str]:
+    return {"Idempotency-Key": key}
+
+
+async def test_equal_requests_create_once_and_get_the_same_answer(admin: httpx.AsyncClient) -> None:
+    calls = [admin.post("/v1/sources", json=SOURCE, headers=once()) for _ in range(8)]
+    answers = await asyncio.gather(*calls)
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert [answer.headers.get("idempotency-replayed") for answer in answers].count("true") == 7
+    assert len(data(await admin.get("/v1/sources"))) == 1
+
+
+async def test_a_new_key_is_shown_again_to_whoever_repeats_the_request(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    body = {"name": "k", "environment": service.environment, "scopes": ["sources:read"]}
+    first, second = [await admin.post("/v1/api-keys", json=body, headers=once()) for _ in range(2)]
+    assert data(first, 201)["key"] == data(second, 201)["key"]
+    rows = await service.sql("SELECT ciphertext FROM idempotency_keys WHERE environment = :e", e=service.environment)
+    assert all(data(first, 201)["key"].encode() not in row["ciphertext"] for row in rows)
+
+
+async def test_the_same_key_with_another_request_is_a_conflict(service: Service, admin: httpx.AsyncClient) -> None:
+    data(await admin.post("/v1/sources", json=SOURCE, headers=once()), 201)
+    other = await admin.post("/v1/sources", json={**SOURCE, "name": "other"}, headers=once())
+    problem(other, 409, "idempotency_key_reused")
+    key = {"name": "k", "environment": service.environment, "scopes": ["sources:read"]}
+    problem(await admin.post("/v1/api-keys", json=key, headers=once()), 409, "idempotency_key_reused")
+
+
+async def test_a_refused_request_may_be_tried_again_with_its_key(admin: httpx.AsyncClient) -> None:
+    wrong = {**SOURCE, "options": {}}
+    problem(await admin.post("/v1/sources", json=wrong, headers=once()), 422, "invalid_input", "options.token_url")
+    data(await admin.post("/v1/sources", json=SOURCE, headers=once()), 201)
+
+
+async def test_environments_do_not_share_keys(service: Service, admin: httpx.AsyncClient) -> None:
+    first = data(await admin.post("/v1/sources", json=SOURCE, headers=once()), 201)
+    async with service.client(**{"X-Tokenkeep-Environment": f"{service.environment}-b"}) as other:
+        assert data(await other.post("/v1/sources", json=SOURCE, headers=once()), 201)["id"] != first["id"]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a b"])
+async def test_a_key_that_cannot_be_is_refused(admin: httpx.AsyncClient, key: str) -> None:
+    problem(await admin.post("/v1/sources", json=SOURCE, headers=once(key)), 422, "invalid_input", "Idempotency-Key")
+
+
+async def test_a_code_is_exchanged_once_however_many_ask_at_the_same_time(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    gate = asyncio.Event()
+
+    async def slowly(peer: Peer) -> None:
+        await peer.request()
+        await gate.wait()
+        await peer.say(GRANTED)
+
+    async with RawServer(slowly) as provider:
+        body = {"source_id": await service.source(provider.url()), "credentials": CODE}
+        calls = [asyncio.create_task(admin.post("/v1/accounts", json=body, headers=once("k-2"))) for _ in range(5)]
+        await provider.asked.wait()
+        different = await admin.post("/v1/accounts", json={**body, "external_id": "x"}, headers=once("k-2"))
+        problem(different, 409, "idempotency_key_reused")
+        gate.set()
+        answers = await asyncio.gather(*calls)
+        assert len(provider.requests) == 1
+    assert len({data(answer, 201)["id"] for answer in answers}) == 1
+    assert len(data(await admin.get("/v1/accounts"))) == 1
+
+
+async def test_a_reservation_whose_holder_died_is_taken_over(service: Service, admin: httpx.AsyncClient) -> None:
+    async def grant(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(GRANTED)
+
+    async with RawServer(grant) as provider:
+        body = {"source_id": await service.source(provider.url()), "credentials": CODE}
+        first = await admin.post("/v1/accounts", json=body, headers=once("k-3"))
+        await service.sql(
+            "UPDATE idempotency_keys SET status = NULL, ciphertext = NULL, created_at = now() - interval '1 hour' "
+            "WHERE environment = :e AND key = 'k-3'",
+            e=service.environment,
+        )
+        second = await admin.post("/v1/accounts", json=body, headers=once("k-3"))
+    assert data(second, 201)["id"] != data(first, 201)["id"]
+    assert "idempotency-replayed" not in second.headers

@@ -1,0 +1,137 @@
+"""Tokens handed out over HTTP, from store or by a refresh that is waited for."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from api_service import Service, data, problem
+from token_server import TokenServer, says
+
+PAST = "2020-01-01T00:00:00Z"
+
+
+async def test_a_valid_token_comes_from_store_with_its_headers(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    account_id = await service.account(await service.source(server.url))
+    token = data(await admin.post(f"/v1/accounts/{account_id}/token", json={}))
+    assert list(token) == ["access_token", "token_type", "expires_at", "scopes", "headers", "refreshed"]
+    assert token["access_token"] == "access-grant.1"
+    assert token["headers"] == {"Authorization": "Bearer access-grant.1"}
+    assert token["refreshed"] is False
+    assert server.presented == []
+
+
+async def test_a_token_that_is_too_short_is_refreshed_once_for_all_callers(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    account_id = await service.account(await service.source(server.url), expires_in=None, expires_at=PAST)
+    calls = [admin.post(f"/v1/accounts/{account_id}/token", json={"min_ttl": 60, "wait": 10}) for _ in range(20)]
+    tokens = [data(answer) for answer in await asyncio.gather(*calls)]
+    assert {token["access_token"] for token in tokens} == {"access-grant.2"}
+    assert server.presented == ["grant.1"]
+    assert any(token["refreshed"] for token in tokens)
+
+
+async def test_force_gives_a_token_that_is_newer_than_the_call(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    account_id = await service.account(await service.source(server.url))
+    token = data(await admin.post(f"/v1/accounts/{account_id}/token", json={"force": True}))
+    assert (token["access_token"], token["refreshed"]) == ("access-grant.2", True)
+
+
+async def test_credentials_are_included_on_demand_and_never_known_expired(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    account_id = await service.account(await service.source(server.url), expires_in=None, expires_at=PAST)
+    plain = data(await admin.get(f"/v1/accounts/{account_id}"))
+    assert "credentials" not in plain
+    shown = data(await admin.get(f"/v1/accounts/{account_id}", params={"include_credentials": "1"}))
+    assert list(shown["credentials"]) == ["oauth_access_token", "token_type", "expires_at", "scopes"]
+    assert shown["credentials"]["oauth_access_token"] == "access-grant.2"
+    assert "grant.2" not in str({**shown, "credentials": None})
+
+
+@pytest.mark.parametrize("parameters", [{"include_credentials": "yes"}, {"include_credential": "1"}])
+async def test_a_misspelt_parameter_is_refused(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer, parameters: dict[str, str]
+) -> None:
+    account_id = await service.account(await service.source(server.url))
+    answer = await admin.get(f"/v1/accounts/{account_id}", params=parameters)
+    problem(answer, 422, "invalid_input", "include_credentials")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"min_ttl": "canary"}, "min_ttl"),
+        ({"min_ttl": -1}, "min_ttl"),
+        ({"min_ttl": 10**20}, "min_ttl"),
+        ({"wait": True}, "wait"),
+        ({"force": "yes"}, "force"),
+        ({"ttl": 1}, "ttl"),
+        ([], "body"),
+        ("canary", "body"),
+    ],
+)
+async def test_a_wish_that_cannot_be_is_refused(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer, body: object, field: str
+) -> None:
+    account_id = await service.account(await service.source(server.url))
+    answer = await admin.post(f"/v1/accounts/{account_id}/token", json=body)
+    problem(answer, 422, "invalid_input", field)
+    assert "canary" not in answer.text
+
+
+async def test_a_token_that_cannot_be_had_in_time_is_a_503_with_retry_after(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    service.queue.refreshing = None
+    account_id = await service.account(await service.source(server.url), expires_in=None, expires_at=PAST)
+    answer = await admin.post(f"/v1/accounts/{account_id}/token", json={"wait": 0})
+    told = problem(answer, 503, "token_unavailable")
+    assert int(answer.headers["retry-after"]) == told["retry_after"] >= 1
+
+
+async def test_a_revoked_grant_needs_the_end_user(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    server.script.append(says(400, {"error": "invalid_grant"}))
+    account_id = await service.account(await service.source(server.url), expires_in=None, expires_at=PAST)
+    for _ in range(2):
+        told = problem(await admin.post(f"/v1/accounts/{account_id}/token"), 409, "reauthorization_required")
+        assert told["reason"] == "revoked"
+    problem(await admin.post(f"/v1/accounts/{account_id}/refresh"), 409, "reauthorization_required")
+
+
+async def test_reads_of_credentials_are_audited_with_counts_and_measured(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    account_id = await service.account(await service.source(server.url))
+    for _ in range(3):
+        await admin.post(f"/v1/accounts/{account_id}/token")
+    await admin.get(f"/v1/accounts/{account_id}", params={"include_credentials": "1"})
+    await admin.post(f"/v1/accounts/{account_id}/disable")
+    await admin.post(f"/v1/accounts/{account_id}/token")
+    await service.flush()
+    counts: dict[tuple[str, str], int] = {}
+    for entry in data(await admin.get("/v1/audit")):
+        if entry["target"] == account_id:
+            counts[entry["action"], entry["result"]] = (
+                counts.get((entry["action"], entry["result"]), 0) + entry["count"]
+            )
+            assert entry["actor"] == "admin-key"
+            assert entry["address"] == "192.0.2.7"
+    assert counts == {
+        ("account.create", "ok"): 1,
+        ("account.disable", "ok"): 1,
+        ("token.vend", "ok"): 3,
+        ("token.vend", "account_disabled"): 1,
+        ("credentials.read", "ok"): 1,
+    }
+    metrics = (await admin.get("/metrics")).text
+    assert 'tokenkeep_token_vends_total{provider="generic-oauth2",result="stored"} 4.0' in metrics
+    assert 'tokenkeep_token_vends_total{provider="generic-oauth2",result="account_disabled"} 1.0' in metrics
+    assert account_id not in metrics
