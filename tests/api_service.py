@@ -33,12 +33,13 @@ class DirectQueue(RefreshQueue):
     refreshing: Refreshing | None = None
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
-    async def enqueue(self, account_ids: Sequence[AccountId], *, trigger: Trigger, correlation_id: str) -> None:
+    async def enqueue(self, account_ids: Sequence[AccountId], *, trigger: Trigger, correlation_id: str) -> bool:
         if self.refreshing is None:
-            return
+            return False
         work = self.refreshing.refresh(account_ids, trigger=trigger, correlation_id=correlation_id)
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
+        return True
 
     async def drain(self) -> None:
         await asyncio.gather(*self.tasks)

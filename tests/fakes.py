@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from tokenkeep.application.refreshing import DueAccount, StuckLease
-from tokenkeep.application.relay_events import Pending
+from tokenkeep.application.refreshing import Claimed, DueAccount, StuckLease
+from tokenkeep.application.relay_events import Pending, StreamLost
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.events import Event, EventType
 from tokenkeep.domain.ids import AccountId, EventId, IdKind
@@ -45,12 +45,21 @@ class MemoryEventStream:
     def __init__(self) -> None:
         self.fences: dict[int, int] = {}
         self.published: list[Event] = []
+        self.lost = True
 
     async def fence(self, fences: dict[int, int]) -> None:
         for shard, number in fences.items():
             self.fences[shard] = max(number, self.fences.get(shard, -1))
 
+    async def is_lost(self) -> bool:
+        return self.lost
+
+    async def begin(self) -> None:
+        self.lost = False
+
     async def publish(self, fences: dict[int, int], pending: Sequence[Pending]) -> set[int]:
+        if self.lost:
+            raise StreamLost
         refused = set()
         for one in pending:
             if fences[one.shard] < self.fences.get(one.shard, -1):
@@ -66,6 +75,7 @@ class MemoryOutbox:
     """An outbox whose every shard is free."""
 
     waiting: list[PendingInMemory] = field(default_factory=list)
+    sent: list[PendingInMemory] = field(default_factory=list)
     fence: int = 1
     holder: UUID | None = None
 
@@ -85,7 +95,14 @@ class MemoryOutbox:
         return sorted(mine, key=lambda one: one.position)[:limit]
 
     async def delivered(self, positions: Sequence[int]) -> None:
+        self.sent += [one for one in self.waiting if one.position in set(positions)]
         self.waiting = [one for one in self.waiting if one.position not in set(positions)]
+
+    async def requeue(self, span: timedelta) -> int:
+        assert span > timedelta(0)
+        again, self.sent = self.sent, []
+        self.waiting += again
+        return len(again)
 
 
 @dataclass
@@ -93,12 +110,17 @@ class MemorySchedule:
     """A schedule of accounts that are due and not yet claimed."""
 
     due: list[DueAccount] = field(default_factory=list)
+    claimed: dict[AccountId, DueAccount] = field(default_factory=dict)
 
-    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> list[DueAccount]:
+    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> Claimed:
         assert trust > timedelta(0)
         assert paused > timedelta(0)
         claimed, self.due = self.due[:limit], self.due[limit:]
-        return claimed
+        self.claimed.update({one.account_id: one for one in claimed})
+        return Claimed(claimed, len(claimed))
+
+    async def unclaim(self, account_ids: Sequence[AccountId]) -> None:
+        self.due = [self.claimed.pop(one) for one in account_ids] + self.due
 
     async def stuck(self, *, limit: int) -> list[StuckLease]:
         return [][:limit]
@@ -112,9 +134,13 @@ class MemoryQueue:
     """A queue that remembers what was put into it."""
 
     messages: list[tuple[list[AccountId], Trigger, str]] = field(default_factory=list)
+    room: int = 1_000_000
 
-    async def enqueue(self, account_ids: Sequence[AccountId], *, trigger: Trigger, correlation_id: str) -> None:
+    async def enqueue(self, account_ids: Sequence[AccountId], *, trigger: Trigger, correlation_id: str) -> bool:
+        if len(self.messages) >= self.room:
+            return False
         self.messages.append((list(account_ids), trigger, correlation_id))
+        return True
 
 
 def an_event(subject: UUID, sequence: int) -> Event:

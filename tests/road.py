@@ -73,6 +73,18 @@ class Road:
         async with self.works() as work:
             await ToggleAccount()(work, CALLER, account_id, on=on, correlation_id="cor_test")
 
+    async def blocked(self, count: int) -> None:
+        """Wait until so many of the database's sessions wait for a lock."""
+        async with asyncio.timeout(5):
+            while True:
+                [row] = await self.sql(
+                    "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND wait_event_type = 'Lock'"
+                )
+                if row["n"] >= count:
+                    return
+                await asyncio.sleep(0.01)
+
     async def observed(self, event: str) -> None:
         """Wait until the log has said this."""
         async with asyncio.timeout(10):
@@ -91,7 +103,7 @@ class Road:
 
     async def told(self, account_id: AccountId) -> list[str]:
         """The types of an account's events, without their prefix, oldest first."""
-        return [event.type.value.removeprefix("tokenkeep.account.") for event in await self.events(account_id)]
+        return [event.type.removeprefix("tokenkeep.account.") for event in await self.events(account_id)]
 
     async def sql(self, statement: str, **parameters: Any) -> Any:
         async with self.foundation.database.transaction() as connection:

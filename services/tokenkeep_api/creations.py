@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
+import structlog
 from fastapi import Request
+from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.responses import Response
 
 from tokenkeep.adapters.postgres.idempotency import KeptAnswer
@@ -28,6 +30,9 @@ _FIELD = "answer"
 _VERSION = (1, 0)
 _CREATED = 201
 _POLL_S = 0.1
+_STORE_AGAIN_S = (0.1, 0.5, 1.0, 2.0)
+
+_log = structlog.get_logger("tokenkeep.api")
 
 Prepared = TypeVar("Prepared")
 
@@ -95,13 +100,24 @@ class Creations:
                 return self._replayed(kept)
         try:
             preparation = await prepare()
-            async with self._works() as work:
-                return await self._created(work, ask, lambda within: create(within, preparation))
+            return await self._stored(ask, lambda work: create(work, preparation))
         except BaseException:
             if ask is not None:
                 async with self._works() as work:
                     await work.idempotency.give_up(ask.environment, ask.key, owner=ask.owner)
             raise
+
+    async def _stored(self, ask: _Ask | None, create: Callable[[PostgresWork], Awaitable[dict[str, Any]]]) -> Response:
+        """Store what a provider gave, which it will not give twice: a database that stumbles is tried again."""
+        for wait_s in _STORE_AGAIN_S:
+            try:
+                async with self._works() as work:
+                    return await self._created(work, ask, create)
+            except (OperationalError, InterfaceError, OSError, TimeoutError) as error:
+                _log.warning("creation_delayed", error=type(error).__name__)
+            await asyncio.sleep(wait_s)
+        async with self._works() as work:
+            return await self._created(work, ask, create)
 
     async def _reserve(self, ask: _Ask) -> KeptAnswer | None:
         loop = asyncio.get_running_loop()

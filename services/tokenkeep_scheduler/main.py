@@ -36,7 +36,7 @@ from tokenkeep.settings import Settings, require_database, require_redis
 
 _SHARDS_EVERY_S = 1.0
 _RELAY_SWEEP_S = 0.5
-_FIGURES_EVERY_S = 10.0
+_FIGURES_EVERY_S = 15.0
 _HOUSEKEEPING_EVERY_S = 600.0
 _STREAM_KEPT = timedelta(days=7)
 

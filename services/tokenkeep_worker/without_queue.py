@@ -11,7 +11,6 @@ from datetime import timedelta
 import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 from tokenkeep.adapters.redis.queue import RefreshHint
 from tokenkeep.application.ports import Schedule
@@ -19,6 +18,7 @@ from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.ids import new_correlation_id
 
 _LOOK_EVERY_S = 1.0
+_PROBE = "tokenkeep:probe"
 _PATIENCE = 2
 """How many looks in a row must find Redis away before the worker helps itself."""
 
@@ -48,7 +48,10 @@ class DirectClaims:
         """Look after Redis until cancelled."""
         while True:  # bounded by the process's life
             await asyncio.sleep(_LOOK_EVERY_S)
-            await self.look()
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001 - whatever failed, the next look is needed all the more
+                _log.warning("direct_claim_failed", error=type(error).__name__)
 
     async def look(self) -> int:
         """One look; returns how many accounts were refreshed without the queue."""
@@ -62,20 +65,17 @@ class DirectClaims:
             return 0
         if self._missed == _PATIENCE:
             _log.warning("queue_unavailable_claiming_directly")
-        try:
-            due = await self._schedule.claim_due(limit=self._batch, trust=self._trust, paused=timedelta(minutes=10))
-        except (OperationalError, InterfaceError, OSError, TimeoutError) as error:
-            _log.warning("direct_claim_failed", error=type(error).__name__)
-            return 0
-        if due:
-            ids = tuple(account.account_id for account in due)
+        claimed = await self._schedule.claim_due(limit=self._batch, trust=self._trust, paused=timedelta(minutes=10))
+        if claimed.accounts:
+            ids = tuple(account.account_id for account in claimed.accounts)
             await self._refresh(RefreshHint(ids, Trigger.SCHEDULE, new_correlation_id()))
-        return len(due)
+        return len(claimed.accounts)
 
     async def _redis_answers(self) -> bool:
         try:
             async with asyncio.timeout(_LOOK_EVERY_S):
-                await self._client.ping()
+                # A write: a full Redis, and a replica that was the primary a moment ago, still answer a PING.
+                await self._client.set(_PROBE, b"", px=1000)
         except (RedisError, OSError, TimeoutError):
             return False
         return True

@@ -59,7 +59,11 @@ def lay_foundation(settings: Settings, *, process: str) -> Foundation:
         CatalogueError: A provider's file is wrong.
     """
     engine = create_engine(
-        require_database(settings), pool_size=settings.database_pool_size, process=f"tokenkeep {process}"
+        require_database(settings),
+        pool_size=settings.database_pool_size,
+        process=f"tokenkeep {process}",
+        # The scheduler counts and cleans whole tables; it holds no answers.
+        command_timeout_s=60.0 if process == "scheduler" else 10.0,
     )
     deadline = timedelta(seconds=settings.provider_deadline_s)
     return Foundation(

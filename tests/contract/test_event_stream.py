@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from fakes import MemoryEventStream, PendingInMemory, an_event
 from tokenkeep.adapters.redis.event_stream import STREAM, RedisEventStream
-from tokenkeep.application.relay_events import EventStream
+from tokenkeep.application.relay_events import EventStream, StreamLost
 from tokenkeep.domain.ids import IdKind, format_id
 
 Subject = tuple[EventStream, Callable[[], Awaitable[list[str]]]]
@@ -21,6 +21,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     """A stream, and the ids of the events in it."""
     if request.param == "memory":
         memory = MemoryEventStream()
+        await memory.begin()
 
         async def remembered() -> list[str]:
             return [format_id(IdKind.EVENT, event.id) for event in memory.published]
@@ -35,7 +36,9 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
             assert all(orjson.loads(fields[b"event"])["id"] == fields[b"id"].decode() for _, fields in entries)
             return [fields[b"id"].decode() for _, fields in entries]
 
-        yield RedisEventStream(client), read
+        stream = RedisEventStream(client)
+        await stream.begin()
+        yield stream, read
 
 
 def pending(count: int, *, shard: int = 1) -> list[PendingInMemory]:
@@ -75,6 +78,20 @@ async def test_publishing_under_a_number_makes_it_known(subject: Subject) -> Non
     assert await stream.publish({1: 9}, events) == set()
     assert await stream.publish({1: 8}, pending(1)) == {1}
     assert await read() == ids(events)
+
+
+async def test_nothing_is_published_on_a_stream_that_was_lost(redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as client:
+        real = RedisEventStream(client)
+        await real.begin()
+        await client.flushall()
+        for stream in (real, MemoryEventStream()):
+            assert await stream.is_lost()
+            with pytest.raises(StreamLost):
+                await stream.publish({1: 1}, pending(1))
+            await stream.begin()
+            assert not await stream.is_lost()
+            assert await stream.publish({1: 1}, pending(1)) == set()
 
 
 async def test_a_lower_number_never_replaces_a_higher_one(subject: Subject) -> None:

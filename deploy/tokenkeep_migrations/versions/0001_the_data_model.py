@@ -316,6 +316,17 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": "75"},
     )
     op.create_table(
+        "imported_grants",
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_imported_grants_account_id_accounts"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("source_id", "fingerprint", name=op.f("pk_imported_grants")),
+    )
+    op.create_index(op.f("ix_imported_grants_account_id"), "imported_grants", ["account_id"], unique=False)
+    op.create_table(
         "leases",
         sa.Column("account_id", sa.Uuid(), nullable=False),
         sa.Column("source_id", sa.Uuid(), nullable=False),
@@ -371,6 +382,8 @@ def downgrade() -> None:
     """Take the revision back."""
     op.drop_index("ix_leases_due_at", table_name="leases", postgresql_where=sa.text("due_at IS NOT NULL"))
     op.drop_table("leases")
+    op.drop_index(op.f("ix_imported_grants_account_id"), table_name="imported_grants")
+    op.drop_table("imported_grants")
     op.drop_table("credentials")
     op.drop_index(op.f("ix_account_identities_account_id"), table_name="account_identities")
     op.drop_table("account_identities")

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from tokenkeep.adapters.postgres.sources import wake_accounts
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork
 from tokenkeep.domain.api_key import Caller, Scope
 from tokenkeep.domain.errors import InvalidInput, NotFound
@@ -69,6 +70,8 @@ def routes(wired: Wired) -> APIRouter:
             changed = await wired.pause_source(
                 work, caller, _parsed(source_id), paused=paused, correlation_id=request.state.correlation_id
             )
+        if not paused:
+            await wake_accounts(wired.foundation.database, changed.id)
         return rendering.data(rendering.source(changed))
 
     return router

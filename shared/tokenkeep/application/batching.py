@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+_SINGLES_AT_ONCE = 4
+"""How many items of a failed batch are run at once, each by itself: a locked row holds up few of its neighbours."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -55,8 +58,13 @@ class Batcher(Generic[Item, Result]):
             if len(batch) == 1:
                 _fail(batch[0][1], error)
                 return
-            for pair in batch:
-                await self._work([pair])
+            alone = asyncio.Semaphore(_SINGLES_AT_ONCE)
+
+            async def work_alone(pair: tuple[Item, asyncio.Future[Result]]) -> None:
+                async with alone:
+                    await self._work([pair])
+
+            await asyncio.gather(*(work_alone(pair) for pair in batch))
             return
         for (_, future), result in zip(batch, results, strict=True):
             if not future.done():

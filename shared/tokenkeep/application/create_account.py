@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, Protocol
 
 from tokenkeep.application.auditing import AuditEntry
@@ -93,7 +94,7 @@ class CreateAccount:
         Raises:
             NotFound: There is no such source in this environment.
             InvalidInput: A property without which the account could not be refreshed is missing or wrong.
-            AccountExists: The source has another account with this verified external id.
+            AccountExists: The source has another account with this verified external id, or with this very refresh token.
         """
         source = await work.sources.get(wanted.source_id, caller.environment)
         if source is None:
@@ -125,6 +126,8 @@ class CreateAccount:
             key = self.sealer.vault.new_data_key(account.id)
             sealed = self.sealer.seal(account.id, key, token_set, version, kept=None)
             await work.accounts.add_credentials(account.id, version, key, sealed)
+            if token_set.refresh_token is not None:
+                await work.accounts.claim_grant(account, _fingerprint(token_set.refresh_token))
         await work.tell(events)
         await work.audit(AuditEntry(caller, "account.create", format_id(IdKind.ACCOUNT, account.id)))
         return account.id
@@ -183,3 +186,8 @@ def _first_version(tokens: TokenSet | None, *, now: datetime) -> CredentialVersi
 
 def _no_version(now: datetime) -> CredentialVersion:
     return CredentialVersion(1, 1, 0, now, None, None, refreshable=False)
+
+
+def _fingerprint(refresh_token: Secret) -> bytes:
+    """The SHA-256 of a refresh token: too random to be guessed from it."""
+    return sha256(refresh_token.reveal().encode(errors="surrogatepass")).digest()

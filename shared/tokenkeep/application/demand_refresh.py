@@ -1,5 +1,6 @@
 """Demand: ask the workers for a refresh now. Callers that ask at the same time ask once."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,6 +49,18 @@ class DemandRefresh:
             newest = None if former is None or demand.newer_than is None else max(former, demand.newer_than)
             wanted[demand.account_id] = newest
         moments = await self._demands(wanted)
-        if moments:
-            await self._queue.enqueue(list(moments), trigger=Trigger.DEMAND, correlation_id=demands[0].correlation_id)
+        for correlation_id, account_ids in _by_cause(demands, moments).items():
+            await self._queue.enqueue(account_ids, trigger=Trigger.DEMAND, correlation_id=correlation_id)
         return [moments.get(demand.account_id) for demand in demands]
+
+
+def _by_cause(demands: Sequence[Demand], moments: Mapping[AccountId, datetime]) -> dict[str, list[AccountId]]:
+    """The accounts that are being refreshed, by the correlation id of the first caller that wants each."""
+    causes: dict[AccountId, str] = {}
+    for demand in demands:
+        if demand.account_id in moments:
+            causes.setdefault(demand.account_id, demand.correlation_id)
+    grouped: dict[str, list[AccountId]] = defaultdict(list)
+    for account_id, correlation_id in causes.items():
+        grouped[correlation_id].append(account_id)
+    return grouped

@@ -31,13 +31,23 @@ class EmitDueRefreshes:
         """Hint at everything that is due now, within `most_batches` claims; returns how many accounts that were."""
         emitted = 0
         for _ in range(self.most_batches):
-            due = await self.schedule.claim_due(limit=self.claim_batch, trust=self.trust, paused=self.paused)
-            for account_ids in messages(due, size=self.message_batch):
-                await self.queue.enqueue(account_ids, trigger=Trigger.SCHEDULE, correlation_id=correlation_id)
-            emitted += len(due)
-            if len(due) < self.claim_batch:
+            claimed = await self.schedule.claim_due(limit=self.claim_batch, trust=self.trust, paused=self.paused)
+            given = await self._hint(claimed.accounts, correlation_id)
+            emitted += given
+            if claimed.looked_at < self.claim_batch or given < len(claimed.accounts):
                 break
         return emitted
+
+    async def _hint(self, due: Sequence[DueAccount], correlation_id: str) -> int:
+        """Enqueue; what the queue does not take is due again at once, for whoever else looks after it."""
+        given = 0
+        rest = list(messages(due, size=self.message_batch))
+        while rest:
+            if not await self.queue.enqueue(rest[0], trigger=Trigger.SCHEDULE, correlation_id=correlation_id):
+                await self.schedule.unclaim([account_id for message in rest for account_id in message])
+                break
+            given += len(rest.pop(0))
+        return given
 
 
 def messages(due: Sequence[DueAccount], *, size: int) -> Iterator[list[AccountId]]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from tokenkeep.application.refreshing import (
     Answered,
-    DueAccount,
+    Claimed,
     Leased,
     LeaseRequest,
     LockedAccount,
@@ -35,7 +35,9 @@ class CustodyLedger(Protocol):
 
     async def write(self, writes: Sequence[SettlementWrite]) -> None: ...
 
-    async def close_attempt(self, account_id: AccountId, attempt_id: UUID, outcome: str) -> None: ...
+    async def close_attempts(self, attempts: Sequence[tuple[AccountId, UUID]]) -> None: ...
+
+    async def give_back(self, account_id: AccountId, fence: int) -> None: ...
 
 
 class Ledgers(Protocol):
@@ -91,15 +93,17 @@ class Announcer(Protocol):
 
 
 class RefreshQueue(Protocol):
-    """Hands hints to the workers: ids, and what caused them."""
+    """Hands hints to the workers: ids, and what caused them. Says whether a hint could be given."""
 
-    async def enqueue(self, account_ids: Sequence[AccountId], *, trigger: Trigger, correlation_id: str) -> None: ...
+    async def enqueue(self, account_ids: Sequence[AccountId], *, trigger: Trigger, correlation_id: str) -> bool: ...
 
 
 class Schedule(Protocol):
     """The scheduler's reads of what is due."""
 
-    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> list[DueAccount]: ...
+    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> Claimed: ...
+
+    async def unclaim(self, account_ids: Sequence[AccountId]) -> None: ...
 
     async def stuck(self, *, limit: int) -> list[StuckLease]: ...
 
@@ -120,5 +124,7 @@ class RefreshObserver(Protocol):
     def settle_failed(self, account_id: AccountId, correlation_id: str, error: str) -> None: ...
 
     def settled(self, answered: Answered, settlement: Settlement, *, duration_s: float, late_s: float) -> None: ...
+
+    def not_taken_over(self, lease: StuckLease, error: str) -> None: ...
 
     def taken_over(self, lease: StuckLease, settlement: Settlement) -> None: ...

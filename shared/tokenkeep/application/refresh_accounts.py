@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 
 from tokenkeep.application.batching import Batcher
@@ -35,8 +35,8 @@ from tokenkeep.application.sealing import CLIENT_SECRET, TokenSealer
 from tokenkeep.application.settle_attempts import SettleAttempts, Settled
 from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.attempt import Trigger
-from tokenkeep.domain.errors import ConnectFailed, InvalidInput, VaultError
-from tokenkeep.domain.ids import AccountId, AttemptId, SourceId, new_id
+from tokenkeep.domain.errors import ConnectFailed, InvalidInput, TokenkeepError, VaultError
+from tokenkeep.domain.ids import AccountId, AttemptId, new_id
 from tokenkeep.domain.rotation import Quarantine, RotationKind
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.verdict import NotSent, Verdict
@@ -47,6 +47,10 @@ from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.rules import OAuth2Rules
 from tokenkeep.providers.token_request import refresh_request
 
+_UNKNOWN_RULES = OAuth2Rules(token_url="", refresh_url="")
+_UNKNOWN_LIFETIME = timedelta(hours=1)
+"""The life of a token that can be refreshed and whose life nobody tells."""
+
 
 @dataclass(frozen=True, slots=True)
 class RefreshTask:
@@ -54,9 +58,14 @@ class RefreshTask:
 
     leased: Leased
     source: SourceConfig
-    rules: OAuth2Rules
+    known_rules: OAuth2Rules | None
     trigger: Trigger
     correlation_id: str
+
+    @property
+    def rules(self) -> OAuth2Rules:
+        """The source's rules; where they are not known, those of the strictest kind, by which nothing is sent."""
+        return self.known_rules or _UNKNOWN_RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +151,17 @@ class RefreshAccounts:
         async with self._ledgers() as ledger:
             leased = await ledger.lease(requests, lease=self._times.lease, look=self._times.look)
         sources = await self._sources({one.source_id for one in leased}) if leased else {}
-        tasks: list[RefreshTask] = []
-        for one in leased:
-            source = sources[SourceId(one.source_id)]
-            rules = effective_rules(self._catalogue.get(source.provider), source.options)
-            tasks.append(RefreshTask(one, source, rules, trigger, correlation_id))
-        return tasks
+        return [
+            RefreshTask(one, sources[one.source_id], self._rules_of(sources[one.source_id]), trigger, correlation_id)
+            for one in leased
+        ]
+
+    def _rules_of(self, source: SourceConfig) -> OAuth2Rules | None:
+        """The source's rules; None when this process can't work them out: its catalogue may be another one."""
+        try:
+            return effective_rules(self._catalogue.get(source.provider), source.options)
+        except TokenkeepError:
+            return None
 
     async def _in_custody(self, task: RefreshTask, owner: str) -> Settled | None:
         try:
@@ -178,6 +192,9 @@ class RefreshAccounts:
     def _prepare(self, task: RefreshTask) -> Prepared | NotSent:
         """Everything that can fail on our side is done before anything is written or sent (S0)."""
         leased, source = task.leased, task.source
+        if task.known_rules is None:
+            self._observer.not_prepared(leased.account_id, task.correlation_id, "UnknownRules")
+            return NotSent(FailureReason.INTERNAL_ERROR)
         try:
             presented = self._sealer.open_refresh(
                 leased.account_id, leased.sealed_key, leased.refresh_ciphertext, leased.version
@@ -228,6 +245,8 @@ class RefreshAccounts:
         )
         if written is None:
             self._observer.fenced_off(task.leased.account_id, task.correlation_id)
+            async with self._ledgers() as ledger:
+                await ledger.give_back(task.leased.account_id, task.leased.fence)
             return None
         answer = await connection.exchange(
             prepared.request,
@@ -235,9 +254,7 @@ class RefreshAccounts:
             send_before=written.send_before,
         )
         sent_at = written.sent_at
-        verdict = classify(
-            answer, task.rules, sent_at=sent_at, now=sent_at, fallback_lifetime=task.leased.version.lifetime
-        )
+        verdict = classify(answer, task.rules, sent_at=sent_at, now=sent_at, fallback_lifetime=_known_life(task.leased))
         return await self._settled(task, verdict, prepared.presented, sent_at, started)
 
     async def _settled(
@@ -278,3 +295,13 @@ class RefreshAccounts:
         now = settled.settled_at
         late_s = 0.0 if now is None else max((now - task.leased.due_since).total_seconds(), 0.0)
         self._observer.settled(settled.answered, settled.settlement, duration_s=duration_s, late_s=late_s)
+
+
+def _known_life(leased: Leased) -> timedelta:
+    """The access token's life where an answer tells none: the last one that a refresh brought.
+
+    What an import brought is no measure: it may have been nearly over.
+    """
+    lifetime = leased.version.lifetime
+    measured = leased.version.generation > 1 and lifetime is not None and lifetime > timedelta(0)
+    return lifetime if measured and lifetime is not None else _UNKNOWN_LIFETIME

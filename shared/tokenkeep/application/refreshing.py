@@ -1,6 +1,6 @@
 """The values that travel along the road of a refresh."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,6 +50,17 @@ class DueAccount:
     account_id: AccountId
     source_id: SourceId
     next_refresh_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What one claim brought: the accounts to hint at, and how many rows it looked at in all.
+
+    The others belong to paused sources, or may not be tried yet.
+    """
+
+    accounts: Sequence[DueAccount]
+    looked_at: int
 
 
 @dataclass(frozen=True, slots=True)

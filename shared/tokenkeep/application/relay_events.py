@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
+from tokenkeep.domain.errors import TokenkeepError
 from tokenkeep.domain.events import Event
 
 
@@ -32,9 +34,22 @@ class Outbox(Protocol):
 
     async def delivered(self, positions: Sequence[int]) -> None: ...
 
+    async def requeue(self, span: timedelta) -> int: ...
+
+
+class StreamLost(TokenkeepError):
+    """Redis has forgotten the stream since we last looked. Nothing was published."""
+
 
 class EventStream(Protocol):
-    """The Redis stream. `publish` returns the shards whose fencing number was refused: a younger relay has them."""
+    """The Redis stream. `publish` returns the shards whose fencing number was refused: a younger relay has them.
+
+    It raises `StreamLost` while the stream has not begun anew after a loss.
+    """
+
+    async def is_lost(self) -> bool: ...
+
+    async def begin(self) -> None: ...
 
     async def fence(self, fences: dict[int, int]) -> None: ...
 
@@ -56,6 +71,8 @@ class RelayEvents:
     batch: int = 500
     most_batches: int = 200
     shards: dict[int, int] = field(default_factory=dict)
+    replay: timedelta = timedelta(hours=24)
+    replayed: int = 0
 
     async def keep_shards(self) -> None:
         """Renew our shards and take the free ones. Call it well within the lease.
@@ -63,6 +80,11 @@ class RelayEvents:
         Redis learns the numbers before anything is published under them, so a former holder is refused from then on.
         """
         taken = await self.outbox.take_shards(self.holder, lease_s=self.lease_s)
+        if await self.stream.is_lost():
+            # Queued again before anything new is published, so that each subject's order holds; ids stay the same.
+            self.replayed = await self.outbox.requeue(self.replay)
+            self.shards = {}
+            await self.stream.begin()
         if taken != self.shards:
             await self.stream.fence(taken)
         self.shards = taken
@@ -77,7 +99,10 @@ class RelayEvents:
             pending = await self.outbox.pending(list(shards), limit=self.batch)
             if not pending:
                 break
-            refused = await self.stream.publish(shards, pending)
+            try:
+                refused = await self.stream.publish(shards, pending)
+            except StreamLost:
+                break  # the next `keep_shards` begins anew
             self.shards = {shard: fence for shard, fence in self.shards.items() if shard not in refused}
             done = [one.position for one in pending if one.shard not in refused]
             await self.outbox.delivered(done)

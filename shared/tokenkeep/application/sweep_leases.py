@@ -1,6 +1,6 @@
 """The sweeper: free what was leased and never given back, and disable what ran out (custody protocol, S9)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.ports import Ledgers, RefreshObserver, Schedule, SourceConfigs
 from tokenkeep.application.refreshing import LockedAccount, SettlementWrite, StuckLease
 from tokenkeep.application.telling import number_events
-from tokenkeep.domain.attempt import Outcome
+from tokenkeep.domain.errors import TokenkeepError
 from tokenkeep.domain.ids import AccountId, SourceId, new_correlation_id
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.refresh_policy import RefreshPolicy
@@ -18,6 +18,7 @@ from tokenkeep.domain.transitions import run_out
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.options import effective_rules
 
+_BATCH = 200
 _WATCHED = {RotationKind.STRICT, RotationKind.STRICT_REVOKE}
 
 
@@ -68,7 +69,7 @@ class SweepLeases:
         policy: RefreshPolicy,
         quarantine: Quarantine,
         longest_gap: timedelta,
-        limit: int = 500,
+        limit: int = 5_000,
     ) -> None:
         self._schedule = schedule
         self._ledgers = ledgers
@@ -85,64 +86,91 @@ class SweepLeases:
         """One round; returns how many accounts were freed or disabled."""
         try:
             stuck = await self._schedule.stuck(limit=self._limit)
-            now = self._clocks.loop_time()
-            self._watch.look(stuck, now=now)
-            freed = await self._take_over(stuck, now=now)
-            return freed + await self._end_expired()
         except Exception:
             self._watch.forget()
             raise
+        self._watch.look(stuck, now=self._clocks.loop_time())
+        freed = await self._take_over(stuck)
+        ended = await self._end_expired()
+        # A long round is no break of the watch: the next one is due from now on.
+        self._watch.last_look = self._clocks.loop_time()
+        return freed + ended
 
-    async def _take_over(self, stuck: Sequence[StuckLease], *, now: float) -> int:
+    async def _take_over(self, stuck: Sequence[StuckLease]) -> int:
         if not stuck:
             return 0
         rotations = await self._rotations({lease.source_id for lease in stuck})
+        now = self._clocks.loop_time()
         ripe = [lease for lease in stuck if self._may_take(lease, rotations[lease.source_id], now=now)]
         freed = 0
-        for lease in ripe:
-            freed += await self._take_one(lease, rotations[lease.source_id])
+        for start in range(0, len(ripe), _BATCH):
+            freed += await self._take_batch(ripe[start : start + _BATCH], rotations)
         return freed
 
     def _may_take(self, lease: StuckLease, rotation: Rotation, *, now: float) -> bool:
-        if lease.phase == Phase.LEASED or rotation.kind not in _WATCHED:
+        """Whether nobody can have an answer in hand any more.
+
+        `doubt` was settled by its own holder, who has none: its quarantine alone decides. `sent` may be a holder that can't
+        reach the database, so with strict kinds we must have watched it ourselves.
+        """
+        if lease.phase != Phase.SENT or rotation.kind not in _WATCHED:
             return True
         needed = self._quarantine.span(rotation).total_seconds()
         return self._watch.watched_for(lease, now=now) >= needed
 
-    async def _take_one(self, lease: StuckLease, rotation: Rotation) -> int:
-        rules = Rules(self._policy, rotation, self._quarantine)
-        async with self._ledgers() as ledger:
-            locked = (await ledger.lock([lease.account_id])).get(lease.account_id)
-            if locked is None or not _still_stuck(locked, lease):
+    async def _take_batch(self, leases: Sequence[StuckLease], rotations: Mapping[SourceId, Rotation]) -> int:
+        """Take over a batch in one transaction; where that fails, each by itself, so that a bad one fails alone."""
+        try:
+            return await self._take(leases, rotations)
+        except Exception as error:  # noqa: BLE001 - told below, row by row
+            if len(leases) == 1:
+                self._observer.not_taken_over(leases[0], type(error).__name__)
                 return 0
-            settlement = take_over(locked.standing, now=locked.now, rules=rules)
-            settlement, write = _write(locked, settlement)
-            await ledger.write([write])
-            if lease.phase == Phase.SENT:
-                await ledger.close_attempt(lease.account_id, lease.attempt_id, Outcome.IN_DOUBT.value)
-        self._observer.taken_over(lease, settlement)
-        return 1
+        return sum([await self._take_batch([lease], rotations) for lease in leases])
+
+    async def _take(self, leases: Sequence[StuckLease], rotations: Mapping[SourceId, Rotation]) -> int:
+        taken: list[tuple[StuckLease, Settlement]] = []
+        async with self._ledgers() as ledger:
+            locked = await ledger.lock([lease.account_id for lease in leases])
+            writes: list[SettlementWrite] = []
+            for lease in leases:
+                account = locked.get(lease.account_id)
+                if account is None or not _still_stuck(account, lease):
+                    continue
+                rules = Rules(self._policy, rotations[lease.source_id], self._quarantine)
+                settlement, write = _write(account, take_over(account.standing, now=account.now, rules=rules))
+                writes.append(write)
+                taken.append((lease, settlement))
+            await ledger.write(writes)
+            unseen = [lease for lease, _ in taken if lease.phase == Phase.SENT]
+            await ledger.close_attempts([(lease.account_id, lease.attempt_id) for lease in unseen])
+        for lease, settlement in taken:
+            self._observer.taken_over(lease, settlement)
+        return len(taken)
 
     async def _end_expired(self) -> int:
         ended = 0
         for account_id in await self._schedule.run_out(limit=self._limit):
             async with self._ledgers() as ledger:
                 locked = (await ledger.lock([account_id])).get(account_id)
-                if locked is None:
-                    continue
-                settlement = run_out(locked.standing, now=locked.now)
-                if settlement is not None:
+                settlement = None if locked is None else run_out(locked.standing, now=locked.now)
+                if locked is not None and settlement is not None:
                     _, write = _write(locked, settlement)
                     await ledger.write([write])
                     ended += 1
         return ended
 
     async def _rotations(self, source_ids: set[SourceId]) -> dict[SourceId, Rotation]:
+        """The sources' kinds. One that this process can't work out counts as the strictest, and stops nobody else."""
         configs = await self._sources(source_ids)
-        return {
-            source_id: effective_rules(self._catalogue.get(config.provider), config.options).rotation
-            for source_id, config in configs.items()
-        }
+        rotations = dict.fromkeys(source_ids, Rotation(RotationKind.STRICT_REVOKE))
+        for source_id, config in configs.items():
+            try:
+                rules = effective_rules(self._catalogue.get(config.provider), config.options)
+            except TokenkeepError:
+                continue
+            rotations[source_id] = rules.rotation
+        return rotations
 
 
 def _still_stuck(locked: LockedAccount, lease: StuckLease) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -39,7 +39,7 @@ class Event:
     """One fact with its place in its subject's history. `sequence` counts from 1, without gaps."""
 
     id: EventId
-    type: EventType
+    type: str
     subject: UUID
     subject_kind: IdKind
     environment: str
@@ -87,7 +87,7 @@ def account_event(
 
 def rfc3339(moment: datetime) -> str:
     """A time as RFC 3339 text in UTC with `Z`. Expects an aware datetime."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def cloudevent(event: Event) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def cloudevent(event: Event) -> dict[str, Any]:
         "specversion": "1.0",
         "id": format_id(IdKind.EVENT, event.id),
         "source": f"tokenkeep/{event.environment}",
-        "type": event.type.value,
+        "type": str(event.type),
         "subject": format_id(event.subject_kind, event.subject),
         "time": rfc3339(event.time),
         "datacontenttype": "application/json",

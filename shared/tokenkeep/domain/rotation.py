@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+_SHORTEST_USEFUL_GRACE = timedelta(seconds=60)
+"""A shorter grace is over before a second presentation could be made in it; such a provider counts as strict."""
+
 _LONGEST_STRETCH = 64
 """By how much the wait between unanswered presentations may grow, as a multiple of the quarantine."""
 
@@ -46,7 +49,7 @@ def rotation_of(*, rotates: str, grace: timedelta, reuse: str) -> Rotation:
     """
     if rotates == "no":
         return Rotation(RotationKind.NONE)
-    if grace > timedelta(0):
+    if grace >= _SHORTEST_USEFUL_GRACE:
         return Rotation(RotationKind.GRACE, grace)
     if reuse == "refuses":
         return Rotation(RotationKind.STRICT)

@@ -83,14 +83,17 @@ def settle(standing: Standing, attempt: Attempt, verdict: Verdict, *, now: datet
     """
     if isinstance(verdict, Granted):
         return _granted(standing, attempt, verdict, now=now, rules=rules)
-    if standing.lease.fence != attempt.fence or standing.lease.epoch != attempt.epoch:
+    lease = standing.lease
+    if lease.fence != attempt.fence or lease.epoch != attempt.epoch or lease.attempt_id != attempt.id:
         return _stale(standing, verdict)
     match verdict:
         case Revoked():
             return _revoked(standing, attempt, verdict, now=now)
         case Misconfigured(reason=reason, code=code, http_status=status):
-            wait = max(rules.policy.misconfigured_backoff, _backoff(standing, rules))
-            return _postponed(standing, reason, status, code, until=now + wait, now=now, rules=rules)
+            # A failed client login can burn a grant at some servers: nobody tries again before that.
+            until = now + max(rules.policy.misconfigured_backoff, _backoff(standing, rules))
+            settled = _postponed(standing, reason, status, code, until=until, now=now, rules=rules)
+            return _held_back(settled, until)
         case RateLimited(retry_after=retry_after, http_status=status):
             until = now + rules.policy.throttle(retry_after)
             settled = _postponed(standing, FailureReason.RATE_LIMITED, status, None, until=until, now=now, rules=rules)
@@ -130,7 +133,7 @@ def _granted(standing: Standing, attempt: Attempt, verdict: Granted, *, now: dat
         installed_fence=attempt.fence,
         obtained_at=obtained_at,
         expires_at=tokens.expires_at,
-        refresh_token_expires_at=tokens.refresh_token_expires_at or stored.refresh_token_expires_at,
+        refresh_token_expires_at=_end_of(tokens, stored),
         refreshable=stored.refreshable,
     )
     happenings = [Happening(EventType.REFRESHED)]
@@ -141,13 +144,14 @@ def _granted(standing: Standing, attempt: Attempt, verdict: Granted, *, now: dat
     healthy = account.turned_on() if on else account.evolve(health=Health.HEALTHY, last_error=None)
     late = lease.fence != attempt.fence
     settled = lease if late else _freed(lease)
+    in_others_hands = settled.phase is not Phase.IDLE
     due = next_refresh_at(credential, account, rules.policy) if on else None
     if due is not None:  # a provider that gives tokens which are dead on arrival is not asked without end
         due = max(due, now + rules.policy.shortest_wait)
     settled = replace(
         settled,
         next_refresh_at=due,
-        due_at=due,
+        due_at=lease.due_at if in_others_hands else due,
         not_before=None,
         consecutive_failures=0,
         failing_since=None,
@@ -161,6 +165,13 @@ def _granted(standing: Standing, attempt: Attempt, verdict: Granted, *, now: dat
         install=tokens,
         happenings=tuple(happenings),
     )
+
+
+def _end_of(tokens: TokenSet, stored: CredentialVersion) -> datetime | None:
+    """When the refresh token ends. A new one that tells no end does not inherit that of the old one."""
+    if tokens.refresh_token_expires_at is not None or tokens.refresh_token is not None:
+        return tokens.refresh_token_expires_at
+    return stored.refresh_token_expires_at
 
 
 def _stale(standing: Standing, verdict: Verdict) -> Settlement:
@@ -318,6 +329,15 @@ def take_over(standing: Standing, *, now: datetime, rules: Rules) -> Settlement:
     )
     if lease.next_refresh_at is None:
         return Settlement(replace(standing, lease=replace(freed, due_at=None)), Outcome.IN_DOUBT, happenings=told)
+    account = standing.account
+    if unseen:
+        freed = replace(
+            freed,
+            consecutive_failures=lease.consecutive_failures + 1,
+            failing_since=lease.failing_since or now,
+        )
+        account, failing = _told_failing(account, freed, standing.credential, now=now, policy=rules.policy)
+        told = (*told, *failing)
     probe = probe_at(
         rules.rotation,
         rules.quarantine,
@@ -326,18 +346,35 @@ def take_over(standing: Standing, *, now: datetime, rules: Rules) -> Settlement:
         expires_at=standing.credential.expires_at,
     )
     at = max(probe, now)
-    return Settlement(
-        replace(standing, lease=replace(freed, next_refresh_at=at, due_at=at)), Outcome.IN_DOUBT, happenings=told
+    probing = Standing(account, replace(freed, next_refresh_at=at, due_at=at), standing.credential)
+    return Settlement(probing, Outcome.IN_DOUBT, happenings=told)
+
+
+def _told_failing(
+    account: Account, lease: Lease, stored: CredentialVersion, *, now: datetime, policy: RefreshPolicy
+) -> tuple[Account, tuple[Happening, ...]]:
+    """The account after a worker that never came back; a run of such losses makes it failing, like any other."""
+    error = LastError(FailureReason.INTERNAL_ERROR, None, now)
+    failing = policy.is_failing(
+        failures=lease.consecutive_failures, now=now, obtained_at=stored.obtained_at, expires_at=stored.expires_at
     )
+    if not failing or account.health is Health.FAILING or account.state is not AccountState.ACTIVE:
+        return account.evolve(last_error=error), ()
+    told = Happening(EventType.FAILING, FailureReason.INTERNAL_ERROR.value)
+    return account.evolve(health=Health.FAILING, last_error=error), (told,)
 
 
 def next_refresh_at(credential: CredentialVersion, account: Account, policy: RefreshPolicy) -> datetime | None:
-    """When credentials come due for a refresh; None when they do not expire or can't be refreshed."""
+    """When credentials come due for a refresh; None when they do not expire or can't be refreshed.
+
+    A refresh token that ends before its access token does is used before its own end.
+    """
+    ends = [end for end in (credential.expires_at, credential.refresh_token_expires_at) if end is not None]
     if credential.expires_at is None or not credential.refreshable:
         return None
     return policy.due_at(
         obtained_at=credential.obtained_at,
-        expires_at=credential.expires_at,
+        expires_at=min(ends),
         jitter=spread(account.id, credential.generation),
     )
 

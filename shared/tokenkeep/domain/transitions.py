@@ -49,7 +49,6 @@ def enable(standing: Standing, *, now: datetime) -> Settlement | TokenkeepError 
         lease,
         next_refresh_at=due,
         due_at=(due or credential.expires_at) if lease.phase is Phase.IDLE else lease.due_at,
-        not_before=None,
         consecutive_failures=0,
         failing_since=None,
     )

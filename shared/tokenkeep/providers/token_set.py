@@ -85,12 +85,16 @@ def _refresh_token(holder: Mapping[str, Any], fields: Mapping[str, Any]) -> Secr
 
 
 def _is_text(token: str) -> bool:
-    """Whether the text can be written at all: JSON can spell halves of characters, which no encoding takes."""
+    """Whether the text can be stored and sent on.
+
+    JSON can spell halves of characters, which no encoding takes, and control characters, which neither a header nor
+    PostgreSQL takes; no token or scope has them (RFC 6749, appendix A).
+    """
     try:
         token.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return token.isprintable()
 
 
 def _scheme(value: object) -> str:

@@ -1,13 +1,19 @@
 """The straight road: leased, written ahead, sent, settled."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from road import Road
 from token_server import Said, TokenServer, says
+from tokenkeep.adapters.postgres.token_reads import PostgresDemands
+from tokenkeep.application.refreshing import LeaseRequest, WriteAhead
 from tokenkeep.domain.account import AccountState, DisabledReason, FailureReason, Health
 from tokenkeep.domain.attempt import Outcome, Trigger
+from tokenkeep.domain.errors import AccountExists
+from tokenkeep.domain.ids import AttemptId, IdKind, format_id, new_id
 from tokenkeep.domain.lease import Phase
 
 
@@ -234,6 +240,88 @@ async def test_a_fenced_off_workers_invalid_grant_disables_nobody(road: Road, se
     server.gate.set()
     await flight
     assert (await road.view(account_id)).account.state is AccountState.ACTIVE
+
+
+async def test_a_token_that_was_replaced_while_the_write_ahead_waited_is_not_sent(
+    road: Road, server: TokenServer
+) -> None:
+    """PostgreSQL re-reads the row it waited for, not the ones joined to it."""
+    account_id = await road.account(await road.source(server.url))
+    async with road.works() as work:
+        request = LeaseRequest(account_id, AttemptId(new_id()))
+        [leased] = await work.ledger.lease([request], lease=timedelta(seconds=30), look=timedelta(seconds=60))
+    intent = WriteAhead(leased, Trigger.SCHEDULE, "cor_test", secret_version=1, quarantine_s=120)
+
+    async def write_ahead() -> int:
+        async with road.works() as work:
+            return len(await work.ledger.write_ahead([intent]))
+
+    async with road.works() as late:
+        await late.ledger.lock([account_id])
+        waiting = asyncio.create_task(write_ahead())
+        await road.blocked(1)
+        await late.connection.execute(text("UPDATE credentials SET generation = 2, obtained_at = now()"))
+        await late.connection.execute(text("UPDATE leases SET obtained_at = now()"))
+    assert await waiting == 0
+
+
+async def test_a_demand_that_comes_during_a_flight_is_not_forgotten(road: Road, server: TokenServer) -> None:
+    account_id = await road.account(await road.source(server.url))
+    server.gate = asyncio.Event()
+    flight = asyncio.create_task(road.refresh(account_id))
+    await server.arrived.wait()
+    await PostgresDemands(road.foundation.database)({account_id: None})
+    server.gate.set()
+    await flight
+    [lease] = await road.sql(
+        "SELECT due_at <= clock_timestamp() AS soon FROM leases WHERE account_id = :id", id=account_id
+    )
+    assert lease["soon"]
+    assert await road.tick() == 1
+    await road.refresh(account_id, trigger=Trigger.DEMAND)
+    assert server.presented == ["grant.1", "grant.2"]
+
+
+async def test_the_same_grant_is_never_taken_into_custody_twice(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    first = await road.account(source_id)
+    with pytest.raises(AccountExists) as refusal:
+        await road.account(source_id)
+    assert refusal.value.account_id == format_id(IdKind.ACCOUNT, first)
+    assert len(await road.sql("SELECT id FROM accounts")) == 1
+    await road.account(await road.source(server.url))
+
+
+@pytest.mark.parametrize("scope", ["a\u0000b", "profile \u0007bell"])
+async def test_what_postgresql_cannot_store_does_not_wedge_an_account(
+    road: Road, server: TokenServer, scope: str
+) -> None:
+    account_id = await road.account(await road.source(server.url))
+    server.script.append(
+        says(200, {"access_token": "a", "refresh_token": "grant.2", "expires_in": 3600, "scope": scope})
+    )
+    await road.refresh(account_id)
+    assert (await road.view(account_id)).generation == 2
+
+
+async def test_an_answer_that_tells_no_life_does_not_make_a_token_immortal(road: Road, server: TokenServer) -> None:
+    account_id = await road.account(await road.source(server.url), expires_in_s=3)
+    await road.make_due(account_id)
+    server.script.append(says(200, {"access_token": "a", "refresh_token": "grant.2"}))
+    await road.refresh(account_id)
+    view = await road.view(account_id)
+    assert view.expires_at is not None
+    assert view.last_refreshed_at is not None
+    assert timedelta(minutes=55) < view.expires_at - view.last_refreshed_at < timedelta(minutes=61)
+
+
+async def test_a_client_that_was_refused_is_not_shown_again_on_demand(road: Road, server: TokenServer) -> None:
+    account_id = await road.account(await road.source(server.url))
+    server.script.append(says(401, {"error": "invalid_client"}))
+    await road.refresh(account_id)
+    await PostgresDemands(road.foundation.database)({account_id: None})
+    assert await road.refresh(account_id, trigger=Trigger.DEMAND) == []
+    assert server.presented == ["grant.1"]
 
 
 async def test_a_database_that_fails_before_the_token_leaves_costs_nothing(road: Road, server: TokenServer) -> None:

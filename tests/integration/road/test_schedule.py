@@ -136,6 +136,23 @@ async def test_a_relay_that_lost_its_shards_publishes_nothing_behind_its_success
     assert len(await published(road)) == 4
 
 
+async def test_events_that_redis_had_and_lost_are_told_again_in_order_with_the_same_ids(
+    road: Road, server: TokenServer
+) -> None:
+    account_id = await road.account(await road.source(server.url))
+    await road.jobs.relay.keep_shards()
+    assert await road.jobs.relay() == 2
+    before = [event["id"] for event in await published(road)]
+    await road.foundation.redis.flushall()
+    await road.refresh(account_id)
+    assert await road.jobs.relay() == 0
+    await road.jobs.relay.keep_shards()
+    assert await road.jobs.relay() == 3
+    after = await published(road)
+    assert [event["id"] for event in after][:2] == before
+    assert [event["sequence"] for event in after] == ["1", "2", "3"]
+
+
 async def test_events_written_while_redis_was_away_arrive_afterwards(road: Road, server: TokenServer) -> None:
     account_id = await road.account(await road.source(server.url))
     await road.refresh(account_id)

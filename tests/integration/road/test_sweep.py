@@ -35,7 +35,7 @@ async def test_a_lease_that_was_never_used_is_free_at_once(road: Road, server: T
 
 
 async def test_a_sent_token_of_a_kept_kind_is_free_after_its_quarantine(road: Road, server: TokenServer) -> None:
-    account_id = await road.account(await road.source(server.url, refresh_rotates="no"))
+    account_id = await road.account(await road.source(server.url, refresh_rotates="no"), expires_in_s=3600)
     await abandon(road, account_id, "sent")
     assert await road.jobs.sweep() == 1
     assert await road.told(account_id) == ["created", "activated"]
@@ -44,7 +44,7 @@ async def test_a_sent_token_of_a_kept_kind_is_free_after_its_quarantine(road: Ro
 
 async def test_a_strict_kind_is_taken_over_only_after_an_unbroken_watch(short_road: Road, server: TokenServer) -> None:
     road = short_road
-    account_id = await road.account(await road.source(server.url))
+    account_id = await road.account(await road.source(server.url), expires_in_s=3600)
     await abandon(road, account_id, "sent")
     assert await road.jobs.sweep() == 0
     rounds = 0
@@ -55,6 +55,30 @@ async def test_a_strict_kind_is_taken_over_only_after_an_unbroken_watch(short_ro
     assert rounds > 0
     assert await phase_of(road, account_id) is Phase.IDLE
     assert await road.told(account_id) == ["created", "activated", "in_doubt"]
+
+
+async def test_a_doubt_that_its_holder_settled_needs_no_watch(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = [await road.account(source_id, f"g{n}") for n in range(12)]
+    server.script.extend([Said(drop=True)] * 12)
+    await road.refresh(*ids)
+    for one in ids:
+        await expire(road, one)
+    assert await road.jobs.sweep() == 12
+    assert {await phase_of(road, one) for one in ids} == {Phase.IDLE}
+
+
+async def test_a_source_that_cannot_be_understood_holds_up_nobody_else(road: Road, server: TokenServer) -> None:
+    strange, good = await road.source(server.url), await road.source(server.url)
+    ids = [await road.account(strange, "strange"), await road.account(good, "good")]
+    await road.sql("UPDATE sources SET provider = 'gone' WHERE id = :id", id=strange)
+    for one in ids:
+        await abandon(road, one, "leased")
+    assert await road.jobs.sweep() == 2
+    await road.refresh(*ids)
+    assert server.presented == ["good.1"]
+    assert (await road.view(ids[0])).account.state is AccountState.ACTIVE
+    assert await phase_of(road, ids[0]) is Phase.IDLE
 
 
 async def test_a_probe_of_a_living_token_recovers_the_account(road: Road, server: TokenServer) -> None:

@@ -196,8 +196,9 @@ def test_a_sweeper_frees_an_unused_lease_at_once_and_fences_its_holder_off() -> 
 
 
 def test_a_sweeper_counts_a_worker_that_died_with_the_token_on_the_wire_as_a_doubt() -> None:
-    swept = take_over(a_standing(), now=NOW + timedelta(minutes=3), rules=STRICT)
+    swept = take_over(a_standing(), now=NOW + timedelta(minutes=2), rules=STRICT)
     assert swept.standing.lease.doubts == 1
+    assert swept.standing.lease.consecutive_failures == 1
     assert types(swept) == [EventType.IN_DOUBT]
     assert swept.standing.lease.next_refresh_at is not None
     assert swept.standing.account.state is AccountState.ACTIVE
@@ -206,6 +207,37 @@ def test_a_sweeper_counts_a_worker_that_died_with_the_token_on_the_wire_as_a_dou
 def test_a_strict_token_is_probed_late_while_its_access_token_works() -> None:
     swept = take_over(a_standing(), now=NOW + timedelta(minutes=2), rules=STRICT)
     assert swept.standing.lease.next_refresh_at == NOW + timedelta(minutes=9)
+
+
+def test_a_late_grant_leaves_the_row_in_the_hands_that_hold_it_now() -> None:
+    off = an_account().turned_off(DisabledReason.BY_OPERATOR, detail=None, at=NOW, by="key_1")
+    look = NOW + timedelta(seconds=40)
+    standing = a_standing(account=off, lease={"fence": 9, "phase": Phase.SENT, "next_refresh_at": None, "due_at": look})
+    settled = settle(standing, an_attempt(), granted(), now=NOW, rules=STRICT)
+    assert settled.install is not None
+    assert settled.standing.lease.due_at == look
+
+
+def test_a_refresh_token_that_ends_before_its_access_token_is_used_in_time() -> None:
+    verdict = granted(expires_at=NOW + 24 * HOUR, refresh_token_expires_at=NOW + 8 * HOUR)
+    settled = settle(a_standing(), an_attempt(), verdict, now=NOW, rules=STRICT)
+    assert settled.standing.lease.next_refresh_at is not None
+    assert settled.standing.lease.next_refresh_at < NOW + 8 * HOUR
+
+
+def test_a_new_refresh_token_does_not_inherit_the_end_of_the_old_one() -> None:
+    standing = a_standing(credential={"refresh_token_expires_at": NOW + HOUR})
+    settled = settle(standing, an_attempt(), granted(), now=NOW, rules=STRICT)
+    assert settled.standing.credential.refresh_token_expires_at is None
+    kept = settle(standing, an_attempt(), granted(refresh_token=None), now=NOW, rules=STRICT)
+    assert kept.standing.credential.refresh_token_expires_at == NOW + HOUR
+
+
+def test_bad_news_that_were_settled_before_count_once() -> None:
+    first = settle(a_standing(), an_attempt(), OUTAGE, now=NOW, rules=STRICT)
+    second = settle(first.standing, an_attempt(), OUTAGE, now=NOW, rules=STRICT)
+    assert second.stale
+    assert second.standing == first.standing
 
 
 @given(

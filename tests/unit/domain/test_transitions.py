@@ -46,6 +46,12 @@ def test_enabling_refreshes_at_once_with_a_clean_slate() -> None:
     assert enable(on.standing, now=NOW) is None
 
 
+def test_enabling_does_not_get_round_a_providers_retry_after() -> None:
+    on = enable(a_disabled(not_before=NOW + HOUR), now=NOW)
+    assert isinstance(on, Settlement)
+    assert on.standing.lease.not_before == NOW + HOUR
+
+
 def test_what_only_the_user_can_bring_back_is_not_enabled() -> None:
     pending = a_standing(account=an_account(state=AccountState.PENDING), lease=IDLE)
     assert isinstance(enable(pending, now=NOW), AccountPending)

@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tokenkeep.adapters.postgres.schema import AccountIdentityRow, AccountRow, CredentialRow, LeaseRow
+from tokenkeep.adapters.postgres.schema import AccountIdentityRow, AccountRow, CredentialRow, ImportedGrantRow, LeaseRow
 from tokenkeep.adapters.postgres.standings import ACCOUNT_COLUMNS, account_from, account_values, lease_values
 from tokenkeep.domain.account import Account, AccountState, AccountView, FailureReason, Health
 from tokenkeep.domain.attempt import AttemptRecord, Outcome, Trigger
@@ -30,6 +30,7 @@ SELECT {ACCOUNT_COLUMNS}, a.metadata, a.properties, a.created_at,
   LEFT JOIN credentials AS c ON c.account_id = a.id
 """  # noqa: S608 - only our own names are put in
 _VIEW_ONE = text(f"{_VIEW} WHERE a.id = :id AND a.environment = :environment")
+_GRANT_OF = text("SELECT account_id FROM imported_grants WHERE source_id = :source_id AND fingerprint = :fingerprint")
 _ATTEMPTS = text("""
 SELECT id, account_id, trigger, correlation_id, presented_generation, sent_at, settled_at, outcome, reason, http_status,
        error_code
@@ -137,6 +138,18 @@ class PostgresAccounts:
                 "last_refreshed_at": None,
             },
         )
+
+    async def claim_grant(self, account: Account, refresh_token_hash: bytes) -> None:
+        """Note which refresh token the account came with.
+
+        Raises:
+            AccountExists: Another account of the source came with the same one.
+        """
+        row = {"source_id": account.source_id, "fingerprint": refresh_token_hash, "account_id": account.id}
+        statement = upsert(ImportedGrantRow).on_conflict_do_nothing().returning(ImportedGrantRow.account_id)
+        if (await self._connection.execute(statement, row)).first() is None:
+            taken = await self._connection.execute(_GRANT_OF, row)
+            raise AccountExists(format_id(IdKind.ACCOUNT, taken.scalar_one()))
 
     async def view(self, account_id: AccountId, environment: str) -> AccountView | None:
         """An account of this environment."""

@@ -74,17 +74,24 @@ _INTENTS = Columns(
     secret_version="int",  # noqa: S106 - the name of a type
     quarantine_s="double precision",
 )
-# The generation is tested against the stored one: if the token changed since the lease, nothing is sent.
+# The generation is tested against the stored one: if the token changed since the lease, nothing is sent. A settlement that
+# commits while we wait for the row's lock leaves this statement with the credentials of before; obtained_at stands in both
+# rows and is compared with the locked one, so that such a stale read is seen (PostgreSQL re-reads the locked row only).
 _WRITE_AHEAD = text(f"""
 WITH intent AS MATERIALIZED (SELECT * FROM {_INTENTS.relation("i")}),
-sent AS (
+locked AS MATERIALIZED (
+    SELECT l.account_id, i.generation, i.quarantine_s
+      FROM leases AS l
+      JOIN intent AS i ON i.account_id = l.account_id
+      JOIN credentials AS c ON c.account_id = l.account_id
+     WHERE l.fence = i.fence AND l.epoch = i.epoch AND l.phase = 'leased' AND l.next_refresh_at IS NOT NULL
+       AND c.epoch = i.epoch AND c.generation = i.generation AND c.obtained_at = l.obtained_at
+     ORDER BY l.account_id FOR UPDATE OF l
+), sent AS (
     UPDATE leases AS l
-       SET phase = 'sent', sent_at = clock_timestamp(), presented_generation = i.generation,
-           lease_until = clock_timestamp() + make_interval(secs => i.quarantine_s)
-      FROM intent AS i JOIN credentials AS c
-        ON c.account_id = i.account_id AND c.epoch = i.epoch AND c.generation = i.generation
-     WHERE l.account_id = i.account_id AND l.fence = i.fence AND l.epoch = i.epoch
-       AND l.phase = 'leased' AND l.next_refresh_at IS NOT NULL
+       SET phase = 'sent', sent_at = clock_timestamp(), presented_generation = w.generation,
+           lease_until = clock_timestamp() + make_interval(secs => w.quarantine_s)
+      FROM locked AS w WHERE l.account_id = w.account_id
     RETURNING l.account_id, l.sent_at
 )
 INSERT INTO refresh_attempts
@@ -125,11 +132,14 @@ _LEASES = Columns(
     doubt_since="timestamptz",
     event_sequence="bigint",
 )
+# A demand that came during the flight and is not met by it is looked at again as soon as it may be.
 _WRITE_LEASES = text(f"""
 UPDATE leases AS l
    SET fence = n.fence, epoch = n.epoch, phase = n.phase, attempt_id = n.attempt_id, lease_until = n.lease_until,
        sent_at = n.sent_at, presented_generation = n.presented_generation, obtained_at = n.obtained_at,
-       next_refresh_at = n.next_refresh_at, due_at = n.due_at, not_before = n.not_before,
+       next_refresh_at = n.next_refresh_at, not_before = n.not_before,
+       due_at = CASE WHEN n.phase = 'idle' AND n.next_refresh_at IS NOT NULL AND l.demanded_at > n.obtained_at
+                     THEN LEAST(n.due_at, GREATEST(clock_timestamp(), n.not_before)) ELSE n.due_at END,
        consecutive_failures = n.consecutive_failures, failing_since = n.failing_since, doubts = n.doubts,
        doubt_since = n.doubt_since, event_sequence = n.event_sequence
   FROM {_LEASES.relation("n")} WHERE l.account_id = n.account_id
@@ -206,9 +216,15 @@ ON CONFLICT (account_id, id) DO UPDATE
        http_status = excluded.http_status, error_code = excluded.error_code
 """)  # noqa: S608 - only our own names are put in
 
-_GIVE_UP_ATTEMPTS = text("""
-UPDATE refresh_attempts SET settled_at = clock_timestamp(), outcome = :outcome, reason = 'internal_error'
- WHERE account_id = :account_id AND id = :id AND outcome IS NULL
+_CLOSED = Columns(account_id="uuid", id="uuid")
+_CLOSE_ATTEMPTS = text(f"""
+UPDATE refresh_attempts AS a SET settled_at = clock_timestamp(), outcome = 'in_doubt', reason = 'internal_error'
+  FROM {_CLOSED.relation("n")} WHERE a.account_id = n.account_id AND a.id = n.id AND a.outcome IS NULL
+""")  # noqa: S608 - only our own names are put in
+
+_GIVE_BACK = text("""
+UPDATE leases SET phase = 'idle', attempt_id = NULL, lease_until = NULL, due_at = next_refresh_at
+ WHERE account_id = :account_id AND fence = :fence AND phase = 'leased'
 """)
 
 _RECEIPTS = Columns(
@@ -329,11 +345,15 @@ class PostgresCustodyLedger:
             await self._connection.execute(_WRITE_RECEIPTS, _RECEIPTS.parameters(receipts))
         await append_events(self._connection, [event for write in writes for event in write.events])
 
-    async def close_attempt(self, account_id: AccountId, attempt_id: UUID, outcome: str) -> None:
-        """Say in the journal what became of an attempt whose worker never came back."""
-        await self._connection.execute(
-            _GIVE_UP_ATTEMPTS, {"account_id": account_id, "id": attempt_id, "outcome": outcome}
-        )
+    async def close_attempts(self, attempts: Sequence[tuple[AccountId, UUID]]) -> None:
+        """Say in the journal of attempts whose workers never came back that nobody knows what became of them."""
+        rows = [{"account_id": account_id, "id": attempt_id} for account_id, attempt_id in attempts]
+        if rows:
+            await self._connection.execute(_CLOSE_ATTEMPTS, _CLOSED.parameters(rows))
+
+    async def give_back(self, account_id: AccountId, fence: int) -> None:
+        """Free a lease that is still ours and under which nothing was sent."""
+        await self._connection.execute(_GIVE_BACK, {"account_id": account_id, "fence": fence})
 
 
 def _install(write: SettlementWrite) -> dict[str, object]:

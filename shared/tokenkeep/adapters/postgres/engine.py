@@ -33,8 +33,14 @@ def asyncpg_url(database_url: Secret) -> URL:
     return url.set(drivername="postgresql+asyncpg")
 
 
-def create_engine(database_url: Secret, *, pool_size: int = 10, process: str = "tokenkeep") -> AsyncEngine:
-    """An engine that connects on first use. `process` shows in `pg_stat_activity`."""
+def create_engine(
+    database_url: Secret, *, pool_size: int = 10, process: str = "tokenkeep", command_timeout_s: float = 10.0
+) -> AsyncEngine:
+    """An engine that connects on first use. `process` shows in `pg_stat_activity`.
+
+    `command_timeout_s` stays well below any quarantine: a worker that holds an answer must notice a dead connection and
+    settle over another one before somebody concludes that it has died.
+    """
     return create_async_engine(
         asyncpg_url(database_url),
         pool_size=pool_size,
@@ -44,7 +50,7 @@ def create_engine(database_url: Secret, *, pool_size: int = 10, process: str = "
         hide_parameters=True,
         connect_args={
             "timeout": 10,
-            "command_timeout": 30,
+            "command_timeout": command_timeout_s,
             "server_settings": {**_CONNECTION_SETTINGS, "application_name": process},
         },
     )
@@ -59,8 +65,13 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed at the end of the block, rolled back if the block raises."""
-        async with self._engine.begin() as connection:
-            yield connection
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except TimeoutError:
+            # A server that went away without a word: its other connections are as dead, and each would cost as long.
+            await self._engine.dispose()
+            raise
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:

@@ -11,8 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.batch import Columns
 from tokenkeep.adapters.postgres.schema import SHARDS
-from tokenkeep.domain.events import Event, EventType
+from tokenkeep.domain.events import Event
 from tokenkeep.domain.ids import EventId, IdKind
+
+SHARD_OF_SUBJECT = f"abs(hashtext(subject::text)::bigint) % {SHARDS}"
+"""The SQL expression by which a subject belongs to a shard."""
 
 OUTBOX_CHANNEL = "tokenkeep_outbox"
 """PostgreSQL notification channel that wakes the relays."""
@@ -37,7 +40,7 @@ WITH written AS (
     RETURNING position, subject, sequence
 ), queued AS (
     INSERT INTO outbox (position, shard, subject, sequence)
-    SELECT position, abs(hashtext(subject::text)::bigint) % {SHARDS}, subject, sequence FROM written
+    SELECT position, {SHARD_OF_SUBJECT}, subject, sequence FROM written
     RETURNING 1
 )
 SELECT pg_notify('{OUTBOX_CHANNEL}', '') FROM (SELECT count(*) FROM queued) AS done
@@ -62,7 +65,7 @@ async def append_events(connection: AsyncConnection, events: Sequence[Event]) ->
             "id": event.id,
             "subject_kind": event.subject_kind.value,
             "environment": event.environment,
-            "type": event.type.value,
+            "type": str(event.type),
             "time": event.time,
             "correlation_id": event.correlation_id,
             "data": orjson.dumps(event.data).decode(),
@@ -86,7 +89,7 @@ def event_from_row(row: RowMapping) -> Event:
     time: datetime = row["time"]
     return Event(
         id=EventId(row["id"]),
-        type=EventType(row["type"]),
+        type=row["type"],
         subject=row["subject"],
         subject_kind=IdKind(row["subject_kind"]),
         environment=row["environment"],

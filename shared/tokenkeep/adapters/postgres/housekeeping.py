@@ -21,6 +21,7 @@ DELETE FROM refresh_attempts WHERE (account_id, id) IN (
     SELECT account_id, id FROM refresh_attempts
      WHERE leased_at < statement_timestamp() - interval '{_KEPT_DAYS} days' LIMIT {_BATCH})
 """),  # noqa: S608 - only our own numbers are put in
+    text("DELETE FROM receipts WHERE received_at < statement_timestamp() - interval '7 days'"),
     text("DELETE FROM idempotency_keys WHERE created_at < statement_timestamp() - interval '24 hours'"),
 )
 

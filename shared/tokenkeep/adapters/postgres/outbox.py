@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import text
 
 from tokenkeep.adapters.postgres.engine import Database
-from tokenkeep.adapters.postgres.event_log import event_from_row
+from tokenkeep.adapters.postgres.event_log import SHARD_OF_SUBJECT, event_from_row
 from tokenkeep.domain.events import Event
 
 _TAKE = text("""
@@ -29,6 +30,12 @@ SELECT o.position, o.shard, e.subject, e.sequence, e.id, e.subject_kind, e.envir
  ORDER BY o.position LIMIT :limit
 """)
 _DELIVERED = text("DELETE FROM outbox WHERE position = ANY(CAST(:positions AS bigint[]))")
+_REQUEUE = text(f"""
+INSERT INTO outbox (position, shard, subject, sequence)
+SELECT position, {SHARD_OF_SUBJECT}, subject, sequence FROM events
+ WHERE time > statement_timestamp() - make_interval(secs => :span_s)
+ON CONFLICT (position) DO NOTHING
+""")  # noqa: S608 - only our own expression is put in
 _BACKLOG = text("""
 SELECT count(*) AS pending,
        coalesce(extract(epoch FROM clock_timestamp() - min(e.time)), 0) AS lag_s
@@ -73,6 +80,11 @@ class PostgresOutbox:
         """These events are in Redis: forget the pointers, keep the events."""
         async with self._database.transaction() as connection:
             await connection.execute(_DELIVERED, {"positions": list(positions)})
+
+    async def requeue(self, span: timedelta) -> int:
+        """Queue the events of the last `span` once more, because Redis has lost them; returns how many."""
+        async with self._database.transaction() as connection:
+            return (await connection.execute(_REQUEUE, {"span_s": span.total_seconds()})).rowcount
 
     async def backlog(self) -> tuple[int, float]:
         """How many events are pending (counted up to 10,000), and the age of the oldest in seconds."""

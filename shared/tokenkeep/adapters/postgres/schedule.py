@@ -1,11 +1,12 @@
 """The scheduler's reads: claims of what is due, and looks after what was never given back."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import text
 
 from tokenkeep.adapters.postgres.engine import Database
-from tokenkeep.application.refreshing import DueAccount, StuckLease
+from tokenkeep.application.refreshing import Claimed, DueAccount, StuckLease
 from tokenkeep.domain.ids import AccountId, SourceId
 
 # statement_timestamp() and not clock_timestamp(): only a stable function lets the index on due_at be used.
@@ -25,6 +26,13 @@ UPDATE leases AS l
 RETURNING l.account_id, l.source_id, l.next_refresh_at,
           s.state = 'active' AND (l.not_before IS NULL OR l.not_before <= clock_timestamp()) AS may_go
 """)
+_UNCLAIM = text("""
+UPDATE leases AS l SET due_at = statement_timestamp()
+  FROM (SELECT account_id FROM leases
+         WHERE account_id = ANY(CAST(:ids AS uuid[])) AND phase = 'idle' AND next_refresh_at IS NOT NULL
+         ORDER BY account_id FOR UPDATE SKIP LOCKED) AS mine
+ WHERE l.account_id = mine.account_id
+""")
 _STUCK = text("""
 SELECT account_id, source_id, fence, phase, attempt_id FROM leases
  WHERE due_at <= statement_timestamp() AND phase <> 'idle' AND lease_until <= statement_timestamp()
@@ -43,7 +51,7 @@ class PostgresSchedule:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> list[DueAccount]:
+    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> Claimed:
         """The accounts that are due, longest overdue first.
 
         The claim pushes `due_at` away by `trust`, the time that a hint is given to lead to something; `next_refresh_at` is
@@ -56,12 +64,18 @@ class PostgresSchedule:
             "paused_s": paused.total_seconds(),
         }
         async with self._database.transaction() as connection:
-            result = await connection.execute(_CLAIM, parameters)
-            return [
-                DueAccount(AccountId(row.account_id), SourceId(row.source_id), row.next_refresh_at)
-                for row in result
-                if row.may_go
-            ]
+            rows = (await connection.execute(_CLAIM, parameters)).all()
+        accounts = [
+            DueAccount(AccountId(row.account_id), SourceId(row.source_id), row.next_refresh_at)
+            for row in rows
+            if row.may_go
+        ]
+        return Claimed(accounts, len(rows))
+
+    async def unclaim(self, account_ids: Sequence[AccountId]) -> None:
+        """Make claimed accounts due again at once: their hint could not be given."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_UNCLAIM, {"ids": list(account_ids)})
 
     async def stuck(self, *, limit: int) -> list[StuckLease]:
         """Leases whose time is over."""

@@ -158,6 +158,19 @@ class AccountIdentityRow(Base):
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
 
 
+class ImportedGrantRow(Base):
+    """The refresh token that an account came with, by its SHA-256: the same grant is never taken into custody twice.
+
+    Two accounts that present the same refresh token would look to the provider like a thief.
+    """
+
+    __tablename__ = "imported_grants"
+
+    source_id: Mapped[UUID] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+
+
 class CredentialRow(Base):
     """The secrets of an account, sealed under its data key, and how long they last."""
 

@@ -19,8 +19,8 @@ _CONFIGS = text("""
 SELECT id, environment, provider, client_id, key_id, wrapped_key, client_secret_ciphertext, secret_version, options, state
   FROM sources WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
-# Paused sources' accounts are put aside for minutes at a time; those that are owed a refresh come back now. Locked in
-# the order of ids, as everywhere. Found by the accounts' index: the leases have none on the source.
+# Paused sources' accounts are put aside for minutes at a time; those that are owed a refresh come back now. A row that is
+# locked is being worked on. Found by the accounts' index: the leases have none on the source.
 _WAKE = text("""
 WITH aside AS MATERIALIZED (
     SELECT l.account_id, GREATEST(l.next_refresh_at, statement_timestamp()) AS look_at
@@ -28,11 +28,13 @@ WITH aside AS MATERIALIZED (
      WHERE a.source_id = :source_id AND l.phase = 'idle'
        AND l.due_at > GREATEST(l.next_refresh_at, statement_timestamp())
        AND l.next_refresh_at IS NOT NULL
-     ORDER BY l.account_id FOR UPDATE OF l
+     LIMIT :limit FOR UPDATE OF l SKIP LOCKED
 )
 UPDATE leases AS l SET due_at = LEAST(l.due_at, aside.look_at)
   FROM aside WHERE l.account_id = aside.account_id
 """)
+_WAKE_BATCH = 5_000
+_MOST_WAKES = 2_000
 
 
 class PostgresSources:
@@ -88,13 +90,13 @@ class PostgresSources:
         statement = (
             select(SourceRow.__table__)
             .where(SourceRow.id == source_id, SourceRow.environment == environment)
-            .with_for_update()
+            .with_for_update(key_share=True)
         )
         row = (await self._connection.execute(statement)).first()
         return None if row is None else (_source_from(row), row.event_sequence)
 
     async def save_state(self, source: Source, *, event_sequence: int) -> None:
-        """Write whether the source is paused, and wake its accounts when it is not."""
+        """Write whether the source is paused."""
         await self._connection.execute(
             update(SourceRow)
             .where(SourceRow.id == source.id)
@@ -105,8 +107,6 @@ class PostgresSources:
                 updated_at=text("clock_timestamp()"),
             )
         )
-        if source.state is SourceState.ACTIVE:
-            await self._connection.execute(_WAKE, {"source_id": source.id})
 
 
 class PostgresSourceConfigs:
@@ -155,3 +155,19 @@ def _source_from(row: Row[Any]) -> Source:
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
+
+
+async def wake_accounts(database: Database, source_id: SourceId) -> int:
+    """Let schedulers look at once at a source's accounts that were put aside while it was paused; returns how many.
+
+    In small transactions, after the one that resumed the source: a source may have millions. Those that are not woken,
+    because this process ends, are looked at within ten minutes all the same.
+    """
+    woken = 0
+    for _ in range(_MOST_WAKES):
+        async with database.transaction() as connection:
+            count = (await connection.execute(_WAKE, {"source_id": source_id, "limit": _WAKE_BATCH})).rowcount
+        woken += count
+        if count < _WAKE_BATCH:
+            break
+    return woken

@@ -50,7 +50,7 @@ def connect(url: Secret) -> "redis.asyncio.Redis":
 
 
 def connect_blocking(url: Secret) -> "redis.Redis":
-    """A blocking client, for dramatiq's threads. Its reads may take long, so only connecting is timed.
+    """A blocking client, for dramatiq's threads; a call that gets no answer for 5 s fails.
 
     Raises:
         SettingsError: The address can't be understood.

@@ -6,15 +6,18 @@ from time import time
 
 import orjson
 import redis.asyncio
+from redis.exceptions import ResponseError
 
-from tokenkeep.application.relay_events import Pending
+from tokenkeep.application.relay_events import Pending, StreamLost
 from tokenkeep.domain.events import cloudevent
-from tokenkeep.domain.ids import IdKind, format_id
+from tokenkeep.domain.ids import IdKind, format_id, new_id
 
 STREAM = "tokenkeep:events"
 _FENCES = "tokenkeep:events:fences"
+_EPOCH = "tokenkeep:events:epoch"
 # Redis itself refuses a relay whose number is old: a process that was stopped can't publish behind its successor's back.
 _PUBLISH = """
+if redis.call('EXISTS', KEYS[3]) == 0 then return redis.error_reply('LOST') end
 local refused = {}
 for i = 1, #ARGV, 6 do
   local shard, fence = ARGV[i], tonumber(ARGV[i + 1])
@@ -63,12 +66,25 @@ class RedisEventStream:
                 one.shard,
                 fences[one.shard],
                 format_id(IdKind.EVENT, event.id),
-                event.type.value,
+                str(event.type),
                 format_id(event.subject_kind, event.subject),
                 orjson.dumps(cloudevent(event)),
             ]
-        refused = await self._publish(keys=[STREAM, _FENCES], args=arguments)
+        try:
+            refused = await self._publish(keys=[STREAM, _FENCES, _EPOCH], args=arguments)
+        except ResponseError as error:
+            if "LOST" in str(error):
+                raise StreamLost from None
+            raise
         return {int(shard) for shard in refused}
+
+    async def is_lost(self) -> bool:
+        """Whether Redis has forgotten the stream: it was flushed, or replaced by one that has never seen it."""
+        return not await self._client.exists(_EPOCH)
+
+    async def begin(self) -> None:
+        """Mark the stream as known; from now on events may be published."""
+        await self._client.set(_EPOCH, new_id().hex, nx=True)
 
     async def trim(self, keep: timedelta) -> int:
         """Drop entries that are older than `keep`; returns how many. The database keeps events for longer."""

@@ -75,13 +75,15 @@ class DramatiqRefreshQueue:
         *,
         trigger: Trigger,
         correlation_id: str,
-    ) -> None:
-        """Hint at these accounts. A hint that can't be given is logged and forgotten."""
+    ) -> bool:
+        """Hint at these accounts. False when the queue can't be had; the rows remember all the same."""
         hint = RefreshHint(tuple(account_ids), trigger, correlation_id)
         message: dramatiq.Message[Any] = dramatiq.Message(
             queue_name=_QUEUES[trigger], actor_name=_ACTORS[trigger], args=(), kwargs=hint.to_kwargs(), options={}
         )
         try:
             await asyncio.to_thread(self._broker.enqueue, message)
-        except (RedisError, dramatiq.errors.ConnectionError) as error:
+        except (RedisError, dramatiq.errors.BrokerConnectionError) as error:
             _log.warning("hint_dropped", accounts=len(account_ids), error=type(error).__name__)
+            return False
+        return True

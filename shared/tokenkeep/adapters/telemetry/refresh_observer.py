@@ -76,6 +76,10 @@ class RefreshTelemetry:
             duration_ms=round(duration_s * 1000),
         )
 
+    def not_taken_over(self, lease: StuckLease, error: str) -> None:
+        """A stuck lease could not be freed in this round."""
+        _log.warning("lease_not_taken_over", account_id=_account(lease.account_id), phase=lease.phase, error=error)
+
     def taken_over(self, lease: StuckLease, settlement: Settlement) -> None:
         """A lease whose holder was silent has been freed."""
         _log.warning(
