@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 import structlog
 from fastapi import Request
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from starlette.responses import Response
 
 from tokenkeep.adapters.postgres.idempotency import KeptAnswer
@@ -103,9 +103,16 @@ class Creations:
             return await self._stored(ask, lambda work: create(work, preparation))
         except BaseException:
             if ask is not None:
-                async with self._works() as work:
-                    await work.idempotency.give_up(ask.environment, ask.key, owner=ask.owner)
+                await self._give_up(ask)
             raise
+
+    async def _give_up(self, ask: _Ask) -> None:
+        """Free the key. If that fails the reservation ends by itself; the request's own error is what counts."""
+        try:
+            async with self._works() as work:
+                await work.idempotency.give_up(ask.environment, ask.key, owner=ask.owner)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            _log.warning("reservation_kept", error=type(error).__name__)
 
     async def _stored(self, ask: _Ask | None, create: Callable[[PostgresWork], Awaitable[dict[str, Any]]]) -> Response:
         """Store what a provider gave, which it will not give twice: a database that stumbles is tried again."""

@@ -14,6 +14,8 @@ _RFC3339 = re.compile(
 )
 _MICROSECONDS = re.compile(r"(\.[0-9]{6})[0-9]+")
 _LONGEST_SECRET = 32_768
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _TEN_YEARS_S = 315_360_000
 
 
@@ -23,10 +25,14 @@ def moment(value: object) -> datetime:
         msg = "should be a time such as 2030-01-31T12:00:00Z"
         raise ValueError(msg)
     try:
-        return datetime.fromisoformat(_MICROSECONDS.sub(r"\1", value.upper())).astimezone(UTC)
+        read = datetime.fromisoformat(_MICROSECONDS.sub(r"\1", value.upper())).astimezone(UTC)
     except (ValueError, OverflowError):
         msg = "should be a time that exists"
         raise ValueError(msg) from None
+    if not _EARLIEST <= read < _LATEST:  # PostgreSQL reads the ends of Python's calendar as infinite
+        msg = "should be a time between the years 2000 and 2200"
+        raise ValueError(msg)
+    return read
 
 
 def _secret(pattern: str, says: str) -> Callable[[object], Secret]:

@@ -39,7 +39,9 @@ from tokenkeep_api.stack import where
 
 PROBLEM_TYPE = "application/problem+json"
 # A name of ours, or one that somebody thought up. What is no such name may be a secret in the wrong place.
-_NAME = re.compile(r"[A-Za-z]{1,24}(?:[_-][A-Za-z0-9]{1,24}){0,5}|[0-9]{1,6}")
+_NAME = re.compile(
+    r"(?=[^0-9]*(?:[0-9][^0-9]*){0,2}$)(?=.{1,40}$)[A-Za-z]{1,24}(?:[_-][A-Za-z0-9]{1,24}){0,5}|[0-9]{1,6}"
+)
 _TRY_AGAIN_S = 1.0
 # Lock not available, serialization failure, deadlock, out of connections, shutting down, starting up: all of them pass.
 _PASSING_STATES = ("55P03", "40001", "40P01", "53300", "57P01", "57P02", "57P03")

@@ -95,7 +95,12 @@ class Scheduler:
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set; then hand over at once."""
         settings = self._foundation.settings
-        health = HealthServer(self._foundation.metrics, self._foundation.checks(), port=settings.metrics_port)
+        health = HealthServer(
+            self._foundation.metrics,
+            self._foundation.checks(),
+            port=settings.metrics_port,
+            host=settings.api_host,
+        )
         port = await health.start()
         self._every(settings.tick_interval_s, "tick", self._tick)
         self._every(settings.sweep_interval_s, "sweep", self._sweep)

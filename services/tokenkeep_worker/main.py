@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 import uvloop
+from sqlalchemy.exc import SQLAlchemyError
 
 from tokenkeep.adapters.ending import end
 from tokenkeep.adapters.postgres.schedule import PostgresSchedule
@@ -99,7 +100,12 @@ class Worker:
             broker = create_broker(connect_blocking(require_redis(settings)))
             declare_actors(broker, self.refresh, loop, time_limit_s=limit_s)
             consumers.append(Consumer(broker, queues={queue}, worker_threads=threads, worker_timeout=_PICKUP_MS))
-        health = HealthServer(self._foundation.metrics, self._foundation.checks(), port=settings.metrics_port)
+        health = HealthServer(
+            self._foundation.metrics,
+            self._foundation.checks(),
+            port=settings.metrics_port,
+            host=settings.api_host,
+        )
         port = await health.start()
         for consumer in consumers:
             await asyncio.to_thread(consumer.start)
@@ -133,7 +139,13 @@ class Worker:
 
     async def _batch(self, hint: RefreshHint) -> None:
         with structlog.contextvars.bound_contextvars(correlation_id=hint.correlation_id):
-            await self._refreshing.refresh(hint.account_ids, trigger=hint.trigger, correlation_id=hint.correlation_id)
+            try:
+                await self._refreshing.refresh(
+                    hint.account_ids, trigger=hint.trigger, correlation_id=hint.correlation_id
+                )
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                # Nothing was leased, or a sweeper will see to it; a later tick hints at the accounts again.
+                _log.warning("batch_postponed", accounts=len(hint.account_ids), error=type(error).__name__)
 
 
 async def serve(settings: Settings) -> None:

@@ -19,6 +19,7 @@ from tokenkeep.domain.verdict import Granted, Misconfigured, NotSent, RateLimite
 from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.classify import classify
+from tokenkeep.providers.discretion import without_secrets
 from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.token_request import authorization_code_request
 
@@ -58,10 +59,11 @@ class ExchangeCode:
         if source is None or source.environment != environment:
             raise NotFound("source")
         rules = effective_rules(self.catalogue.get(source.provider), source.options)
+        client_secret = self._client_secret(source)
         request = authorization_code_request(
             rules,
             client_id=source.client_id or "",
-            client_secret=self._client_secret(source),
+            client_secret=client_secret,
             code=code.code,
             redirect_uri=code.redirect_uri,
             code_verifier=code.code_verifier,
@@ -72,7 +74,8 @@ class ExchangeCode:
             answer = await self._answer(request)
         except ConnectFailed as failure:
             raise ProviderUnavailable(failure.reason, retry_after=_RETRY_S, maybe_used=False) from None
-        return _granted(classify(answer, rules, sent_at=sent_at, now=sent_at))
+        verdict = classify(answer, rules, sent_at=sent_at, now=sent_at)
+        return _granted(without_secrets(verdict, client_secret, code.code, code.code_verifier))
 
     async def _answer(self, request: TokenRequest) -> Answer | NoAnswer:
         span = self.deadline.total_seconds()

@@ -43,6 +43,7 @@ from tokenkeep.domain.verdict import NotSent, Verdict
 from tokenkeep.providers.answer import TokenRequest
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.classify import classify
+from tokenkeep.providers.discretion import without_secrets
 from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.rules import OAuth2Rules
 from tokenkeep.providers.token_request import refresh_request
@@ -74,6 +75,8 @@ class Prepared:
 
     request: TokenRequest
     presented: Secret
+    client_secret: Secret | None
+    known_life: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +213,7 @@ class RefreshAccounts:
         except (VaultError, InvalidInput) as error:
             self._observer.not_prepared(task.leased.account_id, task.correlation_id, type(error).__name__)
             return NotSent(FailureReason.INTERNAL_ERROR)
-        return Prepared(request, presented)
+        return Prepared(request, presented, client_secret, _known_life(leased))
 
     def _client_secret(self, source: SourceConfig) -> Secret | None:
         if source.client_secret_ciphertext is None:
@@ -254,7 +257,8 @@ class RefreshAccounts:
             send_before=written.send_before,
         )
         sent_at = written.sent_at
-        verdict = classify(answer, task.rules, sent_at=sent_at, now=sent_at, fallback_lifetime=_known_life(task.leased))
+        verdict = classify(answer, task.rules, sent_at=sent_at, now=sent_at, fallback_lifetime=prepared.known_life)
+        verdict = without_secrets(verdict, prepared.presented, prepared.client_secret)
         return await self._settled(task, verdict, prepared.presented, sent_at, started)
 
     async def _settled(

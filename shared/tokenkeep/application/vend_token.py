@@ -8,7 +8,7 @@ from typing import Protocol
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.demand_refresh import Demand, DemandRefresh
 from tokenkeep.application.sealing import TokenSealer
-from tokenkeep.domain.account import Account
+from tokenkeep.domain.account import Account, DisabledReason
 from tokenkeep.domain.credential import CredentialVersion, SealedKey
 from tokenkeep.domain.errors import (
     AccountDisabled,
@@ -36,6 +36,7 @@ class StoredToken:
     token_type: str
     scopes: tuple[str, ...]
     refreshing: bool
+    paused: bool
     not_before: datetime | None
     quarantined_until: datetime | None
     consecutive_failures: int
@@ -142,16 +143,20 @@ class VendToken:
         return stored.version is not None and is_fresh(stored.version, min_ttl=wish.min_ttl, now=stored.now)
 
     def _as_good_as_it_gets(self, stored: StoredToken, wish: Wish) -> VendedToken:
-        """An account that can't be refreshed gives what it has as long as that is valid at all."""
-        version = stored.version
-        alive = version is not None and is_fresh(version, min_ttl=timedelta(0), now=stored.now)
-        if alive and (self._is_good(stored, wish) or wish.force):
+        """An account that can't be refreshed gives what it has, as long as that is good enough."""
+        if self._is_good(stored, wish):
             return self._vended(stored, refreshed=False)
-        raise TokenUnavailable("the stored token is too short-lived and cannot be refreshed", retry_after=60.0)
+        version = stored.version
+        ends = None if version is None else version.expires_at
+        if ends is not None and ends <= stored.now:
+            raise ReauthorizationRequired(DisabledReason.EXPIRED.value)
+        raise TokenUnavailable("the stored token ends too soon and can't be refreshed", retry_after=60.0)
 
     async def _refreshed(self, stored: StoredToken, wish: Wish, environment: str, correlation_id: str) -> VendedToken:
         account_id, seen, asked_at = stored.account.id, stored.version, stored.now
         wait = min(wish.wait, _LONGEST_WAIT)
+        if stored.paused:
+            raise TokenUnavailable("source_paused", retry_after=60.0)
         if any(until > stored.now + wait for until in _barriers(stored)):
             raise _not_in_time(stored)
         deadline = self.clocks.loop_time() + wait.total_seconds()

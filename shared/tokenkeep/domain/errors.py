@@ -94,7 +94,7 @@ class AccountExists(Conflict):
     code = "account_exists"
 
     def __init__(self, account_id: str) -> None:
-        super().__init__("the source already has an account with this external id")
+        super().__init__("the source already has an account with this external id or this refresh token")
         self.account_id = account_id
 
 

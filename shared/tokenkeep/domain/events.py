@@ -85,6 +85,10 @@ def account_event(
     )
 
 
+_MEMBERS = ("account_id", "source_id", "provider", "environment", "external_id", "state", "reason", "expires_at")
+"""The members of an event's data in the order of the contract; the database keeps them in one of its own."""
+
+
 def rfc3339(moment: datetime) -> str:
     """A time as RFC 3339 text in UTC with `Z`. Expects an aware datetime."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -105,7 +109,7 @@ def cloudevent(event: Event) -> dict[str, Any]:
         "time": rfc3339(event.time),
         "datacontenttype": "application/json",
         "sequence": str(event.sequence),
-        "data": dict(event.data),
+        "data": {name: event.data[name] for name in (*_MEMBERS, *event.data) if name in event.data},
     }
     if event.correlation_id is not None:
         document["correlationid"] = event.correlation_id

@@ -11,14 +11,12 @@ from tokenkeep.providers.entry import Provider
 from tokenkeep.providers.fields import API_KEY_FIELDS, OAUTH1_FIELDS, OAUTH2_FIELDS, Field, Url
 from tokenkeep.providers.rules import ClientAuth, OAuth2Rules, Pkce
 
-_DISCOVERY = "discovery_url"
-
 
 def option_fields(auth_type: AuthType) -> Mapping[str, Field]:
     """The options that sources of this auth type take."""
     match auth_type:
         case AuthType.OAUTH2:
-            return {**OAUTH2_FIELDS, _DISCOVERY: Url()}
+            return OAUTH2_FIELDS
         case AuthType.OAUTH1:
             return OAUTH1_FIELDS
         case AuthType.API_KEY:
@@ -36,8 +34,6 @@ def required_options(provider: Provider) -> tuple[str, ...]:
 def validate_options(provider: Provider, options: Mapping[str, Any]) -> Mapping[str, Any]:
     """The options, every one known and of the right kind.
 
-    `discovery_url` stands in for required addresses: the caller fetches them from there.
-
     Raises:
         InvalidInput: An option is unknown, wrong or missing; `field` is `options.` and its name.
     """
@@ -49,14 +45,14 @@ def validate_options(provider: Provider, options: Mapping[str, Any]) -> Mapping[
         if complaint is not None:
             raise InvalidInput(field=f"options.{name}", detail=complaint)
     for name in required_options(provider):
-        if name not in options and _DISCOVERY not in options:
+        if name not in options:
             raise InvalidInput(field=f"options.{name}", detail=f"{provider.slug} needs it")
     return dict(options)
 
 
 def url_options(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Every address among validated options with its field, for the check of where it leads."""
-    known = {**OAUTH2_FIELDS, **OAUTH1_FIELDS, _DISCOVERY: Url()}
+    known = {**OAUTH2_FIELDS, **OAUTH1_FIELDS}
     for name, value in options.items():
         if isinstance(known.get(name), Url) and isinstance(value, str):
             yield f"options.{name}", value

@@ -52,11 +52,7 @@ def options_schema(provider: Provider) -> dict[str, Any]:
     for name, kind in option_fields(provider.auth_type).items():
         default = getattr(provider, name, None)
         properties[name] = kind.schema() if default is None else {**kind.schema(), "default": default}
-    document = _document(_object(properties, ()))
-    needed = required_options(provider)
-    if needed:
-        document["anyOf"] = [{"required": list(needed)}, {"required": ["discovery_url"]}]
-    return document
+    return _document(_object(properties, required_options(provider)))
 
 
 def property_schema(provider: Provider) -> dict[str, Any]:

@@ -81,6 +81,8 @@ async def test_an_account_without_credentials_is_pending(service: Service, admin
         ({"credentials": {**LIVE, "expires_in": 10**30}}, "credentials.expires_in"),
         ({"credentials": {**LIVE, "expires_at": "2030-01-01T00:00:00Z"}}, "credentials.expires_in"),
         ({"credentials": {"access_token": "a", "expires_at": "2030-01-01"}}, "credentials.expires_at"),
+        ({"credentials": {"access_token": "a", "expires_at": "9999-12-31T23:59:59.999999Z"}}, "credentials.expires_at"),
+        ({"credentials": {"access_token": "a", "expires_at": "0001-01-01T00:00:00Z"}}, "credentials.expires_at"),
         ({"credentials": {"access_token": "a", "expires_at": "2030-13-01T00:00:00Z"}}, "credentials.expires_at"),
         ({"credentials": {"access_token": "a", "expires_at": "0001-01-01T00:00:00+10:00"}}, "credentials.expires_at"),
         ({"credentials": {**LIVE, "token": "x"}}, "credentials.token"),

@@ -91,9 +91,11 @@ async def test_a_code_is_exchanged_once_however_many_ask_at_the_same_time(
 
 
 async def test_a_reservation_whose_holder_died_is_taken_over(service: Service, admin: httpx.AsyncClient) -> None:
+    grants = iter((GRANTED, GRANTED.replace(b"rt.1", b"rt.2")))
+
     async def grant(peer: Peer) -> None:
         await peer.request()
-        await peer.say(GRANTED)
+        await peer.say(next(grants))
 
     async with RawServer(grant) as provider:
         body = {"source_id": await service.source(provider.url()), "credentials": CODE}

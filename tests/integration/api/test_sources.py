@@ -56,7 +56,7 @@ async def test_a_source_is_stored_and_its_secret_never_shown(admin: httpx.AsyncC
         (changed(scopes=["a b"]), "invalid_input", "scopes.0"),
         (changed(colour="red"), "invalid_input", "colour"),
         (changed(options={}), "invalid_input", "options.token_url"),
-        (changed(options={"discovery_url": "https://93.184.215.14/x"}), "invalid_input", "options.token_url"),
+        (changed(options={"discovery_url": "https://93.184.215.14/x"}), "invalid_input", "options.discovery_url"),
         (changed(options={**BODY["options"], "tokenurl": "x"}), "invalid_input", "options.tokenurl"),
         (changed(options={"token_url": "http://93.184.215.14/token"}), "invalid_input", "options.token_url"),
         (changed(options={"token_url": "https://10.0.0.1/token"}), "forbidden_address", "options.token_url"),

@@ -135,3 +135,22 @@ async def test_reads_of_credentials_are_audited_with_counts_and_measured(
     assert 'tokenkeep_token_vends_total{provider="generic-oauth2",result="stored"} 4.0' in metrics
     assert 'tokenkeep_token_vends_total{provider="generic-oauth2",result="account_disabled"} 1.0' in metrics
     assert account_id not in metrics
+
+
+async def test_a_token_that_ran_out_for_good_needs_the_end_user(service: Service, admin: httpx.AsyncClient) -> None:
+    source_id = await service.source("http://127.0.0.1:9/token")
+    account_id = await service.account(
+        source_id, refresh_token=None, expires_in=None, expires_at="2020-01-01T00:00:00Z"
+    )
+    answer = await admin.post(f"/v1/accounts/{account_id}/token")
+    problem(answer, 409, "reauthorization_required")
+
+
+async def test_a_paused_source_is_named_as_the_reason(service: Service, admin: httpx.AsyncClient) -> None:
+    source_id = await service.source("http://127.0.0.1:9/token")
+    account_id = await service.account(source_id)
+    data(await admin.post(f"/v1/sources/{source_id}/pause"))
+    data(await admin.post(f"/v1/accounts/{account_id}/token"))
+    answer = await admin.post(f"/v1/accounts/{account_id}/token", json={"force": True})
+    problem(answer, 503, "token_unavailable")
+    assert "source_paused" in answer.json()["detail"]

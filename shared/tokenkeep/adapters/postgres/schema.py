@@ -177,6 +177,7 @@ class CredentialRow(Base):
     __tablename__ = "credentials"
     __table_args__ = (
         CheckConstraint("epoch > 0 AND generation > 0 AND installed_fence >= 0", name="versions"),
+        CheckConstraint("isfinite(expires_at) AND isfinite(refresh_token_expires_at)", name="finite_times"),
         {"postgresql_with": {"fillfactor": "75"}},
     )
 
@@ -345,7 +346,10 @@ class ApiKeyRow(Base):
     """API keys by the SHA-256 of their text; a key has 256 random bits, so a slow hash would add nothing."""
 
     __tablename__ = "api_keys"
-    __table_args__ = (Index(None, "environment", "id"),)
+    __table_args__ = (
+        CheckConstraint("isfinite(expires_at)", name="finite_times"),
+        Index(None, "environment", "id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     environment: Mapped[str]

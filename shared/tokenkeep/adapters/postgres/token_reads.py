@@ -15,11 +15,12 @@ from tokenkeep.domain.ids import AccountId
 
 _READ = text(f"""
 SELECT {ACCOUNT_COLUMNS}, {CREDENTIAL_COLUMNS}, c.access_ciphertext, c.token_type, c.scopes,
-       l.next_refresh_at, l.not_before, l.consecutive_failures,
+       l.next_refresh_at, l.not_before, l.consecutive_failures, s.state = 'paused' AS paused,
        CASE WHEN l.phase = 'doubt' THEN l.lease_until END AS quarantined_until,
        GREATEST(c.last_refreshed_at, a.last_error_at) AS last_attempt_at, clock_timestamp() AS now
   FROM accounts AS a
   JOIN leases AS l ON l.account_id = a.id
+  JOIN sources AS s ON s.id = a.source_id
   LEFT JOIN credentials AS c ON c.account_id = a.id
  WHERE a.id = ANY(CAST(:ids AS uuid[]))
 """)  # noqa: S608 - only our own names are put in
@@ -70,6 +71,7 @@ class PostgresTokenReads:
                     token_type=row["token_type"] or "",
                     scopes=tuple(row["scopes"] or ()),
                     refreshing=row["next_refresh_at"] is not None,
+                    paused=row["paused"],
                     not_before=row["not_before"],
                     quarantined_until=row["quarantined_until"],
                     consecutive_failures=row["consecutive_failures"],
