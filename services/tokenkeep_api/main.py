@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
@@ -37,7 +36,7 @@ from tokenkeep.application.request_refresh import RequestRefresh
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.vend_token import VendToken
-from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation
+from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals
 from tokenkeep.settings import Settings, require_redis
 from tokenkeep_api.app import create_app
 from tokenkeep_api.buffers import CredentialReads, Flusher, KeyUses
@@ -123,10 +122,7 @@ class Api:
 
 async def serve(settings: Settings, listener: socket.socket) -> None:
     """One API process, from wiring to its end."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = stop_on_signals()
     foundation = lay_foundation(settings, process="api")
     try:
         wired = wire(foundation, refresh_queue(settings))
@@ -134,7 +130,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         api = Api(wired)
         await api.start()
         try:
-            serving = loop.create_task(server.serve(sockets=[listener]))
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
             _log.info("api_ready", url=settings.external_url, port=settings.api_port, pid=os.getpid())
             await _first_of(serving, stopping)
             _log.info("api_draining")

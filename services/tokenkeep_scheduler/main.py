@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,7 +29,7 @@ from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
 from tokenkeep.application.emit_due_refreshes import EmitDueRefreshes
 from tokenkeep.application.relay_events import RelayEvents
 from tokenkeep.application.sweep_leases import SweepLeases
-from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation
+from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals
 from tokenkeep.domain.ids import new_correlation_id, new_id
 from tokenkeep.settings import Settings, require_database, require_redis
 
@@ -172,10 +171,7 @@ class Scheduler:
 
 async def serve(settings: Settings) -> None:
     """One scheduler process, from wiring to its end."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = stop_on_signals()
     foundation = lay_foundation(settings, process="scheduler")
     try:
         await Scheduler(foundation, wire(foundation)).run(stopping)

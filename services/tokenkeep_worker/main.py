@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 from dataclasses import dataclass
 
 import structlog
@@ -29,7 +28,7 @@ from tokenkeep.adapters.vault.keyring_file import read_keyring
 from tokenkeep.application.refresh_accounts import RefreshAccounts
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.settle_attempts import SettleAttempts
-from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation
+from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals
 from tokenkeep.settings import Settings, require_redis
 from tokenkeep_worker.without_queue import DirectClaims
 
@@ -150,10 +149,7 @@ class Worker:
 
 async def serve(settings: Settings) -> None:
     """One worker process, from wiring to its end."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = stop_on_signals()
     foundation = lay_foundation(settings, process="worker")
     refreshing = wire(foundation)
     try:

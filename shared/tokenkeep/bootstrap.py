@@ -4,6 +4,7 @@ The vault is not among them: only the API and the workers open it, in their own 
 """
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -81,6 +82,15 @@ def lay_foundation(settings: Settings, *, process: str) -> Foundation:
             look=timedelta(seconds=settings.dispatch_timeout_s),
         ),
     )
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set: the process is to finish what it has begun, and end."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
 
 
 class ProcessClocks:

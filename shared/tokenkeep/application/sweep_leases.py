@@ -13,7 +13,8 @@ from tokenkeep.domain.ids import AccountId, SourceId, new_correlation_id
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.rotation import Quarantine, Rotation, RotationKind
-from tokenkeep.domain.settlement import Rules, Settlement, take_over
+from tokenkeep.domain.settlement import Rules, Settlement
+from tokenkeep.domain.takeover import take_over
 from tokenkeep.domain.transitions import run_out
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.options import effective_rules

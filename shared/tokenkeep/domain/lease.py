@@ -1,6 +1,6 @@
 """The lease: who holds an account, under which fencing number, and when it is due next."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -49,3 +49,7 @@ class Lease:
     doubts: int = 0
     doubt_since: datetime | None = None
     event_sequence: int = 0
+
+    def freed(self) -> "Lease":
+        """The lease in nobody's hands."""
+        return replace(self, phase=Phase.IDLE, attempt_id=None, lease_until=None)

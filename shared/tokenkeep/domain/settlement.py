@@ -21,7 +21,7 @@ from tokenkeep.domain.credential import CredentialVersion, TokenSet
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.lease import Lease, Phase
 from tokenkeep.domain.refresh_policy import RefreshPolicy, spread
-from tokenkeep.domain.rotation import Quarantine, Rotation, probe_at
+from tokenkeep.domain.rotation import Quarantine, Rotation
 from tokenkeep.domain.verdict import (
     Granted,
     Misconfigured,
@@ -122,7 +122,7 @@ def _granted(standing: Standing, attempt: Attempt, verdict: Granted, *, now: dat
         return Settlement(standing, Outcome.OK, http_status=status)
     if stored.epoch != attempt.epoch or stored.installed_fence > attempt.fence:
         ours = lease.fence == attempt.fence
-        freed = replace(standing, lease=_freed(lease)) if ours else standing
+        freed = replace(standing, lease=lease.freed()) if ours else standing
         return Settlement(freed, Outcome.SUPERSEDED, http_status=status, orphan=verdict.tokens, stale=True)
     obtained_at = attempt.sent_at or now
     generation = stored.generation + 1
@@ -143,7 +143,7 @@ def _granted(standing: Standing, attempt: Attempt, verdict: Granted, *, now: dat
     on = account.state is AccountState.ACTIVE or lost_and_found
     healthy = account.turned_on() if on else account.evolve(health=Health.HEALTHY, last_error=None)
     late = lease.fence != attempt.fence
-    settled = lease if late else _freed(lease)
+    settled = lease if late else lease.freed()
     in_others_hands = settled.phase is not Phase.IDLE
     due = next_refresh_at(credential, account, rules.policy) if on else None
     if due is not None:  # a provider that gives tokens which are dead on arrival is not asked without end
@@ -188,7 +188,7 @@ def _stale(standing: Standing, verdict: Verdict) -> Settlement:
 def _revoked(standing: Standing, attempt: Attempt, verdict: Revoked, *, now: datetime) -> Settlement:
     """The provider says that the grant is dead. It counts only against the token that is stored now."""
     account, lease = standing.account, standing.lease
-    freed = _freed(lease)
+    freed = lease.freed()
     facts = {
         "reason": FailureReason.INVALID_GRANT,
         "http_status": verdict.http_status,
@@ -241,7 +241,7 @@ def _postponed(
     failures = standing.lease.consecutive_failures + 1
     refreshing = account.state is AccountState.ACTIVE and standing.lease.next_refresh_at is not None
     lease = replace(
-        _freed(standing.lease),
+        standing.lease.freed(),
         next_refresh_at=until if refreshing else None,
         due_at=until if refreshing else None,
         not_before=min(until, now + rules.policy.demand_floor),
@@ -305,65 +305,6 @@ def _doubtful(standing: Standing, attempt: Attempt, verdict: Unavailable, *, now
     )
 
 
-def take_over(standing: Standing, *, now: datetime, rules: Rules) -> Settlement:
-    """What a sweeper makes of a lease whose holder was silent for too long.
-
-    The number grows, so the old holder's later writes fail. `leased` is free at once: nothing had left. `sent` and
-    `doubt` have been through their quarantine; the token will be probed once more.
-    """
-    lease = standing.lease
-    bumped = replace(lease, fence=lease.fence + 1)
-    if lease.phase is Phase.LEASED:
-        freed = replace(_freed(bumped), due_at=lease.next_refresh_at)
-        return Settlement(replace(standing, lease=freed), Outcome.NOT_SENT, reason=FailureReason.INTERNAL_ERROR)
-    unseen = lease.phase is Phase.SENT
-    doubts = lease.doubts + 1 if unseen else lease.doubts
-    sent_at = lease.sent_at or now
-    told: tuple[Happening, ...] = ()
-    if unseen and rules.rotation.spends and lease.doubts == 0:
-        told = (Happening(EventType.IN_DOUBT, FailureReason.INTERNAL_ERROR.value),)
-    freed = replace(
-        _freed(bumped),
-        doubts=doubts if rules.rotation.spends else 0,
-        doubt_since=(lease.doubt_since or sent_at) if rules.rotation.spends else None,
-    )
-    if lease.next_refresh_at is None:
-        return Settlement(replace(standing, lease=replace(freed, due_at=None)), Outcome.IN_DOUBT, happenings=told)
-    account = standing.account
-    if unseen:
-        freed = replace(
-            freed,
-            consecutive_failures=lease.consecutive_failures + 1,
-            failing_since=lease.failing_since or now,
-        )
-        account, failing = _told_failing(account, freed, standing.credential, now=now, policy=rules.policy)
-        told = (*told, *failing)
-    probe = probe_at(
-        rules.rotation,
-        rules.quarantine,
-        presentations=doubts,
-        sent_at=sent_at,
-        expires_at=standing.credential.expires_at,
-    )
-    at = max(probe, now)
-    probing = Standing(account, replace(freed, next_refresh_at=at, due_at=at), standing.credential)
-    return Settlement(probing, Outcome.IN_DOUBT, happenings=told)
-
-
-def _told_failing(
-    account: Account, lease: Lease, stored: CredentialVersion, *, now: datetime, policy: RefreshPolicy
-) -> tuple[Account, tuple[Happening, ...]]:
-    """The account after a worker that never came back; a run of such losses makes it failing, like any other."""
-    error = LastError(FailureReason.INTERNAL_ERROR, None, now)
-    failing = policy.is_failing(
-        failures=lease.consecutive_failures, now=now, obtained_at=stored.obtained_at, expires_at=stored.expires_at
-    )
-    if not failing or account.health is Health.FAILING or account.state is not AccountState.ACTIVE:
-        return account.evolve(last_error=error), ()
-    told = Happening(EventType.FAILING, FailureReason.INTERNAL_ERROR.value)
-    return account.evolve(health=Health.FAILING, last_error=error), (told,)
-
-
 def next_refresh_at(credential: CredentialVersion, account: Account, policy: RefreshPolicy) -> datetime | None:
     """When credentials come due for a refresh; None when they do not expire or can't be refreshed.
 
@@ -377,10 +318,6 @@ def next_refresh_at(credential: CredentialVersion, account: Account, policy: Ref
         expires_at=min(ends),
         jitter=spread(account.id, credential.generation),
     )
-
-
-def _freed(lease: Lease) -> Lease:
-    return replace(lease, phase=Phase.IDLE, attempt_id=None, lease_until=None)
 
 
 def _backoff(standing: Standing, rules: Rules) -> timedelta:

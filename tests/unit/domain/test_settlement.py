@@ -13,7 +13,8 @@ from tokenkeep.domain.attempt import Outcome
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.rotation import RotationKind
-from tokenkeep.domain.settlement import Rules, Settlement, Standing, settle, take_over
+from tokenkeep.domain.settlement import Rules, Settlement, Standing, settle
+from tokenkeep.domain.takeover import take_over
 from tokenkeep.domain.verdict import Misconfigured, NotSent, RateLimited, Revoked, Unavailable, Verdict
 
 REVOKED = Revoked("invalid_grant", None, 400)
