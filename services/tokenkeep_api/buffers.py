@@ -56,7 +56,7 @@ class CredentialReads:
                     for (name, environment, address, action, target, result), (caller, count) in entries.items()
                 ]
             )
-        except BaseException:
+        except BaseException:  # cancelled or failed, and raised again: what was noted must not be lost
             for (_, _, _, action, target, result), (caller, count) in entries.items():
                 self.note(caller, action, target, result, count=count)
             raise
@@ -90,7 +90,7 @@ class KeyUses:
             await self._write(
                 {ApiKeyId(parse_id(IdKind.API_KEY, name)): moment for name, moment in sorted(moments.items())}
             )
-        except BaseException:
+        except BaseException:  # cancelled or failed, and raised again: what was noted must not be lost
             self._moments = moments | self._moments
             raise
 

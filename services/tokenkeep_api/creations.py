@@ -101,7 +101,7 @@ class Creations:
         try:
             preparation = await prepare()
             return await self._stored(ask, lambda work: create(work, preparation))
-        except BaseException:
+        except BaseException:  # however it ended, the key is freed, and the error goes on to the caller
             if ask is not None:
                 await self._give_up(ask)
             raise

@@ -109,12 +109,12 @@ def start_postgres(data_dir: Path, *, durable: bool = True) -> EmbeddedPostgres:
             stop_patience_s=_STOP_PATIENCE_S,
             launch=lambda: _launch(cluster, program),
         )
-    except BaseException:
+    except BaseException:  # interrupted or failed, and raised again: nobody else gives the claim back
         claim.release()
         raise
     try:
         _ensure_database(cluster)
-    except BaseException:
+    except BaseException:  # interrupted or failed, and raised again: nobody else stops the server
         postgres.stop()
         raise
     return postgres

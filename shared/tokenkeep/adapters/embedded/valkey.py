@@ -55,7 +55,7 @@ def start_valkey(data_dir: Path) -> EmbeddedValkey:
             stop_patience_s=_STOP_PATIENCE_S,
             launch=lambda: _launch(program, home, socket_path),
         )
-    except BaseException:
+    except BaseException:  # interrupted or failed, and raised again: nobody else gives the claim back
         claim.release()
         raise
 
