@@ -9,10 +9,11 @@ from tokenkeep.domain.ids import AccountId, AttemptId
 
 
 class Trigger(StrEnum):
-    """What asked for a refresh."""
+    """What asked for a refresh. A probe is the one account that shows whether a paused source works again."""
 
     SCHEDULE = "schedule"
     DEMAND = "demand"
+    PROBE = "probe"
 
 
 class Outcome(StrEnum):
@@ -24,6 +25,20 @@ class Outcome(StrEnum):
     NOT_SENT = "not_sent"
     IN_DOUBT = "in_doubt"
     SUPERSEDED = "superseded"
+
+
+class Resolution(StrEnum):
+    """How an attempt ended a doubt that an earlier one had left: the grant is alive, or a rotation was lost for good."""
+
+    RECOVERED = "recovered"
+    LOST = "lost"
+
+
+class Disposition(StrEnum):
+    """What became of a token set that was received and not installed."""
+
+    ORPHAN = "orphan"
+    TRIED = "tried"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +70,5 @@ class AttemptRecord:
     reason: FailureReason | None
     http_status: int | None
     error_code: str | None
+    presentations: int
+    resolution: Resolution | None

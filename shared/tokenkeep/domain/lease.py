@@ -31,6 +31,7 @@ class Lease:
     `not_before` binds everybody, on-demand callers too: a provider's Retry-After, or the floor of a back-off.
     `demanded_at` asks for credentials obtained after that moment; it is met once they are, and never cleared.
     `doubts` counts presentations of the present refresh token whose answers were never had.
+    `suspected_at` is when a provider that is known for spurious refusals first called the grant dead.
     """
 
     fence: int
@@ -48,6 +49,7 @@ class Lease:
     failing_since: datetime | None = None
     doubts: int = 0
     doubt_since: datetime | None = None
+    suspected_at: datetime | None = None
     event_sequence: int = 0
 
     def freed(self) -> "Lease":

@@ -35,6 +35,7 @@ class RefreshPolicy:
     demand_floor: timedelta = timedelta(seconds=5)
     longest_retry_after: timedelta = timedelta(hours=1)
     misconfigured_backoff: timedelta = timedelta(minutes=1)
+    held_wait: timedelta = timedelta(minutes=10)
     failures_before_failing: int = 3
 
     def due_at(self, *, obtained_at: datetime, expires_at: datetime, jitter: float) -> datetime:

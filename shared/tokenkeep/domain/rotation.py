@@ -7,6 +7,9 @@ from enum import StrEnum
 _SHORTEST_USEFUL_GRACE = timedelta(seconds=60)
 """A shorter grace is over before a second presentation could be made in it; such a provider counts as strict."""
 
+GRACE_MARGIN = timedelta(seconds=10)
+"""How long before the end of a grace period the last presentation in it must be over."""
+
 _LONGEST_STRETCH = 64
 """By how much the wait between unanswered presentations may grow, as a multiple of the quarantine."""
 
@@ -28,10 +31,15 @@ class RotationKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """One source's kind, with its grace period where it has one."""
+    """One source's kind, with its grace period where it has one.
+
+    `same_successor`: inside the grace, a replaced token yields the very successor that it yielded before. Then even a second
+    presentation beside a first one that is still being worked on does no harm.
+    """
 
     kind: RotationKind
     grace: timedelta = timedelta(0)
+    same_successor: bool = False
 
     @property
     def spends(self) -> bool:
@@ -39,18 +47,19 @@ class Rotation:
         return self.kind is not RotationKind.NONE
 
 
-def rotation_of(*, rotates: str, grace: timedelta, reuse: str) -> Rotation:
+def rotation_of(*, rotates: str, grace: timedelta, reuse: str, successor: str = "unknown") -> Rotation:
     """The kind that a source's options describe.
 
     Args:
         rotates: `yes`, `no` or `sometimes` (the option `refresh_rotates`).
         grace: How long a replaced refresh token still works.
         reuse: `revokes`, `refuses`, `none` or `unknown` (the option `reuse_detection`).
+        successor: `same`, `newest` or `unknown` (the option `old_refresh_grace_answer`).
     """
     if rotates == "no":
         return Rotation(RotationKind.NONE)
     if grace >= _SHORTEST_USEFUL_GRACE:
-        return Rotation(RotationKind.GRACE, grace)
+        return Rotation(RotationKind.GRACE, grace, same_successor=successor == "same")
     if reuse == "refuses":
         return Rotation(RotationKind.STRICT)
     if reuse == "none":
@@ -85,6 +94,7 @@ def probe_at(
     presentations: int,
     sent_at: datetime,
     expires_at: datetime | None,
+    doubt_since: datetime | None = None,
 ) -> datetime:
     """When to present a refresh token again that was presented and never answered.
 
@@ -93,15 +103,39 @@ def probe_at(
     the grant, so no number of unanswered presentations disables an account; the waits grow instead.
 
     With strict kinds the first probe comes late, because a refused presentation may also kill the access token that
-    still works (custody protocol, section 4).
+    still works (custody protocol, section 4). A provider whose grace has passed since `doubt_since`, the first unanswered
+    presentation, is as strict as any.
     """
     span = quarantine.span(rotation)
     earliest = sent_at + span * min(1 << max(presentations - 1, 0), _LONGEST_STRETCH)
     latest = sent_at + max(span, quarantine.longest_probe_delay)
     earliest = min(earliest, latest)
     match rotation.kind:
-        case RotationKind.NONE | RotationKind.UNTIL_USED | RotationKind.GRACE:
+        case RotationKind.NONE | RotationKind.UNTIL_USED:
             return earliest
-        case RotationKind.STRICT | RotationKind.STRICT_REVOKE:
+        case RotationKind.GRACE if earliest <= (doubt_since or sent_at) + rotation.grace - GRACE_MARGIN:
+            return earliest
+        case RotationKind.GRACE | RotationKind.STRICT | RotationKind.STRICT_REVOKE:
             wanted = earliest if expires_at is None else expires_at - timedelta(minutes=1)
             return max(earliest, min(wanted, latest))
+
+
+_MOST_RETRIES = 2
+
+
+def may_retry_at_once(rotation: Rotation, *, retries: int, since_sent: timedelta, deadline: timedelta) -> bool:
+    """Whether the holder itself may present the token again under the same lease, after an answer that was lost.
+
+    Only where the provider answers a replaced token with the same successor, and only if the presentation is sure to be
+    over within the grace. Where a newer successor outdates the first, the first request must be over beforehand; nobody but
+    the quarantine can say when that is.
+
+    Args:
+        rotation: The source's kind.
+        retries: How often the holder has done so already.
+        since_sent: How long ago the token was first presented.
+        deadline: How long one presentation may take.
+    """
+    if rotation.kind is not RotationKind.GRACE or not rotation.same_successor or retries >= _MOST_RETRIES:
+        return False
+    return since_sent + deadline <= rotation.grace - GRACE_MARGIN

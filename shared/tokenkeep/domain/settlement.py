@@ -4,24 +4,19 @@
 happened during the flight (an operator's disable, a re-authorisation, a takeover) is seen and wins where it must.
 """
 
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from typing import assert_never
 
-from tokenkeep.domain.account import (
-    Account,
-    AccountState,
-    DisabledReason,
-    FailureReason,
-    Health,
-    LastError,
-)
-from tokenkeep.domain.attempt import Attempt, Outcome
+from tokenkeep.domain.account import Account, AccountState, DisabledReason, FailureReason, Health
+from tokenkeep.domain.attempt import Attempt, Outcome, Resolution
 from tokenkeep.domain.credential import CredentialVersion, TokenSet
 from tokenkeep.domain.events import EventType, Happening
-from tokenkeep.domain.lease import Lease, Phase
+from tokenkeep.domain.lease import Phase
+from tokenkeep.domain.postponement import backoff, held_back, postponed, set_aside
 from tokenkeep.domain.refresh_policy import RefreshPolicy, spread
-from tokenkeep.domain.rotation import Quarantine, Rotation
+from tokenkeep.domain.refusal import refused
+from tokenkeep.domain.standing import Circumstances, Orphan, Rules, Settlement, Standing
 from tokenkeep.domain.verdict import (
     Granted,
     Misconfigured,
@@ -32,50 +27,20 @@ from tokenkeep.domain.verdict import (
     Verdict,
 )
 
+__all__ = ["Circumstances", "Orphan", "Rules", "Settlement", "Standing", "next_refresh_at", "settle"]
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """An account as the database holds it under a row lock."""
-
-    account: Account
-    lease: Lease
-    credential: CredentialVersion
+_AS_IT_IS = Circumstances()
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the decision goes by, besides the facts."""
-
-    policy: RefreshPolicy
-    rotation: Rotation
-    quarantine: Quarantine
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What is to be written, in one transaction.
-
-    `install`: the token set becomes the account's credentials. `orphan`: it does not (a younger one is there), but it is
-    kept in the receipt journal. `stale`: the writer was fenced off; its word changed nothing.
-    """
-
-    standing: Standing
-    outcome: Outcome
-    reason: FailureReason | None = None
-    http_status: int | None = None
-    error_code: str | None = None
-    install: TokenSet | None = None
-    orphan: TokenSet | None = None
-    stale: bool = False
-    happenings: tuple[Happening, ...] = ()
-
-    def with_event_sequence(self, sequence: int) -> "Settlement":
-        """A copy whose account has told this many events."""
-        lease = replace(self.standing.lease, event_sequence=sequence)
-        return replace(self, standing=replace(self.standing, lease=lease))
-
-
-def settle(standing: Standing, attempt: Attempt, verdict: Verdict, *, now: datetime, rules: Rules) -> Settlement:
+def settle(
+    standing: Standing,
+    attempt: Attempt,
+    verdict: Verdict,
+    *,
+    now: datetime,
+    rules: Rules,
+    circumstances: Circumstances = _AS_IT_IS,
+) -> Settlement:
     """The account as it stands once the provider has spoken.
 
     Only the provider's explicit word disables. An unreachable provider says nothing about the grant, so an outage of
@@ -88,27 +53,27 @@ def settle(standing: Standing, attempt: Attempt, verdict: Verdict, *, now: datet
         return _stale(standing, verdict)
     match verdict:
         case Revoked():
-            return _revoked(standing, attempt, verdict, now=now)
+            return refused(standing, attempt, verdict, now=now, rules=rules, circumstances=circumstances)
         case Misconfigured(reason=reason, code=code, http_status=status):
-            # A failed client login can burn a grant at some servers: nobody tries again before that.
-            until = now + max(rules.policy.misconfigured_backoff, _backoff(standing, rules))
-            settled = _postponed(standing, reason, status, code, until=until, now=now, rules=rules)
-            return _held_back(settled, until)
+            # A failed client login can burn a grant at some servers: nobody tries again before that, unless the client is
+            # another one by now.
+            wait = rules.policy.shortest_wait if circumstances.client_changed else rules.policy.misconfigured_backoff
+            return set_aside(standing, reason, status, code, until=now + wait, now=now)
         case RateLimited(retry_after=retry_after, http_status=status):
             until = now + rules.policy.throttle(retry_after)
-            settled = _postponed(standing, FailureReason.RATE_LIMITED, status, None, until=until, now=now, rules=rules)
-            return _held_back(settled, until)
+            settled = postponed(standing, FailureReason.RATE_LIMITED, status, None, until=until, now=now, rules=rules)
+            return held_back(settled, until)
         case Unavailable(maybe_spent=True) if rules.rotation.spends:
             return _doubtful(standing, attempt, verdict, now=now, rules=rules)
         case Unavailable(reason=reason, http_status=status, code=code, retry_after=retry_after):
-            wait = _backoff(standing, rules)
+            wait = backoff(standing, rules)
             if retry_after is not None:
                 wait = max(wait, rules.policy.throttle(retry_after))
-            settled = _postponed(standing, reason, status, code, until=now + wait, now=now, rules=rules)
-            return settled if retry_after is None else _held_back(settled, now + wait)
+            settled = postponed(standing, reason, status, code, until=now + wait, now=now, rules=rules)
+            return settled if retry_after is None else held_back(settled, now + wait)
         case NotSent(reason=reason):
-            wait = _backoff(standing, rules)
-            settled = _postponed(standing, reason, None, None, until=now + wait, now=now, rules=rules)
+            wait = backoff(standing, rules)
+            settled = postponed(standing, reason, None, None, until=now + wait, now=now, rules=rules)
             return replace(settled, outcome=Outcome.NOT_SENT)
         case _:
             assert_never(verdict)
@@ -157,12 +122,14 @@ def _granted(standing: Standing, attempt: Attempt, verdict: Granted, *, now: dat
         failing_since=None,
         doubts=0,
         doubt_since=None,
+        suspected_at=None,
     )
     return Settlement(
         Standing(healthy, settled, credential),
         Outcome.OK,
         http_status=status,
         install=tokens,
+        resolution=Resolution.RECOVERED if lease.doubts else None,
         happenings=tuple(happenings),
     )
 
@@ -185,97 +152,11 @@ def _stale(standing: Standing, verdict: Verdict) -> Settlement:
     )
 
 
-def _revoked(standing: Standing, attempt: Attempt, verdict: Revoked, *, now: datetime) -> Settlement:
-    """The provider says that the grant is dead. It counts only against the token that is stored now."""
-    account, lease = standing.account, standing.lease
-    freed = lease.freed()
-    facts = {
-        "reason": FailureReason.INVALID_GRANT,
-        "http_status": verdict.http_status,
-        "error_code": verdict.code,
-    }
-    if standing.credential.generation != attempt.presented_generation:
-        due = replace(freed, due_at=freed.next_refresh_at)
-        return Settlement(replace(standing, lease=due), Outcome.SUPERSEDED, stale=True, **facts)  # type: ignore[arg-type]
-    failed = replace(
-        freed,
-        next_refresh_at=None,
-        due_at=None,
-        consecutive_failures=lease.consecutive_failures + 1,
-        failing_since=lease.failing_since or now,
-    )
-    error = LastError(FailureReason.INVALID_GRANT, verdict.http_status, now)
-    if account.state is not AccountState.ACTIVE:
-        seen = replace(standing, lease=failed, account=account.evolve(last_error=error))
-        return Settlement(seen, Outcome.REFUSED, **facts)  # type: ignore[arg-type]
-    why = _why_dead(standing, now=now)
-    off = account.turned_off(why, detail=verdict.detail or verdict.code, at=now).evolve(last_error=error)
-    return Settlement(
-        replace(standing, lease=failed, account=off),
-        Outcome.REFUSED,
-        happenings=(Happening(EventType.DISABLED, why.value),),
-        **facts,  # type: ignore[arg-type]
-    )
-
-
-def _why_dead(standing: Standing, *, now: datetime) -> DisabledReason:
-    """Tells a user's revocation from a rotation lost on the wire, and both from a refresh token that ran out."""
-    if standing.lease.doubts:
-        return DisabledReason.IN_DOUBT
-    ends = standing.credential.refresh_token_expires_at
-    return DisabledReason.EXPIRED if ends is not None and ends <= now else DisabledReason.REVOKED
-
-
-def _postponed(
-    standing: Standing,
-    reason: FailureReason,
-    status: int | None,
-    code: str | None,
-    *,
-    until: datetime,
-    now: datetime,
-    rules: Rules,
-) -> Settlement:
-    """A fault that is not the account's: the next attempt moves away, and nothing else happens."""
-    account, stored = standing.account, standing.credential
-    failures = standing.lease.consecutive_failures + 1
-    refreshing = account.state is AccountState.ACTIVE and standing.lease.next_refresh_at is not None
-    lease = replace(
-        standing.lease.freed(),
-        next_refresh_at=until if refreshing else None,
-        due_at=until if refreshing else None,
-        not_before=min(until, now + rules.policy.demand_floor),
-        consecutive_failures=failures,
-        failing_since=standing.lease.failing_since or now,
-    )
-    failing = refreshing and rules.policy.is_failing(
-        failures=failures, now=now, obtained_at=stored.obtained_at, expires_at=stored.expires_at
-    )
-    turned = failing and account.health is Health.HEALTHY
-    failed = account.evolve(
-        health=Health.FAILING if failing else account.health, last_error=LastError(reason, status, now)
-    )
-    return Settlement(
-        Standing(failed, lease, stored),
-        Outcome.FAILED,
-        reason=reason,
-        http_status=status,
-        error_code=code,
-        happenings=(Happening(EventType.FAILING, reason.value),) if turned else (),
-    )
-
-
-def _held_back(settlement: Settlement, until: datetime) -> Settlement:
-    """The provider named a time; on-demand callers are bound by it too."""
-    lease = replace(settlement.standing.lease, not_before=until)
-    return replace(settlement, standing=replace(settlement.standing, lease=lease))
-
-
 def _doubtful(standing: Standing, attempt: Attempt, verdict: Unavailable, *, now: datetime, rules: Rules) -> Settlement:
     """The token may be spent. The row stays closed until the quarantine has passed; then `release_doubt` decides."""
     lease = standing.lease
     sent_at = attempt.sent_at or now
-    settled = _postponed(
+    settled = postponed(
         standing,
         verdict.reason,
         verdict.http_status,
@@ -318,12 +199,6 @@ def next_refresh_at(credential: CredentialVersion, account: Account, policy: Ref
         expires_at=min(ends),
         jitter=spread(account.id, credential.generation),
     )
-
-
-def _backoff(standing: Standing, rules: Rules) -> timedelta:
-    failures = standing.lease.consecutive_failures
-    jitter = spread(standing.account.id, standing.credential.generation + 1000 * (failures + 1))
-    return rules.policy.backoff(failures, jitter=jitter)
 
 
 def _reason_of(verdict: Verdict) -> FailureReason | None:

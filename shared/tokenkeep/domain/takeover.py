@@ -10,7 +10,8 @@ from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.lease import Lease, Phase
 from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.rotation import probe_at
-from tokenkeep.domain.settlement import Rules, Settlement, Standing
+from tokenkeep.domain.source import ROLLBACK
+from tokenkeep.domain.standing import Rules, Settlement, Standing
 
 
 def take_over(standing: Standing, *, now: datetime, rules: Rules) -> Settlement:
@@ -52,10 +53,25 @@ def take_over(standing: Standing, *, now: datetime, rules: Rules) -> Settlement:
         presentations=doubts,
         sent_at=sent_at,
         expires_at=standing.credential.expires_at,
+        doubt_since=freed.doubt_since,
     )
     at = max(probe, now)
     probing = Standing(account, replace(freed, next_refresh_at=at, due_at=at), standing.credential)
     return Settlement(probing, Outcome.IN_DOUBT, happenings=told)
+
+
+def went_back(standing: Standing, *, now: datetime) -> Settlement:
+    """The account when its stored refresh token turns out to be older than one that was installed before.
+
+    The database was restored, or failed over with loss. The stored token was spent, perhaps; so it is in doubt, and whatever
+    the provider says of it is no revocation. Nothing was sent under this lease.
+    """
+    lease = standing.lease
+    doubtful = replace(
+        lease.freed(), due_at=lease.next_refresh_at, doubts=max(lease.doubts, 1), doubt_since=lease.doubt_since or now
+    )
+    told = (Happening(EventType.IN_DOUBT, ROLLBACK),) if lease.doubts == 0 else ()
+    return Settlement(replace(standing, lease=doubtful), Outcome.NOT_SENT, happenings=told)
 
 
 def _told_failing(

@@ -42,6 +42,9 @@ class Provider:
     """What the catalogue knows of a provider. None means not established, never no.
 
     The members up to `external_id_path` have the names of the options of a source, which outrank them.
+    `old_refresh_grace_answer` is what a replaced refresh token yields inside its grace: the `same` successor once more, or a
+    new one that outdates it (`newest`). `confirm_revocation_s` above 0 is for providers that are known to call living grants
+    dead now and then: they are asked a second time, so many seconds later, before an account is disabled.
     `access_token_path` is where the access token lies in an answer, when neither at the top nor in a usual wrapper.
     """
 
@@ -62,7 +65,9 @@ class Provider:
     scope_separator: str | None = None
     refresh_rotates: str | None = None
     old_refresh_grace_s: int | None = None
+    old_refresh_grace_answer: str | None = None
     reuse_detection: str | None = None
+    confirm_revocation_s: int | None = None
     access_token_ttl_s: int | None = None
     external_id_path: str | None = None
     token_request_format: RequestFormat = RequestFormat.FORM

@@ -108,7 +108,9 @@ OAUTH2_FIELDS: Mapping[str, Field] = {
     "scope_separator": Text(r"[ ,;|+]{1,2}", "a separator such as a blank or a comma"),
     "refresh_rotates": Choice(("yes", "no", "sometimes")),
     "old_refresh_grace_s": Whole(0, 30 * _DAY),
+    "old_refresh_grace_answer": Choice(("same", "newest", "unknown")),
     "reuse_detection": Choice(("revokes", "refuses", "none", "unknown")),
+    "confirm_revocation_s": Whole(0, 3_600),
     "access_token_ttl_s": Whole(1, 3650 * _DAY),
     "external_id_path": Text(r"[A-Za-z0-9_.\[\]+ -]{1,200}", "a path such as user.id"),
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 
 from tokenkeep.domain.rotation import Rotation, RotationKind
@@ -31,6 +32,7 @@ class OAuth2Rules:
 
     URLs may hold placeholders in braces; `token_request.fill` puts an account's properties in their place. `refresh_url`
     is always set, to `token_url` where the provider has only one. `access_token_ttl_s` is the usual life in seconds, None if unknown.
+    `confirm_revocation` above zero: an `invalid_grant` is believed when it is said again after so long.
     """
 
     token_url: str
@@ -42,6 +44,7 @@ class OAuth2Rules:
     scope_separator: str = " "
     pkce: Pkce = Pkce.SUPPORTED
     rotation: Rotation = Rotation(RotationKind.STRICT_REVOKE)  # noqa: RUF009 - a frozen value
+    confirm_revocation: timedelta = timedelta(0)
     access_token_ttl_s: int | None = None
     access_token_path: str | None = None
     answers: tuple[AnswerRule, ...] = ()

@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tokenkeep.domain.account import AccountState, AuthType, Custody, DisabledReason, Health
-from tokenkeep.domain.attempt import Outcome, Trigger
+from tokenkeep.domain.attempt import Disposition, Outcome, Resolution, Trigger
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.source import SourceState
 
@@ -73,13 +73,19 @@ def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
 
 
 class SourceRow(Base):
-    """One provider configured in one environment. Its client secret is sealed under a data key of its own."""
+    """One provider configured in one environment. Its client secret is sealed under a data key of its own.
+
+    `proving`: its client was changed, so one account goes first, alone. `probe_at`: when a scheduler next picks the one
+    account that may be refreshed though the source is paused or proving; `probe_account_id` is that account. `waking`: it
+    was resumed, and its accounts that were put aside wait to be looked at.
+    """
 
     __tablename__ = "sources"
     __table_args__ = (
         _one_of("auth_type", AuthType),
         _one_of("state", SourceState),
         CheckConstraint("(state = 'paused') = (paused_reason IS NOT NULL)", name="paused_has_reason"),
+        CheckConstraint("probe_account_id IS NULL OR probe_at IS NOT NULL", name="probe_has_time"),
         Index(None, "environment", "id"),
     )
 
@@ -97,6 +103,13 @@ class SourceRow(Base):
     options: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(server_default=text("'active'"))
     paused_reason: Mapped[str | None]
+    paused_at: Mapped[datetime | None]
+    proving: Mapped[bool] = mapped_column(server_default=text("false"))
+    probe_account_id: Mapped[UUID | None]
+    probe_at: Mapped[datetime | None]
+    probes: Mapped[int] = mapped_column(server_default=text("0"))
+    waking: Mapped[bool] = mapped_column(server_default=text("false"))
+    rollback_accepted_at: Mapped[datetime | None]
     event_sequence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
@@ -241,16 +254,21 @@ class LeaseRow(Base):
     failing_since: Mapped[datetime | None]
     doubts: Mapped[int] = mapped_column(server_default=text("0"))
     doubt_since: Mapped[datetime | None]
+    suspected_at: Mapped[datetime | None]
     event_sequence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
 
 class AttemptRow(Base):
-    """The refresh journal. A row is written before the refresh token leaves; `outcome` NULL means: not settled."""
+    """The refresh journal. A row is written before the refresh token leaves; `outcome` NULL means: not settled.
+
+    `presentations` counts how often the token left under this attempt; `resolution` says how it ended an earlier doubt.
+    """
 
     __tablename__ = "refresh_attempts"
     __table_args__ = (
         _one_of("trigger", Trigger),
         _one_of("outcome", Outcome),
+        _one_of("resolution", Resolution),
         CheckConstraint("(outcome IS NULL) = (settled_at IS NULL)", name="settled_has_outcome"),
         Index("ix_refresh_attempts_leased_at", "leased_at", postgresql_using="brin"),
         {"postgresql_with": {"fillfactor": "90"}},
@@ -258,6 +276,7 @@ class AttemptRow(Base):
 
     account_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    source_id: Mapped[UUID | None]
     epoch: Mapped[int] = mapped_column(BigInteger)
     fence: Mapped[int] = mapped_column(BigInteger)
     presented_generation: Mapped[int] = mapped_column(BigInteger)
@@ -271,12 +290,15 @@ class AttemptRow(Base):
     reason: Mapped[str | None]
     http_status: Mapped[int | None]
     error_code: Mapped[str | None]
+    presentations: Mapped[int] = mapped_column(server_default=text("1"))
+    resolution: Mapped[str | None]
 
 
 class ReceiptRow(Base):
     """Token sets that were received and not installed, sealed; the fallback before an account is given up."""
 
     __tablename__ = "receipts"
+    __table_args__ = (_one_of("disposition", Disposition),)
 
     account_id: Mapped[UUID] = mapped_column(primary_key=True)
     attempt_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -288,6 +310,58 @@ class ReceiptRow(Base):
     ciphertext: Mapped[bytes]
     received_at: Mapped[datetime] = mapped_column(server_default=NOW)
     disposition: Mapped[str]
+
+
+class RevocationRow(Base):
+    """Accounts of which a provider said lately that their grants are dead: what the guard against mass revocation counts.
+
+    `held`: the word was not believed, the account is still active, and an operator decides.
+    """
+
+    __tablename__ = "source_revocations"
+    __table_args__ = (Index(None, "source_id", "at"),)
+
+    source_id: Mapped[UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    generation: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime] = mapped_column(server_default=NOW)
+    held: Mapped[bool]
+    reason: Mapped[str]
+    detail: Mapped[str | None]
+
+
+class ReleaseRow(Base):
+    """Credentials that were handed back to their owner. `erased_at` NULL: they can still be fetched again."""
+
+    __tablename__ = "releases"
+    __table_args__ = (
+        Index("ix_releases_confirm_before", "confirm_before", postgresql_where=text("erased_at IS NULL")),
+    )
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    released_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    confirm_before: Mapped[datetime]
+    erased_at: Mapped[datetime | None]
+    in_doubt: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class RevocationRequestRow(Base):
+    """Tokens of deleted accounts that the provider is still to be told to revoke (RFC 7009), sealed."""
+
+    __tablename__ = "revocation_requests"
+    __table_args__ = (Index(None, "next_try_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[UUID]
+    source_id: Mapped[UUID]
+    key_id: Mapped[str]
+    wrapped_key: Mapped[bytes]
+    ciphertext: Mapped[bytes]
+    properties: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    tries: Mapped[int] = mapped_column(server_default=text("0"))
+    next_try_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class EventRow(Base):

@@ -26,7 +26,7 @@ CREDENTIAL_COLUMNS = """c.epoch AS credential_epoch, c.generation, c.installed_f
        c.refresh_token_expires_at, c.refresh_ciphertext IS NOT NULL AS refreshable, c.key_id, c.wrapped_key"""
 LEASE_COLUMNS = """l.fence, l.epoch, l.phase, l.attempt_id, l.lease_until, l.sent_at, l.presented_generation,
        l.next_refresh_at, l.due_at, l.not_before, l.demanded_at, l.consecutive_failures, l.failing_since, l.doubts,
-       l.doubt_since, l.event_sequence"""
+       l.doubt_since, l.suspected_at, l.event_sequence"""
 
 
 def account_from(row: RowMapping) -> Account:
@@ -89,6 +89,7 @@ def lease_from(row: RowMapping) -> Lease:
         failing_since=row["failing_since"],
         doubts=row["doubts"],
         doubt_since=row["doubt_since"],
+        suspected_at=row["suspected_at"],
         event_sequence=row["event_sequence"],
     )
 
@@ -129,5 +130,6 @@ def lease_values(account: Account, lease: Lease) -> dict[str, Any]:
         "failing_since": lease.failing_since,
         "doubts": lease.doubts,
         "doubt_since": lease.doubt_since,
+        "suspected_at": lease.suspected_at,
         "event_sequence": lease.event_sequence,
     }
