@@ -1,20 +1,22 @@
 """`/v1/sources`: a provider, configured with the developer's own client."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from tokenkeep.adapters.postgres.sources import wake_accounts
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork
+from tokenkeep.application.resume_source import Decision
 from tokenkeep.domain.api_key import Caller, Scope
 from tokenkeep.domain.errors import InvalidInput, NotFound
 from tokenkeep.domain.ids import IdKind, SourceId, parse_id
+from tokenkeep.domain.source import Source
 from tokenkeep.providers.options import validate_options
 from tokenkeep_api import rendering
 from tokenkeep_api.answers import Data, Page, SourceAnswer
 from tokenkeep_api.authentication import needs
-from tokenkeep_api.bodies import Nothing, SourceBody
+from tokenkeep_api.bodies import Nothing, ResumeBody, SourceBody, SourceChangeBody
 from tokenkeep_api.paging import DEFAULT_LIMIT, Cursor, Limit, id_after, split
 from tokenkeep_api.request_bodies import StrictRoute
 from tokenkeep_api.source_addresses import check_addresses
@@ -31,7 +33,7 @@ def routes(wired: Wired) -> APIRouter:
     @router.post("", status_code=201, response_model=Data[SourceAnswer])
     async def create_source(request: Request, body: SourceBody, caller: Writer) -> Response:
         """Configure a provider. The client secret is write-only."""
-        await _check_options(wired, body)
+        await _check_options(wired, body.provider, body.options)
 
         async def create(work: PostgresWork) -> dict[str, Any]:
             return rendering.source(await wired.create_source(work, caller, body.wanted()))
@@ -49,40 +51,65 @@ def routes(wired: Wired) -> APIRouter:
     @router.get("/{source_id}", response_model=Data[SourceAnswer])
     async def get_source(source_id: str, caller: Reader) -> Response:
         """One source."""
-        async with wired.works.reading() as work:
-            found = await work.sources.get(_parsed(source_id), caller.environment)
-        if found is None:
-            raise NotFound("source")
-        return rendering.data(rendering.source(found))
+        return rendering.data(rendering.source(await _found(wired, caller, _parsed(source_id))))
+
+    @router.patch("/{source_id}", response_model=Data[SourceAnswer])
+    async def update_source(
+        request: Request, source_id: str, caller: Writer, body: SourceChangeBody | None = None
+    ) -> Response:
+        """Change what is given. A changed client is tried with one account before the others follow.
+
+        A new client secret ends a pause that came of the provider refusing the client.
+        """
+        parsed = _parsed(source_id)
+        found = await _found(wired, caller, parsed)
+        if body is None:
+            raise InvalidInput("body", "names nothing that is to be changed")
+        if body.options is not None:
+            await _check_options(wired, found.provider, body.options)
+        async with wired.works() as work:
+            changed = await wired.update_source(
+                work, caller, parsed, body.wanted(), correlation_id=request.state.correlation_id
+            )
+        return rendering.data(rendering.source(changed))
 
     @router.post("/{source_id}/pause", response_model=Data[SourceAnswer])
     async def pause_source(request: Request, source_id: str, caller: Writer, _body: Nothing | None = None) -> Response:
         """Stop refreshing for the source. Its accounts keep their state."""
-        return await _set_paused(request, caller, source_id, paused=True)
+        async with wired.works() as work:
+            paused = await wired.pause_source(
+                work, caller, _parsed(source_id), correlation_id=request.state.correlation_id
+            )
+        return rendering.data(rendering.source(paused))
 
     @router.post("/{source_id}/resume", response_model=Data[SourceAnswer])
-    async def resume_source(request: Request, source_id: str, caller: Writer, _body: Nothing | None = None) -> Response:
-        """Go on refreshing for the source. What has come due meanwhile is refreshed at once."""
-        return await _set_paused(request, caller, source_id, paused=False)
+    async def resume_source(
+        request: Request, source_id: str, caller: Writer, body: ResumeBody | None = None
+    ) -> Response:
+        """Go on refreshing for the source. What has come due meanwhile is refreshed within seconds.
 
-    async def _set_paused(request: Request, caller: Caller, source_id: str, *, paused: bool) -> Response:
-        async with wired.works() as work:
-            changed = await wired.pause_source(
-                work, caller, _parsed(source_id), paused=paused, correlation_id=request.state.correlation_id
-            )
-        if not paused:
-            await wake_accounts(wired.foundation.database, changed.id)
-        return rendering.data(rendering.source(changed))
+        After a mass revocation, `confirm_revocations` says whether the provider is believed.
+        """
+        decision = Decision(caller, body is not None and body.confirm_revocations, request.state.correlation_id)
+        return rendering.data(rendering.source(await wired.resume_source(_parsed(source_id), decision)))
 
     return router
 
 
-async def _check_options(wired: Wired, body: SourceBody) -> None:
+async def _found(wired: Wired, caller: Caller, source_id: SourceId) -> Source:
+    async with wired.works.reading() as work:
+        found = await work.sources.get(source_id, caller.environment)
+    if found is None:
+        raise NotFound("source")
+    return found
+
+
+async def _check_options(wired: Wired, slug: str, options: Mapping[str, Any]) -> None:
     try:
-        provider = wired.foundation.catalogue.get(body.provider)
+        provider = wired.foundation.catalogue.get(slug)
     except NotFound:
         raise InvalidInput("provider", "there is no such provider in the catalogue") from None
-    await check_addresses(validate_options(provider, body.options), wired.addresses)
+    await check_addresses(validate_options(provider, options), wired.addresses)
 
 
 def _parsed(text: str) -> SourceId:

@@ -43,18 +43,20 @@ class EmitDueRefreshes:
         given = 0
         rest = list(messages(due, size=self.message_batch))
         while rest:
-            if not await self.queue.enqueue(rest[0], trigger=Trigger.SCHEDULE, correlation_id=correlation_id):
-                await self.schedule.unclaim([account_id for message in rest for account_id in message])
+            trigger, account_ids = rest[0]
+            if not await self.queue.enqueue(account_ids, trigger=trigger, correlation_id=correlation_id):
+                await self.schedule.unclaim([account_id for _, ids in rest for account_id in ids])
                 break
-            given += len(rest.pop(0))
+            given += len(account_ids)
+            rest.pop(0)
         return given
 
 
-def messages(due: Sequence[DueAccount], *, size: int) -> Iterator[list[AccountId]]:
-    """Due accounts grouped by source, in lists of at most `size`, each in the order in which it fell due."""
-    by_source: dict[SourceId, list[AccountId]] = defaultdict(list)
-    for account in sorted(due, key=lambda one: one.next_refresh_at):
-        by_source[account.source_id].append(account.account_id)
-    for account_ids in by_source.values():
+def messages(due: Sequence[DueAccount], *, size: int) -> Iterator[tuple[Trigger, list[AccountId]]]:
+    """Due accounts grouped by source, in lists of at most `size`, each in the order in which it fell due; probes first."""
+    groups: dict[tuple[bool, SourceId], list[AccountId]] = defaultdict(list)
+    for account in sorted(due, key=lambda one: (not one.probe, one.next_refresh_at)):
+        groups[account.probe, account.source_id].append(account.account_id)
+    for (probe, _), account_ids in groups.items():
         for start in range(0, len(account_ids), size):
-            yield account_ids[start : start + size]
+            yield Trigger.PROBE if probe else Trigger.SCHEDULE, account_ids[start : start + size]

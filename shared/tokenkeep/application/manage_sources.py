@@ -1,7 +1,8 @@
-"""Create sources; pause and resume them."""
+"""Create, change and pause sources."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from tokenkeep.application.auditing import AuditEntry
@@ -11,10 +12,11 @@ from tokenkeep.application.work import Work
 from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.errors import InvalidInput, NotFound
-from tokenkeep.domain.events import Event, EventType
-from tokenkeep.domain.ids import EventId, IdKind, SourceId, format_id, new_id
+from tokenkeep.domain.events import EventType
+from tokenkeep.domain.ids import IdKind, SourceId, format_id, new_id
 from tokenkeep.domain.secret import Secret
-from tokenkeep.domain.source import Source, SourceState
+from tokenkeep.domain.source import BY_OPERATOR, Source, SourceState
+from tokenkeep.domain.source_changes import is_client_fault, pause, prove, source_event
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.options import effective_rules, validate_options
 
@@ -79,49 +81,121 @@ class CreateSource:
 
 
 @dataclass(frozen=True, slots=True)
-class PauseSource:
-    """Stops refreshing for a source, or goes on with it. The accounts keep their states."""
+class SourceChange:
+    """What of a source is to be changed; None leaves it as it is. `drop_secret`: it has no client secret from now on."""
+
+    name: str | None = None
+    client_id: str | None = None
+    client_secret: Secret | None = None
+    drop_secret: bool = False
+    scopes: tuple[str, ...] | None = None
+    options: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSource:
+    """Changes a source. A client that is changed is proven with one account before the others go."""
+
+    catalogue: Catalogue
+    vault: Vault
 
     async def __call__(
-        self, work: Work, caller: Caller, source_id: SourceId, *, paused: bool, correlation_id: str | None = None
+        self,
+        work: Work,
+        caller: Caller,
+        source_id: SourceId,
+        change: SourceChange,
+        *,
+        correlation_id: str | None = None,
     ) -> Source:
-        """The source as it is then; nothing is told when it was so already.
+        """The source as it is then.
+
+        Raises:
+            NotFound: There is no such source in this environment.
+            InvalidInput: An option is unknown, missing or wrong; `field` names it.
+        """
+        source, told = await _locked(work, caller, source_id)
+        now = await work.accounts.now()
+        changed = self._changed(source, change, now=now)
+        new_secret = change.client_secret is not None or change.drop_secret
+        event_type: EventType | None = None
+        if new_secret or (changed.client_id, changed.options) != (source.client_id, source.options):
+            # A new version, whatever of the client was changed: answers to attempts with the former one say nothing of it.
+            changed = replace(changed, secret_version=source.secret_version + 1)
+            await self._seal(work, changed, change)
+            changed, event_type = prove(changed, now=now, new_secret=new_secret)
+        number = told + (event_type is not None)
+        await work.sources.save(changed, event_sequence=number)
+        if event_type is not None:
+            await work.tell(
+                [source_event(changed, event_type, sequence=number, now=now, correlation_id=correlation_id)]
+            )
+        await work.audit(AuditEntry(caller, "source.update", format_id(IdKind.SOURCE, source_id)))
+        return changed
+
+    def _changed(self, source: Source, change: SourceChange, *, now: datetime) -> Source:
+        options = source.options
+        if change.options is not None:
+            provider = self.catalogue.get(source.provider)
+            options = validate_options(provider, change.options)
+            effective_rules(provider, options)
+        return replace(
+            source,
+            name=source.name if change.name is None else change.name,
+            client_id=source.client_id if change.client_id is None else change.client_id,
+            scopes=source.scopes if change.scopes is None else change.scopes,
+            options=options,
+            updated_at=now,
+        )
+
+    async def _seal(self, work: Work, source: Source, change: SourceChange) -> None:
+        """Seal the client secret for the source's new version: the one that is given, else the one that it has."""
+        stored = await work.sources.config(source.id)
+        ciphertext = None if change.drop_secret else stored.client_secret_ciphertext
+        key, version = stored.sealed_key, (source.secret_version, 0)
+        if change.client_secret is not None:
+            plain = change.client_secret.reveal().encode()
+            ciphertext = self.vault.seal(source.id, key, CLIENT_SECRET, version, plain)
+        elif ciphertext is not None:
+            plain = self.vault.open(source.id, key, CLIENT_SECRET, (stored.secret_version, 0), ciphertext)
+            ciphertext = self.vault.seal(source.id, key, CLIENT_SECRET, version, plain)
+        await work.sources.save_client_secret(source.id, ciphertext)
+
+
+@dataclass(frozen=True, slots=True)
+class PauseSource:
+    """Stops refreshing for a source. The accounts keep their states."""
+
+    async def __call__(
+        self, work: Work, caller: Caller, source_id: SourceId, *, correlation_id: str | None = None
+    ) -> Source:
+        """The source as it is then; nothing is told when it was paused already.
+
+        An operator's pause replaces one over the client's faults: nothing is tried any more until he resumes it. A pause that
+        asks for his decision stays what it is.
 
         Raises:
             NotFound: There is no such source in this environment.
         """
-        found = await work.sources.lock(source_id, caller.environment)
-        if found is None:
-            raise NotFound("source")
-        source, told = found
-        if (source.state is SourceState.PAUSED) == paused:
+        source, told = await _locked(work, caller, source_id)
+        was_paused = source.state is SourceState.PAUSED
+        if was_paused and not is_client_fault(source.paused_reason):
             return source
         now = await work.accounts.now()
-        changed = replace(
-            source,
-            state=SourceState.PAUSED if paused else SourceState.ACTIVE,
-            paused_reason="by_operator" if paused else None,
-            updated_at=now,
-        )
-        event = Event(
-            id=EventId(new_id()),
-            type=EventType.SOURCE_PAUSED if paused else EventType.SOURCE_RESUMED,
-            subject=source.id,
-            subject_kind=IdKind.SOURCE,
-            environment=source.environment,
-            sequence=told + 1,
-            time=now,
-            correlation_id=correlation_id,
-            data={
-                "source_id": format_id(IdKind.SOURCE, source.id),
-                "provider": source.provider,
-                "environment": source.environment,
-                "state": changed.state.value,
-                **({"reason": changed.paused_reason} if changed.paused_reason else {}),
-            },
-        )
-        await work.sources.save_state(changed, event_sequence=told + 1)
-        await work.tell([event])
-        action = "source.pause" if paused else "source.resume"
-        await work.audit(AuditEntry(caller, action, format_id(IdKind.SOURCE, source.id)))
+        changed = pause(source, BY_OPERATOR, now=now)
+        number = told + (not was_paused)
+        await work.sources.save(changed, event_sequence=number)
+        if not was_paused:
+            event = source_event(
+                changed, EventType.SOURCE_PAUSED, sequence=number, now=now, correlation_id=correlation_id
+            )
+            await work.tell([event])
+        await work.audit(AuditEntry(caller, "source.pause", format_id(IdKind.SOURCE, source.id)))
         return changed
+
+
+async def _locked(work: Work, caller: Caller, source_id: SourceId) -> tuple[Source, int]:
+    found = await work.sources.lock(source_id, caller.environment)
+    if found is None:
+        raise NotFound("source")
+    return found

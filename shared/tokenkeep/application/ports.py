@@ -3,31 +3,46 @@
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
+from tokenkeep.application.custody import Taken
 from tokenkeep.application.refreshing import (
     Answered,
     Claimed,
     Leased,
     LeaseRequest,
     LockedAccount,
+    LockedSource,
+    Receipt,
+    RevocationNote,
     SettlementWrite,
     SourceConfig,
+    SpooledAnswer,
     StuckLease,
+    Waking,
     WriteAhead,
 )
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.credential import SealedKey
+from tokenkeep.domain.events import Event
 from tokenkeep.domain.ids import AccountId, AttemptId, SourceId
-from tokenkeep.domain.settlement import Settlement
+from tokenkeep.domain.source import Source
+from tokenkeep.domain.standing import Settlement
 from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
 
 
 class CustodyLedger(Protocol):
     """The custody protocol's statements, inside one transaction."""
 
-    async def lease(self, requests: Sequence[LeaseRequest], *, lease: timedelta, look: timedelta) -> list[Leased]: ...
+    async def lease(
+        self,
+        requests: Sequence[LeaseRequest],
+        *,
+        lease: timedelta,
+        look: timedelta,
+        resting: Collection[SourceId] = ...,
+    ) -> list[Leased]: ...
 
     async def write_ahead(self, intents: Sequence[WriteAhead]) -> Mapping[AttemptId, datetime]: ...
 
@@ -35,9 +50,49 @@ class CustodyLedger(Protocol):
 
     async def write(self, writes: Sequence[SettlementWrite]) -> None: ...
 
+    async def orphans(self, account_ids: Sequence[AccountId]) -> Mapping[AccountId, Sequence[Receipt]]: ...
+
     async def close_attempts(self, attempts: Sequence[tuple[AccountId, UUID]]) -> None: ...
 
-    async def give_back(self, account_id: AccountId, fence: int) -> None: ...
+    async def give_back(self, account_id: AccountId, fence: int, *, rest: timedelta = ...) -> None: ...
+
+    async def present_again(self, account_id: AccountId, fence: int, *, quarantine: timedelta) -> datetime | None: ...
+
+    async def gone(self, account_ids: Sequence[AccountId]) -> set[AccountId]: ...
+
+    async def request_revocation(
+        self,
+        account_id: AccountId,
+        source_id: SourceId,
+        sealed_key: SealedKey,
+        ciphertext: bytes,
+        properties: Mapping[str, Any],
+    ) -> None: ...
+
+    @property
+    def sources(self) -> "SourceLedger": ...
+
+
+class SourceLedger(Protocol):
+    """What refreshes do to their sources, in the same transaction. Accounts are locked before sources, never after."""
+
+    async def lock(self, source_ids: Sequence[SourceId]) -> dict[SourceId, LockedSource]: ...
+
+    async def save(self, source: Source, *, event_sequence: int) -> None: ...
+
+    async def tell(self, events: Sequence[Event]) -> None: ...
+
+    async def secret_versions(self, source_ids: Collection[SourceId]) -> Mapping[SourceId, int]: ...
+
+    async def count_accounts(self, source_id: SourceId, *, most: int) -> int: ...
+
+    async def revoked_at(
+        self, source_id: SourceId, *, since: datetime, besides: Collection[AccountId]
+    ) -> Sequence[datetime]: ...
+
+    async def count_grants(self, source_id: SourceId, *, since: datetime, most: int) -> int: ...
+
+    async def note_revocations(self, notes: Sequence[RevocationNote]) -> None: ...
 
 
 class Ledgers(Protocol):
@@ -55,9 +110,23 @@ class SourceConfigs(Protocol):
 class CustodyLocks(Protocol):
     """The cheap gate in front of the database lease. Never authoritative; open when its store is away."""
 
-    async def take(self, account_ids: Sequence[AccountId], owner: str) -> list[AccountId]: ...
+    async def take(self, account_ids: Sequence[AccountId], owner: str) -> list[Taken]: ...
 
-    async def give_back(self, held: Sequence[tuple[AccountId, str]]) -> None: ...
+    async def renew(self, held: Sequence[tuple[AccountId, str]]) -> None: ...
+
+    async def give_back(self, held: Sequence[tuple[AccountId, str, int | None]]) -> None: ...
+
+    async def correct(self, account_id: AccountId, generation: int) -> None: ...
+
+
+class Spool(Protocol):
+    """Keeps sealed answers beside the process until the database has them. Raises OSError when it can't."""
+
+    async def write(self, entry: SpooledAnswer) -> None: ...
+
+    async def remove(self, attempt_id: AttemptId) -> None: ...
+
+    async def entries(self) -> Sequence[SpooledAnswer]: ...
 
 
 class Vault(Protocol):
@@ -110,6 +179,28 @@ class Schedule(Protocol):
     async def run_out(self, *, limit: int) -> list[AccountId]: ...
 
 
+class SourceTending(Protocol):
+    """What a scheduler does for sources on trial, inside one transaction."""
+
+    async def due(self) -> tuple[Source, datetime] | None: ...
+
+    async def try_one(self, source: Source) -> AccountId | None: ...
+
+    async def save(self, source: Source) -> None: ...
+
+
+class SourceTendings(Protocol):
+    """Opens such transactions; wakes accounts in transactions of their own."""
+
+    def __call__(self) -> AbstractAsyncContextManager[SourceTending]: ...
+
+    async def waking(self) -> Sequence[Waking]: ...
+
+    async def wake(self, source_id: SourceId, *, after: AccountId, limit: int) -> tuple[AccountId | None, int]: ...
+
+    async def woken(self, waking: Waking) -> None: ...
+
+
 class RefreshObserver(Protocol):
     """Sees what happens on the road of a refresh; metrics and log lines come of it."""
 
@@ -122,6 +213,26 @@ class RefreshObserver(Protocol):
     def abandoned(self, account_id: AccountId, correlation_id: str, error: Exception) -> None: ...
 
     def settle_failed(self, account_id: AccountId, correlation_id: str, error: str) -> None: ...
+
+    def refused_work(self, count: int) -> None: ...
+
+    def not_presented_again(self, account_id: AccountId, correlation_id: str, error: Exception) -> None: ...
+
+    def spooled(self, account_id: AccountId, correlation_id: str) -> None: ...
+
+    def spool_failed(self, account_id: AccountId, correlation_id: str, error: Exception) -> None: ...
+
+    def spool_drained(self, drained: int, left: int) -> None: ...
+
+    def left_in_spool(self, account_id: AccountId, correlation_id: str) -> None: ...
+
+    def rollback_noticed(self, account_id: AccountId, correlation_id: str) -> None: ...
+
+    def breaker_turned(self, source_id: SourceId, *, opened: bool) -> None: ...
+
+    def source_changed(self, source: Source) -> None: ...
+
+    def source_not_changed(self, source_id: SourceId, error: Exception) -> None: ...
 
     def settled(self, answered: Answered, settlement: Settlement, *, duration_s: float, late_s: float) -> None: ...
 

@@ -1,7 +1,7 @@
 """The values that travel along the road of a refresh."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,8 @@ from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedToke
 from tokenkeep.domain.events import Event
 from tokenkeep.domain.ids import AccountId, AttemptId, SourceId
 from tokenkeep.domain.secret import Secret
-from tokenkeep.domain.settlement import Settlement, Standing
+from tokenkeep.domain.source import Source
+from tokenkeep.domain.standing import Settlement, Standing
 from tokenkeep.domain.verdict import Verdict
 from tokenkeep.providers.rules import OAuth2Rules
 
@@ -30,7 +31,12 @@ class RefreshTimes:
 
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
-    """What a refresh needs to know of its source. The client secret is still sealed."""
+    """What a refresh needs to know of its source. The client secret is still sealed.
+
+    `on_trial`: the source is proving a changed client, or is paused over client faults and being probed; a refresh that
+    succeeds shows that it works. `rollback_accepted_at`: when an operator took it on himself that the database went back in
+    time.
+    """
 
     id: SourceId
     environment: str
@@ -41,26 +47,40 @@ class SourceConfig:
     secret_version: int
     options: Mapping[str, Any]
     paused: bool
+    on_trial: bool = False
+    rollback_accepted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DueAccount:
-    """An account that a scheduler has claimed: it hints at it, and will not look again before the hint's time is up."""
+    """An account that a scheduler has claimed: it hints at it, and will not look again before the hint's time is up.
+
+    `probe`: it goes alone of its source, to show how things are.
+    """
 
     account_id: AccountId
     source_id: SourceId
     next_refresh_at: datetime
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """What one claim brought: the accounts to hint at, and how many rows it looked at in all.
 
-    The others belong to paused sources, or may not be tried yet.
+    The others belong to sources that don't admit them now, or may not be tried yet.
     """
 
     accounts: Sequence[DueAccount]
     looked_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waking:
+    """A source that goes on again, and whose accounts are to be woken. `updated_at` tells whether it was changed since."""
+
+    source_id: SourceId
+    updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +114,25 @@ class Leased:
         return self.version.epoch
 
 
+_UNKNOWN_RULES = OAuth2Rules(token_url="", refresh_url="")
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTask:
+    """One leased account with all that it takes to refresh it."""
+
+    leased: Leased
+    source: SourceConfig
+    known_rules: OAuth2Rules | None
+    trigger: Trigger
+    correlation_id: str
+
+    @property
+    def rules(self) -> OAuth2Rules:
+        """The source's rules; where they are not known, those of the strictest kind, by which nothing is sent."""
+        return self.known_rules or _UNKNOWN_RULES
+
+
 @dataclass(frozen=True, slots=True)
 class WriteAhead:
     """The intent to present a refresh token, about to be written."""
@@ -107,7 +146,7 @@ class WriteAhead:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One attempt with what came of it, about to be settled.
+    """One attempt with what came of it, about to be settled. `sealed_key` is the account's data key, opened before it began.
 
     `presented` is the refresh token that was spent: an answer without a new one keeps it, and it is sealed anew under
     the new version. `scopes` are those that the account had; an answer that names none leaves them as they are.
@@ -119,7 +158,25 @@ class Answered:
     rules: OAuth2Rules
     presented: Secret | None
     scopes: tuple[str, ...]
+    sealed_key: SealedKey
     doubts: int = 0
+    presentations: int = 1
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledAnswer:
+    """A token set that the database could not take yet, with all it takes to settle it later. Only `ciphertext` is secret."""
+
+    attempt: Attempt
+    source_id: SourceId
+    secret_version: int
+    scopes: tuple[str, ...]
+    doubts: int
+    presentations: int
+    properties: Mapping[str, Any]
+    sealed_key: SealedKey
+    ciphertext: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +201,47 @@ class SettlementWrite:
     attempt: Attempt | None
     events: tuple[Event, ...]
     settled_at: datetime
+    source_id: SourceId | None = None
     secret_version: int = 0
+    presentations: int = 1
     sealed: SealedTokens | None = None
     receipt: bytes | None = None
     sealed_key: SealedKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A token set that was received and not installed, still sealed."""
+
+    account_id: AccountId
+    attempt_id: AttemptId
+    epoch: int
+    fence: int
+    presented_generation: int
+    sealed_key: SealedKey
+    ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LockedSource:
+    """A source under a row lock, with the number of events it has told."""
+
+    source: Source
+    event_sequence: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationNote:
+    """That a provider called an account's grant dead; `held` when it was not believed."""
+
+    source_id: SourceId
+    account_id: AccountId
+    epoch: int
+    generation: int
+    held: bool
+    reason: str
+    detail: str | None
 
 
 @dataclass(frozen=True, slots=True)

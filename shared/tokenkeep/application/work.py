@@ -1,19 +1,23 @@
 """One unit of work: repositories that share a transaction, committed at the end of the block."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
 from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.full_accounts import FullAccount
 from tokenkeep.application.ports import CustodyLedger
 from tokenkeep.application.refreshing import SourceConfig
+from tokenkeep.application.revoke_grants import NewRevocation
 from tokenkeep.domain.account import Account, AccountView
 from tokenkeep.domain.api_key import ApiKey
 from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens
 from tokenkeep.domain.events import Event
+from tokenkeep.domain.handover import Release
 from tokenkeep.domain.ids import AccountId, ApiKeyId, SourceId
 from tokenkeep.domain.lease import Lease
+from tokenkeep.domain.revocation_incident import NotedRevocation
 from tokenkeep.domain.source import Source
 
 
@@ -32,7 +36,7 @@ class Accounts(Protocol):
         properties: Mapping[str, Any],
     ) -> None: ...
 
-    async def add_credentials(
+    async def put_credentials(
         self, account_id: AccountId, version: CredentialVersion, key: SealedKey, sealed: SealedTokens
     ) -> None: ...
 
@@ -52,7 +56,37 @@ class Sources(Protocol):
 
     async def lock(self, source_id: SourceId, environment: str) -> tuple[Source, int] | None: ...
 
-    async def save_state(self, source: Source, *, event_sequence: int) -> None: ...
+    async def save(self, source: Source, *, event_sequence: int) -> None: ...
+
+    async def save_client_secret(self, source_id: SourceId, ciphertext: bytes | None) -> None: ...
+
+    async def revocations(self, source_id: SourceId, *, since: datetime, limit: int) -> Sequence[NotedRevocation]: ...
+
+    async def forget_revocations(self, source_id: SourceId, account_ids: Collection[AccountId]) -> None: ...
+
+
+class FullAccounts(Protocol):
+    """Accounts with everything that is stored for them. `lock` is for one account; it holds until the transaction ends."""
+
+    async def lock(self, account_id: AccountId, environment: str) -> FullAccount | None: ...
+
+    async def forget_grant(self, account_id: AccountId) -> None: ...
+
+    async def delete(self, account_id: AccountId) -> None: ...
+
+
+class Releases(Protocol):
+    """Credentials that were handed back to their owners."""
+
+    async def add(self, account_id: AccountId, release: Release) -> None: ...
+
+    async def erase(self, account_id: AccountId) -> datetime: ...
+
+
+class Revocations(Protocol):
+    """Tokens that their providers are to be told to revoke."""
+
+    async def request(self, wanted: Sequence[NewRevocation]) -> None: ...
 
 
 class ApiKeys(Protocol):
@@ -74,6 +108,15 @@ class Work(Protocol):
 
     @property
     def api_keys(self) -> ApiKeys: ...
+
+    @property
+    def full_accounts(self) -> FullAccounts: ...
+
+    @property
+    def releases(self) -> Releases: ...
+
+    @property
+    def revocations(self) -> Revocations: ...
 
     @property
     def ledger(self) -> CustodyLedger: ...

@@ -1,12 +1,18 @@
 """Sources and the catalogue over HTTP."""
 
+import asyncio
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
 from api_service import Service, data, problem
 from token_server import TokenServer
+from tokenkeep.adapters.postgres.source_tending import PostgresTendings
+from tokenkeep.application.tend_sources import TendSources
+from tokenkeep.domain.ids import SourceId
+from tokenkeep.domain.source_changes import pause
 
 BODY: dict[str, Any] = {
     "provider": "generic-oauth2",
@@ -104,13 +110,27 @@ async def test_a_page_that_cannot_be_is_refused(
     problem(await admin.get("/v1/sources", params=parameters), 422, "invalid_input", field)
 
 
+async def a_round_of_the_scheduler(service: Service) -> None:
+    await TendSources(PostgresTendings(service.foundation.database))()
+
+
+async def pause_for(service: Service, source_id: str, reason: str) -> None:
+    """As a worker does it."""
+    async with service.wired.works() as work:
+        found = await work.sources.lock(SourceId(UUID(source_id.removeprefix("src_"))))
+        assert found is not None
+        source, told = found
+        await work.sources.save(pause(source, reason, now=await work.accounts.now()), event_sequence=told + 1)
+
+
 async def test_pausing_tells_once_and_is_audited_once(service: Service, admin: httpx.AsyncClient) -> None:
     source_id = await service.source("https://93.184.215.14/token")
     for _ in range(2):
         paused = data(await admin.post(f"/v1/sources/{source_id}/pause"))
         assert (paused["state"], paused["paused_reason"]) == ("paused", "by_operator")
+        assert paused["paused_at"] is not None
     resumed = data(await admin.post(f"/v1/sources/{source_id}/resume", json={}))
-    assert (resumed["state"], resumed["paused_reason"]) == ("active", None)
+    assert (resumed["state"], resumed["paused_reason"], resumed["paused_at"]) == ("active", None, None)
     actions = [entry["action"] for entry in data(await admin.get("/v1/audit"))]
     assert actions == ["source.resume", "source.pause", "source.create"]
     events = await service.sql(
@@ -139,6 +159,7 @@ async def test_a_paused_sources_accounts_are_not_refreshed_and_come_back_at_once
     problem(await admin.post(f"/v1/accounts/{overdue}/refresh"), 409, "source_paused")
     assert server.presented == []
     await admin.post(f"/v1/sources/{source_id}/resume")
+    await a_round_of_the_scheduler(service)
     rows = await service.sql(
         "SELECT account_id, due_at <= now() AS due, due_at = next_refresh_at AS planned FROM leases "
         "WHERE account_id = ANY(CAST(:ids AS uuid[]))",
@@ -149,3 +170,108 @@ async def test_a_paused_sources_accounts_are_not_refreshed_and_come_back_at_once
         later: (False, True),
     }
     assert data(await admin.post(f"/v1/accounts/{overdue}/token", json={"force": True}))["refreshed"] is True
+
+
+async def test_what_is_given_is_changed_and_nothing_else(admin: httpx.AsyncClient) -> None:
+    made = data(await admin.post("/v1/sources", json=changed(scopes=["a"])), 201)
+    path = f"/v1/sources/{made['id']}"
+    renamed = data(await admin.patch(path, json={"name": "other"}))
+    assert renamed == {**made, "name": "other", "updated_at": renamed["updated_at"]}
+    assert renamed["updated_at"] > made["updated_at"]
+    rescoped = data(await admin.patch(path, json={"scopes": ["b", "b"]}))
+    assert (rescoped["scopes"], rescoped["name"]) == (["b"], "other")
+    options = {"token_url": "https://93.184.215.14/other"}
+    answer = await admin.patch(path, json={"client_id": "new", "client_secret": "canary-new", "options": options})
+    moved = data(answer)
+    assert (moved["client_id"], moved["options"]) == ("new", options)
+    assert "canary" not in answer.text
+    assert data(await admin.get(path)) == moved
+    actions = [entry["action"] for entry in data(await admin.get("/v1/audit"))]
+    assert actions == ["source.update"] * 3 + ["source.create"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        ({}, "invalid_input", "body"),
+        (None, "invalid_input", "body"),
+        ({"name": None}, "invalid_input", "name"),
+        ({"client_id": None}, "invalid_input", "client_id"),
+        ({"provider": "quickbooks"}, "invalid_input", "provider"),
+        ({"state": "paused"}, "invalid_input", "state"),
+        ({"client_secret": "sec\r\nret"}, "invalid_input", "client_secret"),
+        ({"options": {}}, "invalid_input", "options.token_url"),
+        ({"options": {**BODY["options"], "tokenurl": "x"}}, "invalid_input", "options.tokenurl"),
+        ({"options": {"token_url": "https://10.0.0.1/token"}}, "forbidden_address", "options.token_url"),
+    ],
+)
+async def test_what_is_wrong_with_a_change_is_named(
+    service: Service, admin: httpx.AsyncClient, body: Any, code: str, field: str
+) -> None:
+    source_id = await service.source("https://93.184.215.14/token")
+    before = data(await admin.get(f"/v1/sources/{source_id}"))
+    problem(await admin.patch(f"/v1/sources/{source_id}", json=body), 422, code, field)
+    assert data(await admin.get(f"/v1/sources/{source_id}")) == before
+
+
+async def test_a_source_of_another_environment_is_not_changed(service: Service, admin: httpx.AsyncClient) -> None:
+    source_id = await service.source("https://93.184.215.14/token")
+    elsewhere = {"X-Tokenkeep-Environment": f"{service.environment}-other"}
+    problem(await admin.patch(f"/v1/sources/{source_id}", json={"name": "x"}, headers=elsewhere), 404, "not_found")
+
+
+async def test_a_new_secret_lets_one_account_through_before_the_others(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    source_id = await service.source(server.url)
+    accounts = [await service.account(source_id, f"g{n}") for n in range(3)]
+    await pause_for(service, source_id, "invalid_client")
+    healed = data(await admin.patch(f"/v1/sources/{source_id}", json={"client_secret": "canary-new"}))
+    assert (healed["state"], healed["paused_reason"]) == ("active", None)
+    asked = [admin.post(f"/v1/accounts/{one}/token", json={"force": True, "wait": 0.2}) for one in accounts]
+    for answer in await asyncio.gather(*asked):
+        problem(answer, 503, "token_unavailable")
+    assert server.presented == []
+    await a_round_of_the_scheduler(service)
+    asked = [admin.post(f"/v1/accounts/{one}/token", json={"force": True, "wait": 0.2}) for one in accounts]
+    await asyncio.gather(*asked)
+    assert len(server.presented) >= 1
+    assert server.most_presented() == 1
+
+
+async def test_a_secret_can_be_taken_away(service: Service, admin: httpx.AsyncClient) -> None:
+    source_id = await service.source("https://93.184.215.14/token")
+    data(await admin.patch(f"/v1/sources/{source_id}", json={"client_secret": None}))
+    [row] = await service.sql(
+        "SELECT client_secret_ciphertext, secret_version FROM sources WHERE id = CAST(:id AS uuid)",
+        id=source_id.removeprefix("src_"),
+    )
+    assert (row["client_secret_ciphertext"], row["secret_version"]) == (None, 2)
+
+
+async def test_revocations_are_confirmed_only_after_a_mass_revocation(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    source_id = await service.source("https://93.184.215.14/token")
+    path, confirming = f"/v1/sources/{source_id}/resume", {"confirm_revocations": True}
+    problem(await admin.post(path, json=confirming), 422, "invalid_input", "confirm_revocations")
+    await admin.post(f"/v1/sources/{source_id}/pause")
+    problem(await admin.post(path, json=confirming), 422, "invalid_input", "confirm_revocations")
+    problem(await admin.post(path, json={"confirm_revocations": 1}), 422, "invalid_input", "confirm_revocations")
+    data(await admin.post(path, json={"confirm_revocations": False}))
+    await pause_for(service, source_id, "mass_revocation")
+    shown = data(await admin.get(f"/v1/sources/{source_id}"))
+    assert (shown["state"], shown["paused_reason"]) == ("paused", "mass_revocation")
+    assert data(await admin.post(path, json=confirming))["state"] == "active"
+
+
+async def test_an_operators_pause_replaces_one_over_the_client_without_telling_it_again(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    source_id = await service.source("https://93.184.215.14/token")
+    await pause_for(service, source_id, "invalid_client")
+    paused = data(await admin.post(f"/v1/sources/{source_id}/pause"))
+    assert paused["paused_reason"] == "by_operator"
+    assert await service.sql("SELECT 1 FROM events WHERE environment = :e", e=service.environment) == []
+    actions = [entry["action"] for entry in data(await admin.get("/v1/audit"))]
+    assert actions == ["source.pause", "source.create"]

@@ -9,6 +9,7 @@ from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.application.refreshing import Claimed, DueAccount, StuckLease
 from tokenkeep.domain.ids import AccountId, SourceId
 
+# Of a source that is paused, or that proves a changed client, only the account goes that was picked to show how things are.
 # statement_timestamp() and not clock_timestamp(): only a stable function lets the index on due_at be used.
 _CLAIM = text("""
 WITH due AS MATERIALIZED (
@@ -18,13 +19,15 @@ WITH due AS MATERIALIZED (
 )
 UPDATE leases AS l
    SET due_at = CASE
-           WHEN s.state = 'paused' THEN clock_timestamp() + make_interval(secs => :paused_s)
+           WHEN NOT g.admitted THEN clock_timestamp() + make_interval(secs => :paused_s)
            WHEN l.not_before > clock_timestamp() THEN l.not_before
            ELSE clock_timestamp() + make_interval(secs => :trust_s) END
-  FROM due, sources AS s
+  FROM due, sources AS s,
+       LATERAL (SELECT s.state = 'active' AND NOT s.proving AS all_go) AS a,
+       LATERAL (SELECT a.all_go OR COALESCE(s.probe_account_id = due.account_id, false) AS admitted) AS g
  WHERE l.account_id = due.account_id AND s.id = l.source_id
-RETURNING l.account_id, l.source_id, l.next_refresh_at,
-          s.state = 'active' AND (l.not_before IS NULL OR l.not_before <= clock_timestamp()) AS may_go
+RETURNING l.account_id, l.source_id, l.next_refresh_at, NOT a.all_go AS probe,
+          g.admitted AND (l.not_before IS NULL OR l.not_before <= clock_timestamp()) AS may_go
 """)
 _UNCLAIM = text("""
 UPDATE leases AS l SET due_at = statement_timestamp()
@@ -55,8 +58,8 @@ class PostgresSchedule:
         """The accounts that are due, longest overdue first.
 
         The claim pushes `due_at` away by `trust`, the time that a hint is given to lead to something; `next_refresh_at` is
-        only ever changed by what is settled. Accounts of paused sources are put aside for `paused`, accounts that nobody may
-        try yet until then; neither are returned.
+        only ever changed by what is settled. Accounts of sources that are paused or prove their client are put aside for
+        `paused`, or until they are woken; accounts that nobody may try yet until then. Neither are returned.
         """
         parameters = {
             "limit": limit,
@@ -66,7 +69,7 @@ class PostgresSchedule:
         async with self._database.transaction() as connection:
             rows = (await connection.execute(_CLAIM, parameters)).all()
         accounts = [
-            DueAccount(AccountId(row.account_id), SourceId(row.source_id), row.next_refresh_at)
+            DueAccount(AccountId(row.account_id), SourceId(row.source_id), row.next_refresh_at, probe=row.probe)
             for row in rows
             if row.may_go
         ]

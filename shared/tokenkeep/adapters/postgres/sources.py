@@ -1,40 +1,28 @@
 """Sources: as they are managed, and as refreshes need them."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select, text, update
+from sqlalchemy import ColumnElement, Row, delete, false, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.engine import Database
-from tokenkeep.adapters.postgres.schema import SourceRow
+from tokenkeep.adapters.postgres.schema import RevocationRow, SourceRow
 from tokenkeep.application.refreshing import SourceConfig
-from tokenkeep.domain.account import AuthType
+from tokenkeep.domain.account import AuthType, DisabledReason
 from tokenkeep.domain.credential import SealedKey
-from tokenkeep.domain.ids import SourceId
+from tokenkeep.domain.ids import AccountId, SourceId
+from tokenkeep.domain.revocation_incident import NotedRevocation
 from tokenkeep.domain.source import Source, SourceState
+from tokenkeep.domain.source_changes import is_client_fault
 
 _CONFIGS = text("""
-SELECT id, environment, provider, client_id, key_id, wrapped_key, client_secret_ciphertext, secret_version, options, state
+SELECT id, environment, provider, client_id, key_id, wrapped_key, client_secret_ciphertext, secret_version, options, state,
+       paused_reason, proving, rollback_accepted_at
   FROM sources WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
-# Paused sources' accounts are put aside for minutes at a time; those that are owed a refresh come back now. A row that is
-# locked is being worked on. Found by the accounts' index: the leases have none on the source.
-_WAKE = text("""
-WITH aside AS MATERIALIZED (
-    SELECT l.account_id, GREATEST(l.next_refresh_at, statement_timestamp()) AS look_at
-      FROM accounts AS a JOIN leases AS l ON l.account_id = a.id
-     WHERE a.source_id = :source_id AND l.phase = 'idle'
-       AND l.due_at > GREATEST(l.next_refresh_at, statement_timestamp())
-       AND l.next_refresh_at IS NOT NULL
-     LIMIT :limit FOR UPDATE OF l SKIP LOCKED
-)
-UPDATE leases AS l SET due_at = LEAST(l.due_at, aside.look_at)
-  FROM aside WHERE l.account_id = aside.account_id
-""")
-_WAKE_BATCH = 5_000
-_MOST_WAKES = 2_000
 
 
 class PostgresSources:
@@ -71,7 +59,7 @@ class PostgresSources:
         """A source of this environment."""
         statement = select(SourceRow.__table__).where(SourceRow.id == source_id, SourceRow.environment == environment)
         row = (await self._connection.execute(statement)).first()
-        return None if row is None else _source_from(row)
+        return None if row is None else source_from(row)
 
     async def list(self, environment: str, *, after: UUID | None, limit: int) -> Sequence[Source]:
         """The sources of this environment, oldest first; `after` is the id to go on from."""
@@ -79,34 +67,69 @@ class PostgresSources:
         if after is not None:
             statement = statement.where(SourceRow.id > after)
         result = await self._connection.execute(statement.order_by(SourceRow.id).limit(limit))
-        return [_source_from(row) for row in result]
+        return [source_from(row) for row in result]
 
     async def config(self, source_id: SourceId) -> SourceConfig:
         """What requests to the provider need, with the client secret still sealed."""
         return (await _configs(self._connection, [source_id]))[source_id]
 
-    async def lock(self, source_id: SourceId, environment: str) -> tuple[Source, int] | None:
-        """A source of this environment under a row lock, with the number of events it has told."""
-        statement = (
-            select(SourceRow.__table__)
-            .where(SourceRow.id == source_id, SourceRow.environment == environment)
-            .with_for_update(key_share=True)
-        )
+    async def lock(self, source_id: SourceId, environment: str | None = None) -> tuple[Source, int] | None:
+        """A source under a row lock, with the number of events it has told; of this environment only, if one is given."""
+        statement = select(SourceRow.__table__).where(SourceRow.id == source_id).with_for_update(key_share=True)
+        if environment is not None:
+            statement = statement.where(SourceRow.environment == environment)
         row = (await self._connection.execute(statement)).first()
-        return None if row is None else (_source_from(row), row.event_sequence)
+        return None if row is None else (source_from(row), row.event_sequence)
 
-    async def save_state(self, source: Source, *, event_sequence: int) -> None:
-        """Write whether the source is paused."""
+    async def save(self, source: Source, *, event_sequence: int) -> None:
+        """Write what may change of a locked source, its client secret aside.
+
+        When it begins to admit all its accounts, those that were put aside until then are to be woken.
+        """
+        waking: ColumnElement[bool] = false()
+        if source.admits_all:
+            waking = or_(SourceRow.waking, SourceRow.proving, SourceRow.state == SourceState.PAUSED.value)
         await self._connection.execute(
             update(SourceRow)
             .where(SourceRow.id == source.id)
             .values(
+                name=source.name,
+                client_id=source.client_id,
+                scopes=list(source.scopes),
+                options=dict(source.options),
+                secret_version=source.secret_version,
                 state=source.state.value,
                 paused_reason=source.paused_reason,
+                paused_at=source.paused_at,
+                proving=source.proving,
+                probe_account_id=source.probe_account_id,
+                probe_at=source.probe_at,
+                probes=source.probes,
+                rollback_accepted_at=source.rollback_accepted_at,
+                waking=waking,
                 event_sequence=event_sequence,
-                updated_at=text("clock_timestamp()"),
+                updated_at=source.updated_at,
             )
         )
+
+    async def save_client_secret(self, source_id: SourceId, ciphertext: bytes | None) -> None:
+        """Replace the client secret, sealed for the version that is saved with it; None: there is none any more."""
+        await self._connection.execute(
+            update(SourceRow).where(SourceRow.id == source_id).values(client_secret_ciphertext=ciphertext)
+        )
+
+    async def revocations(self, source_id: SourceId, *, since: datetime, limit: int) -> Sequence[NotedRevocation]:
+        """Accounts of the source that its provider called dead since then, and all that are held, in the order of their ids."""
+        statement = select(RevocationRow.__table__).where(
+            RevocationRow.source_id == source_id, or_(RevocationRow.held, RevocationRow.at >= since)
+        )
+        result = await self._connection.execute(statement.order_by(RevocationRow.account_id).limit(limit))
+        return [_revocation_from(row) for row in result]
+
+    async def forget_revocations(self, source_id: SourceId, account_ids: Collection[AccountId]) -> None:
+        """Forget what was said of these accounts: it has been decided about."""
+        mine = delete(RevocationRow).where(RevocationRow.source_id == source_id)
+        await self._connection.execute(mine.where(RevocationRow.account_id.in_(account_ids)))
 
 
 class PostgresSourceConfigs:
@@ -134,12 +157,15 @@ async def _configs(connection: AsyncConnection, source_ids: Collection[SourceId]
             secret_version=row.secret_version,
             options=row.options,
             paused=row.state == SourceState.PAUSED.value,
+            on_trial=is_client_fault(row.paused_reason) if row.paused_reason else row.proving,
+            rollback_accepted_at=row.rollback_accepted_at,
         )
         for row in result
     }
 
 
-def _source_from(row: Row[Any]) -> Source:
+def source_from(row: Row[Any]) -> Source:
+    """The source that a row of `sources` describes."""
     return Source(
         id=SourceId(row.id),
         environment=row.environment,
@@ -154,20 +180,22 @@ def _source_from(row: Row[Any]) -> Source:
         secret_version=row.secret_version,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        paused_at=row.paused_at,
+        proving=row.proving,
+        probe_account_id=None if row.probe_account_id is None else AccountId(row.probe_account_id),
+        probe_at=row.probe_at,
+        probes=row.probes,
+        rollback_accepted_at=row.rollback_accepted_at,
     )
 
 
-async def wake_accounts(database: Database, source_id: SourceId) -> int:
-    """Let schedulers look at once at a source's accounts that were put aside while it was paused; returns how many.
-
-    In small transactions, after the one that resumed the source: a source may have millions. Those that are not woken,
-    because this process ends, are looked at within ten minutes all the same.
-    """
-    woken = 0
-    for _ in range(_MOST_WAKES):
-        async with database.transaction() as connection:
-            count = (await connection.execute(_WAKE, {"source_id": source_id, "limit": _WAKE_BATCH})).rowcount
-        woken += count
-        if count < _WAKE_BATCH:
-            break
-    return woken
+def _revocation_from(row: Row[Any]) -> NotedRevocation:
+    return NotedRevocation(
+        account_id=AccountId(row.account_id),
+        epoch=row.epoch,
+        generation=row.generation,
+        at=row.at,
+        held=row.held,
+        reason=DisabledReason(row.reason),
+        detail=row.detail,
+    )

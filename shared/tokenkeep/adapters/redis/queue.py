@@ -17,8 +17,9 @@ from tokenkeep.domain.ids import AccountId
 
 SCHEDULED = "refresh"
 DEMANDED = "refresh_now"
-_ACTORS = {Trigger.SCHEDULE: "refresh_due", Trigger.DEMAND: "refresh_demanded"}
-_QUEUES = {Trigger.SCHEDULE: SCHEDULED, Trigger.DEMAND: DEMANDED}
+# A probe does not wait behind the backlog of sources that are well: the accounts of its own source wait for it.
+_ACTORS = {Trigger.SCHEDULE: "refresh_due", Trigger.DEMAND: "refresh_demanded", Trigger.PROBE: "refresh_demanded"}
+_QUEUES = {Trigger.SCHEDULE: SCHEDULED, Trigger.DEMAND: DEMANDED, Trigger.PROBE: DEMANDED}
 # Maintenance at every call: what a killed worker had fetched goes back into the queue at once and not some day.
 _ALWAYS = 1_000_000
 _HEARTBEAT_MS = 15_000
@@ -35,7 +36,7 @@ def create_broker(client: "redis.Redis") -> RedisBroker:
         heartbeat_timeout=_HEARTBEAT_MS,
         middleware=[],
     )
-    for queue in _QUEUES.values():
+    for queue in (SCHEDULED, DEMANDED):
         broker.declare_queue(queue)
     return broker
 
