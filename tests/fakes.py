@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+from tokenkeep.application.custody import Mirrored, Taken
 from tokenkeep.application.refreshing import Claimed, DueAccount, StuckLease
 from tokenkeep.application.relay_events import Pending, StreamLost
 from tokenkeep.domain.attempt import Trigger
@@ -17,19 +18,29 @@ class MemoryCustodyLocks:
 
     def __init__(self) -> None:
         self.owners: dict[AccountId, str] = {}
+        self.mirror: dict[AccountId, Mirrored] = {}
 
-    async def take(self, account_ids: Sequence[AccountId], owner: str) -> list[AccountId]:
+    async def take(self, account_ids: Sequence[AccountId], owner: str) -> list[Taken]:
         taken = []
         for one in account_ids:
             if one not in self.owners:
                 self.owners[one] = owner
-                taken.append(one)
+                taken.append(Taken(one, self.mirror.get(one)))
         return taken
 
-    async def give_back(self, held: Sequence[tuple[AccountId, str]]) -> None:
-        for one, owner in held:
+    async def renew(self, held: Sequence[tuple[AccountId, str]]) -> None:
+        assert held
+
+    async def give_back(self, held: Sequence[tuple[AccountId, str, int | None]]) -> None:
+        for one, owner, generation in held:
             if self.owners.get(one) == owner:
                 del self.owners[one]
+            former = self.mirror.get(one)
+            if generation is not None and (former is None or former.generation < generation):
+                await self.correct(one, generation)
+
+    async def correct(self, account_id: AccountId, generation: int) -> None:
+        self.mirror[account_id] = Mirrored(generation, datetime.now(UTC))
 
 
 @dataclass(frozen=True)

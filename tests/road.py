@@ -1,6 +1,8 @@
 """A whole tokenkeep in one process, over real stores, with a scripted token endpoint."""
 
 import asyncio
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -121,12 +123,14 @@ class Road:
 async def open_road(database_url: str, redis_url: str, **changes: Any) -> AsyncIterator[Road]:
     """A system over these stores."""
     keyring = Keyring.generate().to_text()
+    spool_dir = tempfile.mkdtemp(prefix="tk-spool-")
     settings = Settings.model_validate(
         {
             "database_url": database_url,
             "redis_url": redis_url,
             "keyring": keyring.reveal(),
             "allow_private_hosts": "127.0.0.1/32",
+            "spool_dir": spool_dir,
             **changes,
         }
     )
@@ -138,5 +142,7 @@ async def open_road(database_url: str, redis_url: str, **changes: Any) -> AsyncI
             works = PostgresWorks(foundation.database)
             yield Road(foundation, refreshing, wire_scheduler(foundation), works, sealer, keyring, log)
     finally:
+        await refreshing.refresh.drain()
         await refreshing.endpoints.close()
         await foundation.close()
+        await asyncio.to_thread(shutil.rmtree, spool_dir)

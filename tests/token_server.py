@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -40,6 +40,7 @@ class TokenServer:
     presented: list[str] = field(default_factory=list)
     script: deque[Said] = field(default_factory=deque)
     gate: asyncio.Event | None = None
+    on_request: Callable[[], Awaitable[object]] | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
 
@@ -80,6 +81,8 @@ class TokenServer:
         self.presented.append(token)
         self.arrived.set()
         said = self.script.popleft() if self.script else self._rotated(token)
+        if self.on_request is not None:
+            await self.on_request()
         if self.gate is not None:
             await self.gate.wait()
         if said.delay_s:

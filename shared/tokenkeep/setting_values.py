@@ -53,6 +53,17 @@ def choice(*allowed: str) -> Callable[[object], str]:
     return read
 
 
+def yes_or_no(value: object) -> bool:
+    """A switch: 1, true, yes or on; 0, false, no or off."""
+    word = str(value).strip().lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"0", "false", "no", "off"}:
+        return False
+    msg = "must be 1 or 0"
+    raise ValueError(msg)
+
+
 def secret(value: object) -> Secret:
     """A text that is not to be shown."""
     return value if isinstance(value, Secret) else Secret(str(value).strip())

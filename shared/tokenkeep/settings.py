@@ -29,6 +29,7 @@ from tokenkeep.setting_values import (
     secret,
     secret_url,
     whole_number,
+    yes_or_no,
 )
 
 __all__ = [
@@ -80,6 +81,8 @@ class Settings(BaseSettings):
     keyring_file: Annotated[Path, AfterValidator(expanded_path)] | None = None
     data_dir: Annotated[Path, AfterValidator(expanded_path)] = Path(".tokenkeep")
     providers_dir: Annotated[Path, AfterValidator(directory)] | None = None
+    spool_dir: Annotated[Path, AfterValidator(expanded_path)] | None = None
+    """Where a worker keeps token sets that the database can't take yet; `spool` in the data directory if it is not set."""
 
     api_host: str = "127.0.0.1"
     api_port: Port = 8080
@@ -99,6 +102,12 @@ class Settings(BaseSettings):
     sweep_interval_s: Seconds = 5.0
     dispatch_timeout_s: Seconds = 60.0
     """How long a hint on the queue is trusted before the scheduler gives it again."""
+
+    custody_hold: Annotated[bool, BeforeValidator(yes_or_no)] = False
+    """Workers take nobody into custody: for a start after a restore, until an operator has looked."""
+
+    failpoints: str | None = None
+    """Faults on purpose, for tests (`adapters.failpoints`). What it says is read when a worker or scheduler is wired."""
 
     claim_batch: Batch = 1000
     message_batch: Batch = 50
@@ -129,6 +138,11 @@ class Settings(BaseSettings):
             msg = f"{PREFIX}KEYRING: must not be set together with {PREFIX}KEYRING_FILE"
             raise ValueError(msg)
         return self
+
+    @property
+    def spool_path(self) -> Path:
+        """The directory of the spool. It must outlive the process: a lasting disk, for a worker in a container."""
+        return self.spool_dir or self.data_dir / "spool"
 
     @property
     def external_url(self) -> str:

@@ -100,7 +100,7 @@ class CreateAccount:
         if source is None:
             raise NotFound("source")
         now = await work.accounts.now()
-        token_set = self._normalised(tokens, source, now=now)
+        token_set = None if tokens is None else normalised(self.catalogue, tokens, source, now=now)
         if token_set is not None and token_set.refresh_token is not None:
             rules = effective_rules(self.catalogue.get(source.provider), source.options)
             fill(rules.refresh_url, rules.placeholders, wanted.properties)
@@ -125,34 +125,33 @@ class CreateAccount:
         if version is not None and token_set is not None:
             key = self.sealer.vault.new_data_key(account.id)
             sealed = self.sealer.seal(account.id, key, token_set, version, kept=None)
-            await work.accounts.add_credentials(account.id, version, key, sealed)
+            await work.accounts.put_credentials(account.id, version, key, sealed)
             if token_set.refresh_token is not None:
-                await work.accounts.claim_grant(account, _fingerprint(token_set.refresh_token))
+                await work.accounts.claim_grant(account, fingerprint(token_set.refresh_token))
         await work.tell(events)
         await work.audit(AuditEntry(caller, "account.create", format_id(IdKind.ACCOUNT, account.id)))
         return account.id
 
-    def _normalised(self, tokens: LiveTokens | TokenSet | None, source: Source, *, now: datetime) -> TokenSet | None:
-        """A caller's token set with its life worked out: as told, else as the provider is known to give."""
-        if tokens is None:
-            return None
-        if isinstance(tokens, TokenSet):
-            # An answer that names no scope grants what was asked for (RFC 6749, section 5.1).
-            return tokens if tokens.scopes is not None else replace(tokens, scopes=source.scopes)
-        rules = effective_rules(self.catalogue.get(source.provider), source.options)
-        expires_at = tokens.expires_at
-        if expires_at is None and tokens.expires_in_s is not None:
-            expires_at = now + timedelta(seconds=tokens.expires_in_s)
-        if expires_at is None and rules.access_token_ttl_s is not None:
-            expires_at = now + timedelta(seconds=rules.access_token_ttl_s)
-        return TokenSet(
-            access_token=tokens.access_token,
-            token_type=tokens.token_type,
-            refresh_token=tokens.refresh_token,
-            scopes=tokens.scopes if tokens.scopes is not None else source.scopes,
-            expires_at=expires_at,
-            refresh_token_expires_at=tokens.refresh_token_expires_at,
-        )
+
+def normalised(catalogue: Catalogue, tokens: LiveTokens | TokenSet, source: Source, *, now: datetime) -> TokenSet:
+    """A caller's token set with its life worked out: as told, else as the provider is known to give."""
+    if isinstance(tokens, TokenSet):
+        # An answer that names no scope grants what was asked for (RFC 6749, section 5.1).
+        return tokens if tokens.scopes is not None else replace(tokens, scopes=source.scopes)
+    rules = effective_rules(catalogue.get(source.provider), source.options)
+    expires_at = tokens.expires_at
+    if expires_at is None and tokens.expires_in_s is not None:
+        expires_at = now + timedelta(seconds=tokens.expires_in_s)
+    if expires_at is None and rules.access_token_ttl_s is not None:
+        expires_at = now + timedelta(seconds=rules.access_token_ttl_s)
+    return TokenSet(
+        access_token=tokens.access_token,
+        token_type=tokens.token_type,
+        refresh_token=tokens.refresh_token,
+        scopes=tokens.scopes if tokens.scopes is not None else source.scopes,
+        expires_at=expires_at,
+        refresh_token_expires_at=tokens.refresh_token_expires_at,
+    )
 
 
 def _new_account(source: Source, wanted: NewAccount, tokens: TokenSet | None) -> Account:
@@ -188,6 +187,6 @@ def _no_version(now: datetime) -> CredentialVersion:
     return CredentialVersion(1, 1, 0, now, None, None, refreshable=False)
 
 
-def _fingerprint(refresh_token: Secret) -> bytes:
+def fingerprint(refresh_token: Secret) -> bytes:
     """The SHA-256 of a refresh token: too random to be guessed from it."""
     return sha256(refresh_token.reveal().encode(errors="surrogatepass")).digest()

@@ -1,18 +1,24 @@
 """Settle: make the provider's answers durable, and let everything that follows from them be decided once (S7)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from tokenkeep.application.ports import Ledgers
-from tokenkeep.application.refreshing import Answered, LockedAccount, SettlementWrite
+from tokenkeep.application.judge_revocations import JudgeRevocations
+from tokenkeep.application.ports import CustodyLedger, Ledgers
+from tokenkeep.application.refreshing import Answered, LockedAccount, Receipt, SettlementWrite
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.telling import number_events
+from tokenkeep.domain.account import DisabledReason
 from tokenkeep.domain.credential import TokenSet
-from tokenkeep.domain.ids import AccountId
+from tokenkeep.domain.errors import VaultError
+from tokenkeep.domain.events import EventType
+from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.rotation import Quarantine
-from tokenkeep.domain.settlement import Rules, Settlement, settle
+from tokenkeep.domain.settlement import settle
+from tokenkeep.domain.standing import Circumstances, Orphan, Rules, Settlement
+from tokenkeep.domain.verdict import Granted, Misconfigured, Revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class SettleAttempts:
     sealer: TokenSealer
     policy: RefreshPolicy
     quarantine: Quarantine
+    judge: JudgeRevocations = field(default_factory=JudgeRevocations)
 
     async def __call__(self, batch: Sequence[Answered]) -> list[Settled]:
         """One result for each item of the batch, in its order. Raises what the database raises; nothing is half done."""
@@ -56,6 +63,7 @@ class SettleAttempts:
     async def _settle_distinct(self, items: Sequence[tuple[int, Answered]]) -> dict[int, Settled]:
         async with self.ledgers() as ledger:
             locked = await ledger.lock([item.attempt.account_id for _, item in items])
+            circumstances = await self._circumstances(ledger, [item for _, item in items], locked)
             results: dict[int, Settled] = {}
             writes: list[SettlementWrite] = []
             for index, item in items:
@@ -63,25 +71,113 @@ class SettleAttempts:
                 if account is None:
                     results[index] = Settled(item, None)
                     continue
-                settlement, write = self._decide(item, account)
+                bearing = circumstances.get(item.attempt.account_id, Circumstances())
+                settlement, write = self._written(item, account, self._settled(item, account, bearing))
                 results[index] = Settled(item, settlement, account.now)
                 writes.append(write)
             await ledger.write(writes)
+            await self._see_off(ledger, [item for _, item in items if item.attempt.account_id not in locked])
         return results
 
-    def _decide(self, item: Answered, locked: LockedAccount) -> tuple[Settlement, SettlementWrite]:
+    async def _see_off(self, ledger: CustodyLedger, late: Sequence[Answered]) -> None:
+        """Tokens that came for accounts which were deleted meanwhile: the provider is told to revoke them."""
+        granted = [item for item in late if isinstance(item.verdict, Granted) and item.verdict.tokens.refresh_token]
+        if not granted:
+            return
+        gone = await ledger.gone([item.attempt.account_id for item in granted])
+        for item in granted:
+            if item.attempt.account_id not in gone or item.rules.revocation_url is None:
+                continue
+            assert isinstance(item.verdict, Granted)  # noqa: S101 - filtered above
+            token = item.verdict.tokens.refresh_token
+            assert token is not None  # noqa: S101 - filtered above
+            await ledger.request_revocation(
+                item.attempt.account_id,
+                item.source.id,
+                item.sealed_key,
+                self.sealer.seal_revocation(item.attempt.account_id, item.sealed_key, token),
+                item.properties,
+            )
+
+    async def _circumstances(
+        self, ledger: CustodyLedger, items: Sequence[Answered], locked: Mapping[AccountId, LockedAccount]
+    ) -> dict[AccountId, Circumstances]:
+        """What bears on these settlements from outside of their accounts. Nothing is read for those that were granted."""
+        found: dict[AccountId, Circumstances] = {}
+        blaming = [item for item in items if isinstance(item.verdict, Misconfigured)]
+        if blaming:
+            versions = await ledger.sources.secret_versions({item.source.id for item in blaming})
+            for item in blaming:
+                newest = versions.get(item.source.id, item.source.secret_version)
+                changed = newest != item.source.secret_version
+                found[item.attempt.account_id] = Circumstances(client_changed=changed)
+        refused = [item for item in items if isinstance(item.verdict, Revoked) and item.attempt.account_id in locked]
+        if refused:
+            found.update(await self._about_revocations(ledger, refused, items, locked))
+        return found
+
+    async def _about_revocations(
+        self,
+        ledger: CustodyLedger,
+        refused: Sequence[Answered],
+        batch: Sequence[Answered],
+        locked: Mapping[AccountId, LockedAccount],
+    ) -> dict[AccountId, Circumstances]:
+        receipts = await ledger.orphans([item.attempt.account_id for item in refused])
+        found: dict[AccountId, Circumstances] = {}
+        disabling: list[tuple[Answered, Settlement]] = []
+        for item in refused:
+            account = locked[item.attempt.account_id]
+            orphan = self._newest_orphan(account, receipts.get(item.attempt.account_id, ()))
+            found[item.attempt.account_id] = bearing = Circumstances(orphan=orphan)
+            settlement = self._settled(item, account, bearing)
+            if _calls_it_revoked(settlement):
+                disabling.append((item, settlement))
+        held: set[SourceId] = await self.judge(ledger.sources, disabling, batch)
+        for item, _ in disabling:
+            account_id = item.attempt.account_id
+            found[account_id] = replace(found[account_id], revocations_held=item.source.id in held)
+        return found
+
+    def _newest_orphan(self, locked: LockedAccount, receipts: Sequence[Receipt]) -> Orphan | None:
+        """The latest received token set that may be the living one: of this grant, and no older than what is stored."""
+        stored = locked.standing.credential
+        fitting = [
+            one for one in receipts if one.epoch == stored.epoch and one.presented_generation >= stored.generation - 1
+        ]
+        for receipt in sorted(fitting, key=lambda one: one.fence, reverse=True):
+            try:
+                tokens = self.sealer.open_receipt(
+                    receipt.account_id, receipt.sealed_key, receipt.ciphertext, epoch=receipt.epoch, fence=receipt.fence
+                )
+            except VaultError:
+                continue
+            if tokens.refresh_token is not None:
+                return Orphan(receipt.attempt_id, tokens)
+        return None
+
+    def _settled(self, item: Answered, locked: LockedAccount, circumstances: Circumstances) -> Settlement:
+        rules = Rules(self.policy, item.rules.rotation, self.quarantine, item.rules.confirm_revocation)
+        return settle(
+            locked.standing, item.attempt, item.verdict, now=locked.now, rules=rules, circumstances=circumstances
+        )
+
+    def _written(
+        self, item: Answered, locked: LockedAccount, settlement: Settlement
+    ) -> tuple[Settlement, SettlementWrite]:
         attempt = item.attempt
-        rules = Rules(self.policy, item.rules.rotation, self.quarantine)
-        settlement = settle(locked.standing, attempt, item.verdict, now=locked.now, rules=rules)
         settlement, events = number_events(settlement, now=locked.now, correlation_id=attempt.correlation_id)
-        account, key = locked.standing.account, locked.sealed_key
+        # The key that was opened before the attempt began: a key that is wrapped anew meanwhile can't make a settle fail.
+        account, key = locked.standing.account, item.sealed_key
         write = SettlementWrite(
             before=locked.standing,
             settlement=settlement,
             attempt=attempt,
             events=events,
             settled_at=locked.now,
+            source_id=item.source.id,
             secret_version=item.source.secret_version,
+            presentations=item.presentations,
             sealed_key=key,
         )
         if settlement.install is not None:
@@ -94,6 +190,13 @@ class SettleAttempts:
             )
             write = replace(write, receipt=receipt)
         return settlement, write
+
+
+def _calls_it_revoked(settlement: Settlement) -> bool:
+    """Whether the account would be disabled on the provider's word alone, with nothing else to explain it."""
+    told = {happening.type for happening in settlement.happenings}
+    disabled = settlement.standing.account.disabled
+    return EventType.DISABLED in told and disabled is not None and disabled.reason is DisabledReason.REVOKED
 
 
 def _with_scopes(tokens: TokenSet, former: tuple[str, ...]) -> TokenSet:

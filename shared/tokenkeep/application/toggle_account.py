@@ -6,9 +6,9 @@ from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.refreshing import SettlementWrite
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work
-from tokenkeep.domain.account import AccountView, DisabledReason
+from tokenkeep.domain.account import AccountView, Custody, DisabledReason
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import AccountPending, NotFound, TokenkeepError
+from tokenkeep.domain.errors import AccountPending, NotFound, ReauthorizationRequired, TokenkeepError
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.settlement import Settlement
 from tokenkeep.domain.transitions import disable, enable
@@ -33,7 +33,12 @@ class ToggleAccount:
             raise NotFound("account")
         locked = (await work.ledger.lock([account_id])).get(account_id)
         if locked is None:
-            raise AccountPending
+            if view.account.custody is not Custody.RELEASED:
+                raise AccountPending
+            # Released and erased: there is nothing to lock, and nothing but new credentials brings it back.
+            if on:
+                raise ReauthorizationRequired(DisabledReason.RELEASED.value)
+            return view
         decided: Settlement | TokenkeepError | None
         if on:
             decided = enable(locked.standing, now=locked.now)

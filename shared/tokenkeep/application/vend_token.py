@@ -39,8 +39,6 @@ class StoredToken:
     paused: bool
     not_before: datetime | None
     quarantined_until: datetime | None
-    consecutive_failures: int
-    last_attempt_at: datetime | None
     now: datetime
 
 
@@ -174,8 +172,7 @@ class VendToken:
             newer = version is not None and version.obtained_at >= demanded_at
             if newer and (wish.force or self._is_good(stored, wish)):
                 return self._vended(stored, refreshed=True)
-            tried = stored.last_attempt_at is not None and stored.last_attempt_at > asked_at
-            if (tried and stored.consecutive_failures) or remaining <= 0:
+            if _failed_since(stored, asked_at) or remaining <= 0:
                 raise _not_in_time(stored)
 
     def _vended(self, stored: StoredToken, *, refreshed: bool) -> VendedToken:
@@ -201,10 +198,15 @@ def _barriers(stored: StoredToken) -> list[datetime]:
     return [moment for moment in moments if moment is not None and moment > stored.now]
 
 
+def _failed_since(stored: StoredToken, moment: datetime) -> bool:
+    error = stored.account.last_error
+    return error is not None and error.at > moment
+
+
 def _not_in_time(stored: StoredToken) -> TokenUnavailable:
     waits = [(moment - stored.now).total_seconds() for moment in _barriers(stored)]
     error = stored.account.last_error
     reason = "the refresh is still under way"
-    if error is not None and stored.consecutive_failures > 0:
+    if error is not None:
         reason = error.reason.value
     return TokenUnavailable(reason, retry_after=max([*waits, 1.0]))

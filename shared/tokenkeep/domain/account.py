@@ -133,6 +133,14 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class InDoubt:
+    """That the refresh token was presented without an answer: since when, and how often. Nobody knows whether it is spent."""
+
+    since: datetime
+    presentations: int
+
+
+@dataclass(frozen=True, slots=True)
 class AccountView:
     """An account as the API and the command line show it: all there is to say, secrets aside."""
 
@@ -146,5 +154,6 @@ class AccountView:
     last_refreshed_at: datetime | None
     next_refresh_at: datetime | None
     consecutive_failures: int
+    in_doubt: InDoubt | None
     created_at: datetime
     updated_at: datetime

@@ -12,10 +12,14 @@
     │   ├── AccountPending
     │   ├── ReauthorizationRequired
     │   ├── NotRefreshable           there is nothing to refresh the account with
+    │   ├── NotHeld                  there is no refresh token of the account that could be handed back
+    │   ├── NotReleased              the account's credentials were never handed back
     │   ├── IdempotencyMismatch
     │   └── RequestInProgress        an equal request of the same Idempotency-Key is still under way
     ├── NotAllowed                   the API key lacks a scope
     ├── NotAuthenticated             there is no valid API key
+    ├── CredentialsErased            the account's credentials were handed back and are gone
+    ├── RefreshUnanswered            a refresh token's fate is not known yet; `retry_after` says when to ask again
     ├── TokenUnavailable             no token to be had in time; `retry_after` says when to ask again
     ├── ProviderUnavailable          a provider can't be had now; `retry_after` says when to ask again
     ├── ConnectFailed                no connection to a provider; nothing was sent
@@ -136,6 +140,24 @@ class NotRefreshable(Conflict):
         super().__init__("the account can't be refreshed: it holds no refresh token that is in use")
 
 
+class NotHeld(Conflict):
+    """There is no refresh token in custody, so none can be handed back."""
+
+    code = "not_held"
+
+    def __init__(self) -> None:
+        super().__init__("there is no refresh token of this account in custody")
+
+
+class NotReleased(Conflict):
+    """A release was confirmed that never was."""
+
+    code = "not_released"
+
+    def __init__(self) -> None:
+        super().__init__("the account's credentials were not released")
+
+
 class IdempotencyMismatch(Conflict):
     """An Idempotency-Key was used again with another request."""
 
@@ -167,6 +189,25 @@ class NotAllowed(TokenkeepError):
     def __init__(self, scope: str) -> None:
         super().__init__(f"the API key lacks the scope {scope}")
         self.scope = scope
+
+
+class CredentialsErased(TokenkeepError):
+    """The account's credentials were handed back, and erased when that was confirmed or had not been for a day."""
+
+    code = "credentials_erased"
+
+    def __init__(self) -> None:
+        super().__init__("the account's credentials were released and erased")
+
+
+class RefreshUnanswered(TokenkeepError):
+    """The refresh token was presented, and nobody knows yet what became of it. Not a verdict on the account."""
+
+    code = "refresh_in_flight"
+
+    def __init__(self, *, retry_after: float) -> None:
+        super().__init__("a refresh of the account is under way, or its answer is not known yet")
+        self.retry_after = retry_after
 
 
 class TokenUnavailable(TokenkeepError):

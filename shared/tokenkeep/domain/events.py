@@ -22,6 +22,9 @@ class EventType(StrEnum):
     IN_DOUBT = "tokenkeep.account.in_doubt"
     DISABLED = "tokenkeep.account.disabled"
     ENABLED = "tokenkeep.account.enabled"
+    REAUTHORIZED = "tokenkeep.account.reauthorized"
+    RELEASED = "tokenkeep.account.released"
+    DELETED = "tokenkeep.account.deleted"
     SOURCE_PAUSED = "tokenkeep.source.paused"
     SOURCE_RESUMED = "tokenkeep.source.resumed"
 
@@ -59,14 +62,18 @@ def account_event(
     time: datetime,
     correlation_id: str | None,
 ) -> Event:
-    """The event that tells a happening of an account, with the account as it stood right after it."""
+    """The event that tells a happening of an account, with the account as it stood right after it.
+
+    Of a deleted account nothing stands any more; its state is told as `deleted`.
+    """
+    state = "deleted" if happening.type is EventType.DELETED else account.state.value
     data: dict[str, Any] = {
         "account_id": format_id(IdKind.ACCOUNT, account.id),
         "source_id": format_id(IdKind.SOURCE, account.source_id),
         "provider": account.provider,
         "environment": account.environment,
         "external_id": account.external_id,
-        "state": account.state.value,
+        "state": state,
     }
     if happening.reason is not None:
         data["reason"] = happening.reason

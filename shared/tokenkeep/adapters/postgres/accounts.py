@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.schema import AccountIdentityRow, AccountRow, CredentialRow, ImportedGrantRow, LeaseRow
 from tokenkeep.adapters.postgres.standings import ACCOUNT_COLUMNS, account_from, account_values, lease_values
-from tokenkeep.domain.account import Account, AccountState, AccountView, FailureReason, Health
-from tokenkeep.domain.attempt import AttemptRecord, Outcome, Trigger
+from tokenkeep.domain.account import Account, AccountState, AccountView, FailureReason, Health, InDoubt
+from tokenkeep.domain.attempt import AttemptRecord, Outcome, Resolution, Trigger
 from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens
 from tokenkeep.domain.errors import AccountExists
 from tokenkeep.domain.ids import AccountId, AttemptId, IdKind, SourceId, format_id
@@ -24,7 +24,7 @@ _VIEW = f"""
 SELECT {ACCOUNT_COLUMNS}, a.metadata, a.properties, a.created_at,
        GREATEST(a.updated_at, c.last_refreshed_at) AS updated_at,
        c.scopes, c.generation, c.expires_at, c.refresh_token_expires_at, c.last_refreshed_at,
-       l.next_refresh_at, l.consecutive_failures
+       l.next_refresh_at, l.consecutive_failures, l.doubts, l.doubt_since
   FROM accounts AS a
   JOIN leases AS l ON l.account_id = a.id
   LEFT JOIN credentials AS c ON c.account_id = a.id
@@ -33,7 +33,7 @@ _VIEW_ONE = text(f"{_VIEW} WHERE a.id = :id AND a.environment = :environment")
 _GRANT_OF = text("SELECT account_id FROM imported_grants WHERE source_id = :source_id AND fingerprint = :fingerprint")
 _ATTEMPTS = text("""
 SELECT id, account_id, trigger, correlation_id, presented_generation, sent_at, settled_at, outcome, reason, http_status,
-       error_code
+       error_code, presentations, resolution
   FROM refresh_attempts
  WHERE account_id = :account_id AND (CAST(:before AS uuid) IS NULL OR id < :before)
  ORDER BY id DESC LIMIT :limit
@@ -115,28 +115,28 @@ class PostgresAccounts:
             )
             raise AccountExists(format_id(IdKind.ACCOUNT, taken.scalar_one()))
 
-    async def add_credentials(
+    async def put_credentials(
         self, account_id: AccountId, version: CredentialVersion, key: SealedKey, sealed: SealedTokens
     ) -> None:
-        """The first credentials of an account."""
+        """The credentials of an account, in the place of any that were there."""
+        values = {
+            "epoch": version.epoch,
+            "generation": version.generation,
+            "installed_fence": version.installed_fence,
+            "key_id": key.key_id,
+            "wrapped_key": key.wrapped,
+            "access_ciphertext": sealed.access_ciphertext,
+            "refresh_ciphertext": sealed.refresh_ciphertext,
+            "token_type": sealed.token_type,
+            "scopes": list(sealed.scopes),
+            "obtained_at": version.obtained_at,
+            "expires_at": version.expires_at,
+            "refresh_token_expires_at": version.refresh_token_expires_at,
+            "last_refreshed_at": None,
+        }
+        statement = upsert(CredentialRow).values(account_id=account_id, **values)
         await self._connection.execute(
-            insert(CredentialRow),
-            {
-                "account_id": account_id,
-                "epoch": version.epoch,
-                "generation": version.generation,
-                "installed_fence": version.installed_fence,
-                "key_id": key.key_id,
-                "wrapped_key": key.wrapped,
-                "access_ciphertext": sealed.access_ciphertext,
-                "refresh_ciphertext": sealed.refresh_ciphertext,
-                "token_type": sealed.token_type,
-                "scopes": list(sealed.scopes),
-                "obtained_at": version.obtained_at,
-                "expires_at": version.expires_at,
-                "refresh_token_expires_at": version.refresh_token_expires_at,
-                "last_refreshed_at": None,
-            },
+            statement.on_conflict_do_update(index_elements=[CredentialRow.account_id], set_=values)
         )
 
     async def claim_grant(self, account: Account, refresh_token_hash: bytes) -> None:
@@ -195,6 +195,8 @@ class PostgresAccounts:
                 reason=None if row["reason"] is None else FailureReason(row["reason"]),
                 http_status=row["http_status"],
                 error_code=row["error_code"],
+                presentations=row["presentations"],
+                resolution=None if row["resolution"] is None else Resolution(row["resolution"]),
             )
             for row in result.mappings()
         ]
@@ -212,6 +214,7 @@ def _view_from(row: RowMapping) -> AccountView:
         last_refreshed_at=row["last_refreshed_at"],
         next_refresh_at=row["next_refresh_at"],
         consecutive_failures=row["consecutive_failures"],
+        in_doubt=None if row["doubt_since"] is None else InDoubt(row["doubt_since"], row["doubts"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )

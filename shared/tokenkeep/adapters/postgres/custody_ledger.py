@@ -1,13 +1,17 @@
 """Lease, write ahead, settle: the custody protocol over one connection, a batch at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres import custody_statements as statements
 from tokenkeep.adapters.postgres.event_log import append_events
+from tokenkeep.adapters.postgres.revocation_requests import request_revocations
+from tokenkeep.adapters.postgres.source_custody import PostgresSourceLedger
 from tokenkeep.adapters.postgres.standings import (
     account_from,
     account_values,
@@ -19,9 +23,11 @@ from tokenkeep.application.refreshing import (
     Leased,
     LeaseRequest,
     LockedAccount,
+    Receipt,
     SettlementWrite,
     WriteAhead,
 )
+from tokenkeep.application.revoke_grants import NewRevocation
 from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.ids import AccountId, AttemptId, SourceId
 from tokenkeep.domain.settlement import Standing
@@ -32,17 +38,27 @@ class PostgresCustodyLedger:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self.sources = PostgresSourceLedger(connection)
 
-    async def lease(self, requests: Sequence[LeaseRequest], *, lease: timedelta, look: timedelta) -> list[Leased]:
+    async def lease(
+        self,
+        requests: Sequence[LeaseRequest],
+        *,
+        lease: timedelta,
+        look: timedelta,
+        resting: Collection[SourceId] = (),
+    ) -> list[Leased]:
         """S1: take custody of those accounts that are owed a refresh and that nobody holds.
 
-        `look` is when a scheduler shall look after a lease that was never given back.
+        `look` is when a scheduler shall look after a lease that was never given back. Accounts of `resting` sources are left
+        alone.
         """
         rows = [{"account_id": r.account_id, "attempt_id": r.attempt_id} for r in requests]
         parameters = {
             **statements.REQUESTS.parameters(rows),
             "lease_s": lease.total_seconds(),
             "look_s": look.total_seconds(),
+            "resting": list(resting),
         }
         result = await self._connection.execute(statements.LEASE, parameters)
         return [
@@ -72,6 +88,7 @@ class PostgresCustodyLedger:
             {
                 "account_id": intent.leased.account_id,
                 "attempt_id": intent.leased.attempt_id,
+                "source_id": intent.leased.source_id,
                 "fence": intent.leased.fence,
                 "epoch": intent.leased.version.epoch,
                 "generation": intent.leased.version.generation,
@@ -123,6 +140,13 @@ class PostgresCustodyLedger:
             await self._connection.execute(statements.WRITE_ACCOUNTS, statements.ACCOUNTS.parameters(changed))
         if attempts := [_attempt(write) for write in writes if write.attempt is not None]:
             await self._connection.execute(statements.WRITE_ATTEMPTS, statements.ATTEMPTS.parameters(attempts))
+        tried = [
+            {"account_id": write.settlement.standing.account.id, "attempt_id": write.settlement.tried}
+            for write in writes
+            if write.settlement.tried is not None
+        ]
+        if tried:
+            await self._connection.execute(statements.MARK_TRIED, statements.TRIED.parameters(tried))
         if receipts := [_receipt(write) for write in writes if write.receipt is not None]:
             await self._connection.execute(statements.WRITE_RECEIPTS, statements.RECEIPTS.parameters(receipts))
         await append_events(self._connection, [event for write in writes for event in write.events])
@@ -133,9 +157,48 @@ class PostgresCustodyLedger:
         if rows:
             await self._connection.execute(statements.CLOSE_ATTEMPTS, statements.CLOSED.parameters(rows))
 
-    async def give_back(self, account_id: AccountId, fence: int) -> None:
-        """Free a lease that is still ours and under which nothing was sent."""
-        await self._connection.execute(statements.GIVE_BACK, {"account_id": account_id, "fence": fence})
+    async def give_back(self, account_id: AccountId, fence: int, *, rest: timedelta = timedelta(0)) -> None:
+        """Free a lease that is still ours and under which nothing was sent. A scheduler hints at it again after `rest`."""
+        parameters = {"account_id": account_id, "fence": fence, "rest_s": rest.total_seconds()}
+        await self._connection.execute(statements.GIVE_BACK, parameters)
+
+    async def present_again(self, account_id: AccountId, fence: int, *, quarantine: timedelta) -> datetime | None:
+        """Journal that the holder presents its token once more; None when it was fenced off and must not."""
+        parameters = {"account_id": account_id, "fence": fence, "quarantine_s": quarantine.total_seconds()}
+        row = (await self._connection.execute(statements.PRESENT_AGAIN, parameters)).first()
+        return None if row is None else row.sent_at
+
+    async def orphans(self, account_ids: Sequence[AccountId]) -> Mapping[AccountId, Sequence[Receipt]]:
+        """Token sets of these accounts that were received, not installed, and not tried yet."""
+        found: dict[AccountId, list[Receipt]] = defaultdict(list)
+        for row in await self._connection.execute(statements.ORPHANS, {"ids": list(account_ids)}):
+            receipt = Receipt(
+                account_id=AccountId(row.account_id),
+                attempt_id=AttemptId(row.attempt_id),
+                epoch=row.epoch,
+                fence=row.fence,
+                presented_generation=row.presented_generation,
+                sealed_key=SealedKey(row.key_id, row.wrapped_key),
+                ciphertext=row.ciphertext,
+            )
+            found[receipt.account_id].append(receipt)
+        return found
+
+    async def gone(self, account_ids: Sequence[AccountId]) -> set[AccountId]:
+        """Those of these accounts that do not exist any more."""
+        return {AccountId(row.id) for row in await self._connection.execute(statements.GONE, {"ids": list(account_ids)})}
+
+    async def request_revocation(
+        self,
+        account_id: AccountId,
+        source_id: SourceId,
+        sealed_key: SealedKey,
+        ciphertext: bytes,
+        properties: Mapping[str, Any],
+    ) -> None:
+        """Have the provider told that a token is to be worth nothing which came for an account that is gone."""
+        wanted = NewRevocation(account_id, source_id, sealed_key, ciphertext, properties)
+        await request_revocations(self._connection, [wanted])
 
 
 def _install(write: SettlementWrite) -> dict[str, object]:
@@ -162,6 +225,7 @@ def _attempt(write: SettlementWrite) -> dict[str, object]:
     return {
         "account_id": attempt.account_id,
         "id": attempt.id,
+        "source_id": write.source_id,
         "epoch": attempt.epoch,
         "fence": attempt.fence,
         "presented_generation": attempt.presented_generation,
@@ -174,6 +238,8 @@ def _attempt(write: SettlementWrite) -> dict[str, object]:
         "reason": None if settlement.reason is None else settlement.reason.value,
         "http_status": settlement.http_status,
         "error_code": settlement.error_code,
+        "presentations": write.presentations,
+        "resolution": None if settlement.resolution is None else settlement.resolution.value,
     }
 
 

@@ -17,9 +17,11 @@ WITH wanted AS MATERIALIZED (
     SELECT l.account_id, w.attempt_id
       FROM leases AS l JOIN {REQUESTS.relation("w")} ON w.account_id = l.account_id
       JOIN sources AS s ON s.id = l.source_id
-     WHERE l.phase = 'idle' AND l.next_refresh_at IS NOT NULL AND s.state = 'active'
+     WHERE l.phase = 'idle' AND l.next_refresh_at IS NOT NULL
+       AND (s.state = 'active' AND NOT s.proving OR s.probe_account_id = l.account_id)
+       AND NOT l.source_id = ANY(CAST(:resting AS uuid[]))
        AND (l.not_before IS NULL OR l.not_before <= clock_timestamp())
-       AND (l.next_refresh_at <= clock_timestamp() OR l.demanded_at > l.obtained_at)
+       AND (l.next_refresh_at <= clock_timestamp() OR l.demanded_at > l.obtained_at OR s.probe_account_id = l.account_id)
      FOR UPDATE OF l SKIP LOCKED
 ), leased AS (
     UPDATE leases AS l
@@ -41,6 +43,7 @@ SELECT l.source_id, l.attempt_id, l.fence, l.doubts,
 INTENTS = Columns(
     account_id="uuid",
     attempt_id="uuid",
+    source_id="uuid",
     fence="bigint",
     epoch="bigint",
     generation="bigint",
@@ -70,11 +73,27 @@ locked AS MATERIALIZED (
     RETURNING l.account_id, l.sent_at
 )
 INSERT INTO refresh_attempts
-       (account_id, id, epoch, fence, presented_generation, trigger, correlation_id, secret_version, sent_at)
-SELECT i.account_id, i.attempt_id, i.epoch, i.fence, i.generation, i.trigger, i.correlation_id, i.secret_version, s.sent_at
+       (account_id, id, source_id, epoch, fence, presented_generation, trigger, correlation_id, secret_version, sent_at)
+SELECT i.account_id, i.attempt_id, i.source_id, i.epoch, i.fence, i.generation, i.trigger, i.correlation_id,
+       i.secret_version, s.sent_at
   FROM sent AS s JOIN intent AS i ON i.account_id = s.account_id
 RETURNING id, sent_at
 """)  # noqa: S608 - only our own names are put in
+
+# A provider that yields the same successor once more inside its grace: the holder presents the token again, under the same
+# lease, with the quarantine running from this presentation on. The credentials need no second look: who holds the lease as
+# `sent` is the only one that may change them.
+PRESENT_AGAIN = text("""
+WITH again AS (
+    UPDATE leases
+       SET lease_until = clock_timestamp() + make_interval(secs => :quarantine_s)
+     WHERE account_id = :account_id AND fence = :fence AND phase = 'sent' AND next_refresh_at IS NOT NULL
+    RETURNING account_id, attempt_id
+)
+UPDATE refresh_attempts AS a SET presentations = a.presentations + 1
+  FROM again WHERE a.account_id = again.account_id AND a.id = again.attempt_id
+RETURNING clock_timestamp() AS sent_at
+""")
 
 LOCK = text(f"""
 SELECT l.account_id, clock_timestamp() AS now, {LEASE_COLUMNS}
@@ -105,6 +124,7 @@ LEASES = Columns(
     failing_since="timestamptz",
     doubts="int",
     doubt_since="timestamptz",
+    suspected_at="timestamptz",
     event_sequence="bigint",
 )
 # A demand that came during the flight and is not met by it is looked at again as soon as it may be.
@@ -116,7 +136,7 @@ UPDATE leases AS l
        due_at = CASE WHEN n.phase = 'idle' AND n.next_refresh_at IS NOT NULL AND l.demanded_at > n.obtained_at
                      THEN LEAST(n.due_at, GREATEST(clock_timestamp(), n.not_before)) ELSE n.due_at END,
        consecutive_failures = n.consecutive_failures, failing_since = n.failing_since, doubts = n.doubts,
-       doubt_since = n.doubt_since, event_sequence = n.event_sequence
+       doubt_since = n.doubt_since, suspected_at = n.suspected_at, event_sequence = n.event_sequence
   FROM {LEASES.relation("n")} WHERE l.account_id = n.account_id
 """)  # noqa: S608 - only our own names are put in
 
@@ -169,6 +189,7 @@ UPDATE credentials AS c
 ATTEMPTS = Columns(
     account_id="uuid",
     id="uuid",
+    source_id="uuid",
     epoch="bigint",
     fence="bigint",
     presented_generation="bigint",
@@ -181,14 +202,19 @@ ATTEMPTS = Columns(
     reason="text",
     http_status="int",
     error_code="text",
+    presentations="int",
+    resolution="text",
 )
 WRITE_ATTEMPTS = text(f"""
-INSERT INTO refresh_attempts (account_id, id, epoch, fence, presented_generation, trigger, correlation_id,
-                              secret_version, sent_at, settled_at, outcome, reason, http_status, error_code)
+INSERT INTO refresh_attempts (account_id, id, source_id, epoch, fence, presented_generation, trigger, correlation_id,
+                              secret_version, sent_at, settled_at, outcome, reason, http_status, error_code,
+                              presentations, resolution)
 SELECT * FROM {ATTEMPTS.relation("n")}
 ON CONFLICT (account_id, id) DO UPDATE
    SET settled_at = excluded.settled_at, outcome = excluded.outcome, reason = excluded.reason,
-       http_status = excluded.http_status, error_code = excluded.error_code
+       http_status = excluded.http_status, error_code = excluded.error_code,
+       presentations = GREATEST(refresh_attempts.presentations, excluded.presentations),
+       resolution = COALESCE(excluded.resolution, refresh_attempts.resolution)
 """)  # noqa: S608 - only our own names are put in
 
 CLOSED = Columns(account_id="uuid", id="uuid")
@@ -197,8 +223,12 @@ UPDATE refresh_attempts AS a SET settled_at = clock_timestamp(), outcome = 'in_d
   FROM {CLOSED.relation("n")} WHERE a.account_id = n.account_id AND a.id = n.id AND a.outcome IS NULL
 """)  # noqa: S608 - only our own names are put in
 
+# Due times stay as they are: whoever is made to rest has not failed.
 GIVE_BACK = text("""
-UPDATE leases SET phase = 'idle', attempt_id = NULL, lease_until = NULL, due_at = next_refresh_at
+UPDATE leases
+   SET phase = 'idle', attempt_id = NULL, lease_until = NULL,
+       due_at = CASE WHEN next_refresh_at IS NULL OR :rest_s = 0 THEN next_refresh_at
+                     ELSE GREATEST(next_refresh_at, clock_timestamp() + make_interval(secs => :rest_s)) END
  WHERE account_id = :account_id AND fence = :fence AND phase = 'leased'
 """)
 
@@ -218,3 +248,15 @@ INSERT INTO receipts (account_id, attempt_id, epoch, fence, presented_generation
 SELECT n.*, 'orphan' FROM {RECEIPTS.relation("n")}
 ON CONFLICT (account_id, attempt_id) DO NOTHING
 """)  # noqa: S608 - only our own names are put in
+ORPHANS = text("""
+SELECT account_id, attempt_id, epoch, fence, presented_generation, key_id, wrapped_key, ciphertext
+  FROM receipts WHERE account_id = ANY(CAST(:ids AS uuid[])) AND disposition = 'orphan'
+""")
+TRIED = Columns(account_id="uuid", attempt_id="uuid")
+MARK_TRIED = text(f"""
+UPDATE receipts AS r SET disposition = 'tried'
+  FROM {TRIED.relation("n")} WHERE r.account_id = n.account_id AND r.attempt_id = n.attempt_id
+""")  # noqa: S608 - only our own names are put in
+GONE = text("""
+SELECT id FROM unnest(CAST(:ids AS uuid[])) AS wanted(id) WHERE NOT EXISTS (SELECT FROM accounts AS a WHERE a.id = wanted.id)
+""")

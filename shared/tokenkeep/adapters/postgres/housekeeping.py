@@ -3,9 +3,11 @@
 from sqlalchemy import text
 
 from tokenkeep.adapters.postgres.engine import Database
+from tokenkeep.adapters.postgres.releases import erase_overdue
 
 _KEPT_DAYS = 30
 _BATCH = 10_000
+_ERASED_AT_ONCE = 500
 _MOST_BATCHES = 100
 # An event that Redis has not got yet is kept, however old.
 _STATEMENTS = (
@@ -36,4 +38,9 @@ async def keep_house(database: Database) -> int:
             deleted += count
             if count < _BATCH:
                 break
+    for _ in range(_MOST_BATCHES):
+        count = await erase_overdue(database, limit=_ERASED_AT_ONCE)
+        deleted += count
+        if count < _ERASED_AT_ONCE:
+            break
     return deleted

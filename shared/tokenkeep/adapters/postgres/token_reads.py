@@ -15,9 +15,8 @@ from tokenkeep.domain.ids import AccountId
 
 _READ = text(f"""
 SELECT {ACCOUNT_COLUMNS}, {CREDENTIAL_COLUMNS}, c.access_ciphertext, c.token_type, c.scopes,
-       l.next_refresh_at, l.not_before, l.consecutive_failures, s.state = 'paused' AS paused,
-       CASE WHEN l.phase = 'doubt' THEN l.lease_until END AS quarantined_until,
-       GREATEST(c.last_refreshed_at, a.last_error_at) AS last_attempt_at, clock_timestamp() AS now
+       l.next_refresh_at, l.not_before, s.state = 'paused' AS paused,
+       CASE WHEN l.phase = 'doubt' THEN l.lease_until END AS quarantined_until, clock_timestamp() AS now
   FROM accounts AS a
   JOIN leases AS l ON l.account_id = a.id
   JOIN sources AS s ON s.id = a.source_id
@@ -74,8 +73,6 @@ class PostgresTokenReads:
                     paused=row["paused"],
                     not_before=row["not_before"],
                     quarantined_until=row["quarantined_until"],
-                    consecutive_failures=row["consecutive_failures"],
-                    last_attempt_at=row["last_attempt_at"],
                     now=row["now"],
                 )
         return [found.get(account_id) for account_id in account_ids]

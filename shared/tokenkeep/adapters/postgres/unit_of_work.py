@@ -11,7 +11,10 @@ from tokenkeep.adapters.postgres.audit import write_audit
 from tokenkeep.adapters.postgres.custody_ledger import PostgresCustodyLedger
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.event_log import append_events
+from tokenkeep.adapters.postgres.full_accounts import PostgresFullAccounts
 from tokenkeep.adapters.postgres.idempotency import PostgresIdempotency
+from tokenkeep.adapters.postgres.releases import PostgresReleases
+from tokenkeep.adapters.postgres.revocation_requests import PostgresRevocations
 from tokenkeep.adapters.postgres.sources import PostgresSources
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.domain.events import Event
@@ -25,6 +28,9 @@ class PostgresWork:
         self.accounts = PostgresAccounts(connection)
         self.sources = PostgresSources(connection)
         self.api_keys = PostgresApiKeys(connection)
+        self.full_accounts = PostgresFullAccounts(connection)
+        self.releases = PostgresReleases(connection)
+        self.revocations = PostgresRevocations(connection)
         self.ledger = PostgresCustodyLedger(connection)
         self.idempotency = PostgresIdempotency(connection)
 

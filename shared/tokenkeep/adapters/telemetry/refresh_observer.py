@@ -6,10 +6,10 @@ import structlog
 
 from tokenkeep.adapters.telemetry.metrics import Metrics
 from tokenkeep.application.refreshing import Answered, StuckLease
-from tokenkeep.domain.account import AccountState
 from tokenkeep.domain.attempt import Outcome
-from tokenkeep.domain.ids import AccountId, IdKind, format_id
-from tokenkeep.domain.settlement import Settlement
+from tokenkeep.domain.ids import AccountId, IdKind, SourceId, format_id
+from tokenkeep.domain.source import Source
+from tokenkeep.domain.standing import Settlement
 
 _log = structlog.get_logger("tokenkeep.refresh")
 
@@ -43,6 +43,62 @@ class RefreshTelemetry:
             "refresh_settle_delayed", account_id=_account(account_id), correlation_id=correlation_id, error=error
         )
 
+    def refused_work(self, count: int) -> None:
+        """No custody is taken: an operator holds it, or this process has an answer that it can put nowhere."""
+        _log.error("custody_refused", accounts=count)
+
+    def not_presented_again(self, account_id: AccountId, correlation_id: str, error: Exception) -> None:
+        """The holder could not ask once more within the grace; the doubt takes its usual way."""
+        _log.warning(
+            "refresh_not_presented_again",
+            account_id=_account(account_id),
+            correlation_id=correlation_id,
+            error=type(error).__name__,
+        )
+
+    def spooled(self, account_id: AccountId, correlation_id: str) -> None:
+        """The database can't be had; a token set waits in the spool."""
+        _log.warning("refresh_spooled", account_id=_account(account_id), correlation_id=correlation_id)
+
+    def spool_failed(self, account_id: AccountId, correlation_id: str, error: Exception) -> None:
+        """The spool could not be written: the token set is in this process alone. This wants an operator at once."""
+        _log.critical(
+            "refresh_spool_failed", account_id=_account(account_id), correlation_id=correlation_id, exc_info=error
+        )
+
+    def spool_drained(self, drained: int, left: int) -> None:
+        """What a process before us had received is settled. What is left can't be opened, and wants an operator."""
+        line = _log.error if left else _log.info
+        line("spool_drained", answers=drained, left=left)
+
+    def left_in_spool(self, account_id: AccountId, correlation_id: str) -> None:
+        """The process ends before the database came back; the next one finds the token set in the spool."""
+        _log.error("refresh_left_in_spool", account_id=_account(account_id), correlation_id=correlation_id)
+
+    def rollback_noticed(self, account_id: AccountId, correlation_id: str) -> None:
+        """The account's row is older than what was stored before. Nothing was sent."""
+        _log.error("database_went_back", account_id=_account(account_id), correlation_id=correlation_id)
+
+    def breaker_turned(self, source_id: SourceId, *, opened: bool) -> None:
+        """The source's endpoint is down, or answers again."""
+        line = _log.warning if opened else _log.info
+        line("endpoint_resting" if opened else "endpoint_back", source_id=format_id(IdKind.SOURCE, source_id))
+
+    def source_changed(self, source: Source) -> None:
+        """A source was paused or resumed by what its provider said."""
+        _log.warning(
+            "source_changed",
+            source_id=format_id(IdKind.SOURCE, source.id),
+            state=source.state.value,
+            reason=source.paused_reason,
+        )
+
+    def source_not_changed(self, source_id: SourceId, error: Exception) -> None:
+        """What a verdict says of its source could not be written; the next one says it again."""
+        _log.warning(
+            "source_not_changed", source_id=format_id(IdKind.SOURCE, source_id), error=type(error).__name__
+        )
+
     def settled(self, answered: Answered, settlement: Settlement, *, duration_s: float, late_s: float) -> None:
         """One attempt has ended."""
         provider, attempt = answered.source.provider, answered.attempt
@@ -55,11 +111,9 @@ class RefreshTelemetry:
             self._metrics.refresh_took(provider, duration_s)
         if settlement.outcome is Outcome.OK:
             self._metrics.refresh_settled(provider, timedelta(seconds=late_s))
+        if settlement.resolution is not None:
+            self._metrics.doubt_resolved(settlement.resolution.value)
         account = settlement.standing.account
-        if settlement.standing.lease.doubts == 0 and answered.doubts:
-            self._metrics.doubt_resolved("recovered")
-        elif answered.doubts and account.state is AccountState.DISABLED:
-            self._metrics.doubt_resolved("lost")
         line = _log.info if settlement.outcome is Outcome.OK else _log.warning
         line(
             "refresh_settled",
@@ -71,6 +125,7 @@ class RefreshTelemetry:
             outcome=settlement.outcome.value,
             state=account.state.value,
             generation=settlement.standing.credential.generation,
+            presentations=answered.presentations,
             reason=None if settlement.reason is None else settlement.reason.value,
             http_status=settlement.http_status,
             duration_ms=round(duration_s * 1000),

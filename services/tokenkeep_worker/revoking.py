@@ -1,0 +1,21 @@
+"""The worker's loop that has the grants of deleted accounts revoked."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+_EVERY_S = 5.0
+
+_log = structlog.get_logger("tokenkeep.worker")
+
+
+async def keep_revoking(revoke: Callable[[], Awaitable[int]], *, every_s: float = _EVERY_S) -> None:
+    """Work off what is due, now and then, until cancelled. What is cancelled in between comes up again later."""
+    while True:  # bounded by the process's life
+        try:
+            while await revoke():
+                pass
+        except Exception as error:  # noqa: BLE001 - whatever failed, the next round finds what is left
+            _log.warning("revoking_failed", error=type(error).__name__)
+        await asyncio.sleep(every_s)

@@ -1,0 +1,104 @@
+"""Drain the spool: settle what a process before us received and could not commit."""
+
+from dataclasses import dataclass, replace
+
+from tokenkeep.application.ports import RefreshObserver, SourceConfigs, Spool
+from tokenkeep.application.refreshing import Answered, SourceConfig, SpooledAnswer
+from tokenkeep.application.settle_attempts import SettleAttempts
+from tokenkeep.application.spooling import open_answer
+from tokenkeep.domain.errors import NotFound, TokenkeepError
+from tokenkeep.domain.ids import AccountId
+from tokenkeep.domain.rotation import Rotation, RotationKind
+from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.options import effective_rules
+from tokenkeep.providers.rules import OAuth2Rules
+
+_STRICTEST = OAuth2Rules(token_url="", refresh_url="", rotation=Rotation(RotationKind.STRICT_REVOKE))
+
+
+_TRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class DrainSpool:
+    """Called before a worker takes any work. What is settled already is not installed or told again: two may drain one spool."""
+
+    spool: Spool
+    sources: SourceConfigs
+    catalogue: Catalogue
+    settle: SettleAttempts
+    observer: RefreshObserver
+
+    async def __call__(self) -> int:
+        """How many answers are left: they could not be opened, or their settling failed for a reason of its own.
+
+        Raises what the database raises when it can't be had: then nothing more was tried.
+        """
+        entries = await self.spool.entries()
+        if not entries:
+            return 0
+        sources = await self.sources({entry.source_id for entry in entries})
+        left = 0
+        for entry in entries:
+            left += not await self._drained(entry, sources.get(entry.source_id))
+        self.observer.spool_drained(len(entries) - left, left)
+        return left
+
+    async def _drained(self, entry: SpooledAnswer, source: SourceConfig | None) -> bool:
+        if source is None:
+            self._tell(entry, NotFound("source"))
+            return False
+        try:
+            answered = self._answered(entry, source)
+        except Exception as error:  # noqa: BLE001 - one file that can't be opened must not keep the others from their accounts
+            self._tell(entry, error)
+            return False
+        if not await self._settled(entry, answered):
+            return False
+        try:
+            await self.spool.remove(entry.attempt.id)
+        except OSError as error:
+            self._tell(entry, error)  # it is committed: to drain it once more changes nothing
+        return True
+
+    async def _settled(self, entry: SpooledAnswer, answered: Answered) -> bool:
+        for _ in range(_TRIES):
+            try:
+                await self.settle([answered])
+            except Exception as error:  # noqa: BLE001 - what the database raises, or the answer itself
+                await self._reach(entry.attempt.account_id)
+                fault = error
+            else:
+                return True
+        self._tell(entry, fault)
+        return False
+
+    async def _reach(self, account_id: AccountId) -> None:
+        """Raise what the database raises unless the account's row can be locked: then the fault lies in the answer."""
+        async with self.settle.ledgers() as ledger:
+            await ledger.lock([account_id])
+
+    def _tell(self, entry: SpooledAnswer, error: Exception) -> None:
+        self.observer.spool_failed(entry.attempt.account_id, entry.attempt.correlation_id, error)
+
+    def _answered(self, entry: SpooledAnswer, source: SourceConfig) -> Answered:
+        granted, presented = open_answer(self.settle.sealer.vault, entry)
+        return Answered(
+            attempt=entry.attempt,
+            verdict=granted,
+            # The journal names the client secret that was used, which may be an older one by now.
+            source=replace(source, secret_version=entry.secret_version),
+            rules=self._rules_of(source),
+            presented=presented,
+            scopes=entry.scopes,
+            sealed_key=entry.sealed_key,
+            doubts=entry.doubts,
+            presentations=entry.presentations,
+            properties=entry.properties,
+        )
+
+    def _rules_of(self, source: SourceConfig) -> OAuth2Rules:
+        try:
+            return effective_rules(self.catalogue.get(source.provider), source.options)
+        except TokenkeepError:
+            return _STRICTEST

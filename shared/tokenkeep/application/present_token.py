@@ -1,0 +1,233 @@
+"""Present a refresh token: connect, write the intent ahead, send, read (custody protocol, S3 to S6)."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tokenkeep.application.batching import Batcher
+from tokenkeep.application.clocks import Clocks
+from tokenkeep.application.ports import Ledgers, ReadyConnection, RefreshObserver, TokenEndpoints
+from tokenkeep.application.refreshing import Leased, RefreshTask, RefreshTimes, SourceConfig, WriteAhead
+from tokenkeep.application.sealing import CLIENT_SECRET, TokenSealer
+from tokenkeep.domain.account import FailureReason
+from tokenkeep.domain.errors import ConnectFailed, InvalidInput, VaultError
+from tokenkeep.domain.rotation import Quarantine, RotationKind, may_retry_at_once
+from tokenkeep.domain.secret import Secret
+from tokenkeep.domain.verdict import NotSent, Unavailable, Verdict
+from tokenkeep.providers.answer import TokenRequest
+from tokenkeep.providers.classify import classify
+from tokenkeep.providers.discretion import without_secrets
+from tokenkeep.providers.token_request import refresh_request
+
+_UNKNOWN_LIFETIME = timedelta(hours=1)
+"""The life of a token that can be refreshed and whose life nobody tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that is ready to leave, and the secrets in it."""
+
+    request: TokenRequest
+    presented: Secret
+    client_secret: Secret | None
+    known_life: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What came of presenting a token. `sent_at` by the database's clock, None when nothing was sent."""
+
+    verdict: Verdict
+    token: Secret | None = None
+    sent_at: datetime | None = None
+    presentations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """An intent that is journalled: `sent_at` by the database's clock, and until when, by `boottime()`, it may be sent."""
+
+    sent_at: datetime
+    send_before: float
+
+
+class PresentToken:
+    """Presents the refresh tokens of leased accounts, each once: again only where a second time is known to be harmless."""
+
+    def __init__(
+        self,
+        *,
+        ledgers: Ledgers,
+        sealer: TokenSealer,
+        endpoints: TokenEndpoints,
+        observer: RefreshObserver,
+        clocks: Clocks,
+        times: RefreshTimes,
+        quarantine: Quarantine,
+    ) -> None:
+        self._ledgers = ledgers
+        self._sealer = sealer
+        self._endpoints = endpoints
+        self._observer = observer
+        self._clocks = clocks
+        self._times = times
+        self._quarantine = quarantine
+        self._write_ahead = Batcher(self._write_intents, limit=100)
+
+    async def drain(self) -> None:
+        """Wait until no intent is being written."""
+        await self._write_ahead.drain()
+
+    async def __call__(self, task: RefreshTask) -> Presented | None:
+        """What came of it; None when the account was fenced off, or its token replaced, before anything was sent."""
+        began = self._clocks.boottime()
+        prepared = self._prepare(task)
+        if isinstance(prepared, NotSent):
+            return Presented(prepared)
+        try:
+            async with self._connection(task, prepared) as connection:
+                presented = await self._first(task, prepared, connection)
+        except ConnectFailed as failure:
+            return Presented(NotSent(failure.reason))
+        if presented is None:
+            return None
+        return await self._again(task, prepared, presented, began=began)
+
+    def _prepare(self, task: RefreshTask) -> Prepared | NotSent:
+        """Everything that can fail on our side is done before anything is written or sent (S0)."""
+        leased, source = task.leased, task.source
+        if task.known_rules is None:
+            self._observer.not_prepared(leased.account_id, task.correlation_id, "UnknownRules")
+            return NotSent(FailureReason.INTERNAL_ERROR)
+        try:
+            presented = self._sealer.open_refresh(
+                leased.account_id, leased.sealed_key, leased.refresh_ciphertext, leased.version
+            )
+            client_secret = self._client_secret(source)
+            request = refresh_request(
+                task.rules,
+                client_id=source.client_id or "",
+                client_secret=client_secret,
+                refresh_token=presented,
+                properties=leased.properties,
+            )
+        except (VaultError, InvalidInput) as error:
+            self._observer.not_prepared(leased.account_id, task.correlation_id, type(error).__name__)
+            return NotSent(FailureReason.INTERNAL_ERROR)
+        return Prepared(request, presented, client_secret, _known_life(leased))
+
+    def _client_secret(self, source: SourceConfig) -> Secret | None:
+        if source.client_secret_ciphertext is None:
+            return None
+        plain = self._sealer.vault.open(
+            source.id, source.sealed_key, CLIENT_SECRET, (source.secret_version, 0), source.client_secret_ciphertext
+        )
+        return Secret(plain.decode())
+
+    def _connection(self, task: RefreshTask, prepared: Prepared) -> AbstractAsyncContextManager[ReadyConnection]:
+        """S3: a connection that is ready before the intent is written. Its failure is no doubt: nothing was sent."""
+        strict = task.rules.rotation.kind in {RotationKind.STRICT, RotationKind.STRICT_REVOKE}
+        window = self._times.strict_reuse_window if strict else self._times.reuse_window
+        return self._endpoints.lend(
+            prepared.request.url,
+            reuse_window_s=window.total_seconds(),
+            deadline=self._clocks.loop_time() + (self._times.lease / 3).total_seconds(),
+        )
+
+    async def _first(self, task: RefreshTask, prepared: Prepared, connection: ReadyConnection) -> Presented | None:
+        """S4 to S6: journal the intent, let the token leave, read the answer."""
+        written = await self._write_ahead(
+            WriteAhead(
+                leased=task.leased,
+                trigger=task.trigger,
+                correlation_id=task.correlation_id,
+                secret_version=task.source.secret_version,
+                quarantine_s=self._quarantine.span(task.rules.rotation).total_seconds(),
+            )
+        )
+        if written is None:
+            self._observer.fenced_off(task.leased.account_id, task.correlation_id)
+            async with self._ledgers() as ledger:
+                await ledger.give_back(task.leased.account_id, task.leased.fence)
+            return None
+        return await self._exchange(task, prepared, connection, written, presentations=1)
+
+    async def _exchange(
+        self,
+        task: RefreshTask,
+        prepared: Prepared,
+        connection: ReadyConnection,
+        written: _Written,
+        *,
+        presentations: int,
+    ) -> Presented:
+        answer = await connection.exchange(
+            prepared.request,
+            deadline=self._clocks.loop_time() + self._times.provider_deadline.total_seconds(),
+            send_before=written.send_before,
+        )
+        sent_at = written.sent_at
+        verdict = classify(answer, task.rules, sent_at=sent_at, now=sent_at, fallback_lifetime=prepared.known_life)
+        verdict = without_secrets(verdict, prepared.presented, prepared.client_secret)
+        return Presented(verdict, prepared.presented, sent_at, presentations)
+
+    async def _again(self, task: RefreshTask, prepared: Prepared, first: Presented, *, began: float) -> Presented:
+        """An answer was lost. Where the provider gives the same successor once more, the holder asks for it at once.
+
+        The same lease covers it: its quarantine runs anew from each presentation. Whatever fails on the way leaves the doubt
+        as it was.
+        """
+        latest = first
+        while self._may_retry(task, latest, since_s=self._clocks.boottime() - began):
+            try:
+                async with self._connection(task, prepared) as connection:
+                    written = await self._present_again(task)
+                    if written is None:
+                        return latest
+                    seen = await self._exchange(
+                        task, prepared, connection, written, presentations=latest.presentations + 1
+                    )
+            except Exception as error:  # noqa: BLE001 - whatever failed, what is known of the first presentation is settled
+                self._observer.not_presented_again(task.leased.account_id, task.correlation_id, error)
+                return latest
+            if isinstance(seen.verdict, NotSent):
+                return latest
+            latest = seen
+        return latest
+
+    def _may_retry(self, task: RefreshTask, latest: Presented, *, since_s: float) -> bool:
+        lost = isinstance(latest.verdict, Unavailable) and latest.verdict.maybe_spent
+        # A connection must be had and the answer be read before the grace ends.
+        longest = self._times.lease / 3 + self._times.write_ahead + self._times.provider_deadline
+        return lost and may_retry_at_once(
+            task.rules.rotation,
+            retries=latest.presentations - 1,
+            since_sent=timedelta(seconds=since_s),
+            deadline=longest,
+        )
+
+    async def _present_again(self, task: RefreshTask) -> _Written | None:
+        send_before = self._clocks.boottime() + self._times.write_ahead.total_seconds()
+        quarantine = self._quarantine.span(task.rules.rotation)
+        async with self._ledgers() as ledger:
+            sent_at = await ledger.present_again(task.leased.account_id, task.leased.fence, quarantine=quarantine)
+        return None if sent_at is None else _Written(sent_at, send_before)
+
+    async def _write_intents(self, intents: Sequence[WriteAhead]) -> Sequence["_Written | None"]:
+        """S4. The time to send counts from before the statement: the row's quarantine begins within it."""
+        send_before = self._clocks.boottime() + self._times.write_ahead.total_seconds()
+        async with self._ledgers() as ledger:
+            sent = await ledger.write_ahead(intents)
+        moments = [sent.get(intent.leased.attempt_id) for intent in intents]
+        return [None if moment is None else _Written(moment, send_before) for moment in moments]
+
+
+def _known_life(leased: Leased) -> timedelta:
+    """The access token's life where an answer tells none: the last one that a refresh brought.
+
+    What an import brought is no measure: it may have been nearly over.
+    """
+    lifetime = leased.version.lifetime
+    measured = leased.version.generation > 1 and lifetime is not None and lifetime > timedelta(0)
+    return lifetime if measured and lifetime is not None else _UNKNOWN_LIFETIME

@@ -1,0 +1,147 @@
+"""Release: hand the refresh token back to its owner, and erase it here once he has it (custody protocol, section 6)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.clocks import Clocks
+from tokenkeep.application.full_accounts import FullAccount
+from tokenkeep.application.refreshing import SettlementWrite
+from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.telling import number_events
+from tokenkeep.application.vend_token import Waiters
+from tokenkeep.application.work import Work, Works
+from tokenkeep.domain.account import Custody
+from tokenkeep.domain.api_key import Caller
+from tokenkeep.domain.errors import AccountPending, NotFound, NotHeld, NotReleased, RefreshUnanswered
+from tokenkeep.domain.handover import FETCHABLE_FOR, Release, Unanswered, hand_back, refuse_handover
+from tokenkeep.domain.ids import AccountId, IdKind, format_id
+from tokenkeep.domain.lease import Lease, Phase
+from tokenkeep.domain.secret import Secret
+
+_IN_FLIGHT_RETRY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedCredentials:
+    """What the owner gets. `in_doubt`: the refresh token was presented, and the answer was never had."""
+
+    refresh_token: Secret
+    access_token: Secret
+    expires_at: datetime | None
+    scopes: tuple[str, ...]
+    confirm_before: datetime
+    in_doubt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseCustody:
+    """Hands credentials back. Waits for a refresh in flight, for its answer may hold another refresh token.
+
+    However many ask at once: the account changes once, and all of them get the same answer, until its receipt is confirmed.
+    """
+
+    works: Works
+    waiters: Waiters
+    sealer: TokenSealer
+    clocks: Clocks
+    longest_wait: timedelta = timedelta(seconds=30)
+    poll: timedelta = timedelta(milliseconds=200)
+
+    async def __call__(self, caller: Caller, account_id: AccountId, *, correlation_id: str) -> ReleasedCredentials:
+        """The credentials, which are their owner's from now on.
+
+        Raises:
+            NotFound: There is no such account in this environment.
+            AccountPending, NotHeld: There is nothing to hand back.
+            AccountDisabled, ReauthorizationRequired: What there is, is worth nothing.
+            CredentialsErased: They were handed back, and are gone.
+            RefreshUnanswered: What became of the refresh token is not known within the wait.
+        """
+        deadline = self.clocks.loop_time() + self.longest_wait.total_seconds()
+        while True:
+            async with self.works() as work:
+                outcome, now = await self._try(work, caller, account_id, correlation_id)
+            if isinstance(outcome, ReleasedCredentials):
+                return outcome
+            remaining = deadline - self.clocks.loop_time()
+            if remaining <= 0:
+                wait_s = _IN_FLIGHT_RETRY_S if outcome.in_flight else (outcome.until - now).total_seconds()
+                raise RefreshUnanswered(retry_after=wait_s)
+            await self.waiters.wait(account_id, min(remaining, self.poll.total_seconds()))
+
+    async def _try(
+        self, work: Work, caller: Caller, account_id: AccountId, correlation_id: str
+    ) -> tuple[ReleasedCredentials | Unanswered, datetime]:
+        full = await work.full_accounts.lock(account_id, caller.environment)
+        if full is None:
+            raise NotFound("account")
+        refusal = refuse_handover(full.account, full.release)
+        if refusal is not None:
+            raise refusal
+        release, lease = full.release, full.lease
+        if full.account.custody is not Custody.RELEASED or release is None:
+            changed = await self._hand_back(work, caller, full, correlation_id)
+            if isinstance(changed, Unanswered):
+                return changed, full.now
+            release, lease = changed
+        # Opened before the transaction ends: what can't be opened is not handed back either.
+        opened = self._opened(full, release, in_doubt=lease.doubts > 0)
+        await work.audit(AuditEntry(caller, "account.release", format_id(IdKind.ACCOUNT, account_id)))
+        return opened, full.now
+
+    async def _hand_back(
+        self, work: Work, caller: Caller, full: FullAccount, correlation_id: str
+    ) -> tuple[Release, Lease] | Unanswered:
+        decided = hand_back(full.standing, by=caller.name, now=full.now)
+        if isinstance(decided, Unanswered):
+            return decided
+        settlement, events = number_events(decided, now=full.now, correlation_id=correlation_id)
+        await work.ledger.write(
+            [
+                SettlementWrite(
+                    before=full.standing, settlement=settlement, attempt=None, events=events, settled_at=full.now
+                )
+            ]
+        )
+        if full.lease.phase is Phase.SENT and full.lease.attempt_id is not None:
+            await work.ledger.close_attempts([(full.account.id, full.lease.attempt_id)])
+        lease = settlement.standing.lease
+        release = Release(full.now, full.now + FETCHABLE_FOR, None, in_doubt=lease.doubts > 0)
+        await work.releases.add(full.account.id, release)
+        return release, lease
+
+    def _opened(self, full: FullAccount, release: Release, *, in_doubt: bool) -> ReleasedCredentials:
+        stored = full.stored
+        if stored is None or stored.refresh_ciphertext is None:
+            raise NotHeld
+        owner, key, version = full.account.id, stored.sealed_key, stored.version
+        return ReleasedCredentials(
+            refresh_token=self.sealer.open_refresh(owner, key, stored.refresh_ciphertext, version),
+            access_token=self.sealer.open_access(owner, key, stored.access_ciphertext, version),
+            expires_at=version.expires_at,
+            scopes=stored.scopes,
+            confirm_before=release.confirm_before,
+            in_doubt=in_doubt,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmRelease:
+    """The owner has what was handed back: nothing of it is kept here."""
+
+    async def __call__(self, work: Work, caller: Caller, account_id: AccountId) -> datetime:
+        """When the credentials were erased; asked again, the same moment.
+
+        Raises:
+            NotFound: There is no such account in this environment.
+            AccountPending, NotReleased: Its credentials were not handed back.
+        """
+        full = await work.full_accounts.lock(account_id, caller.environment)
+        if full is None:
+            raise NotFound("account")
+        if full.release is None:
+            raise AccountPending if full.stored is None else NotReleased
+        erased_at = full.release.erased_at or await work.releases.erase(account_id)
+        await work.audit(AuditEntry(caller, "account.release_confirm", format_id(IdKind.ACCOUNT, account_id)))
+        return erased_at

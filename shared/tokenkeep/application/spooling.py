@@ -1,0 +1,48 @@
+"""Answers sealed for the spool, and opened again."""
+
+from tokenkeep.application.ports import Vault
+from tokenkeep.application.refreshing import Answered, SpooledAnswer
+from tokenkeep.application.token_documents import document_of, tokens_of
+from tokenkeep.domain.secret import Secret
+from tokenkeep.domain.verdict import Granted
+
+SPOOL = "spool"
+
+
+def spool_answer(vault: Vault, answered: Answered) -> SpooledAnswer:
+    """An answer that holds a token set, sealed under the account's data key.
+
+    The presented refresh token goes along: it is kept where the answer names no new one.
+    """
+    assert isinstance(answered.verdict, Granted)  # noqa: S101 - whatever else was said may be lost, and is said again
+    attempt = answered.attempt
+    plaintext = document_of(
+        answered.verdict.tokens,
+        http_status=answered.verdict.http_status,
+        presented=None if answered.presented is None else answered.presented.reveal(),
+    )
+    at = (attempt.epoch, attempt.fence)
+    return SpooledAnswer(
+        attempt=attempt,
+        source_id=answered.source.id,
+        secret_version=answered.source.secret_version,
+        scopes=answered.scopes,
+        doubts=answered.doubts,
+        presentations=answered.presentations,
+        properties=answered.properties,
+        sealed_key=answered.sealed_key,
+        ciphertext=vault.seal(attempt.account_id, answered.sealed_key, SPOOL, at, plaintext),
+    )
+
+
+def open_answer(vault: Vault, entry: SpooledAnswer) -> tuple[Granted, Secret | None]:
+    """What was granted, and the refresh token that was presented for it.
+
+    Raises:
+        VaultError: It was altered, or its key is not in the keyring.
+    """
+    attempt = entry.attempt
+    at = (attempt.epoch, attempt.fence)
+    tokens, document = tokens_of(vault.open(attempt.account_id, entry.sealed_key, SPOOL, at, entry.ciphertext))
+    presented = document["presented"]
+    return Granted(tokens, document["http_status"]), None if presented is None else Secret(presented)

@@ -1,0 +1,131 @@
+"""What verdicts say about a source and not about its accounts: its endpoint is down, or its client is wrong.
+
+One watch serves a worker process. What it remembers is its own impression, lost with the process without harm; what
+follows from it for everybody, a pause or its end, is written into the source's row with its event.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from tokenkeep.application.clocks import Clocks
+from tokenkeep.application.ports import Ledgers, RefreshObserver
+from tokenkeep.application.refreshing import Answered, LockedSource
+from tokenkeep.domain.account import FailureReason
+from tokenkeep.domain.client_faults import ClientFaults, after
+from tokenkeep.domain.events import EventType
+from tokenkeep.domain.ids import SourceId
+from tokenkeep.domain.outage_breaker import Gate, OutageBreaker
+from tokenkeep.domain.source import Source, SourceState
+from tokenkeep.domain.source_changes import is_client_fault, pause, proven, resume, source_event
+from tokenkeep.domain.verdict import Granted, Misconfigured, Verdict
+from tokenkeep.providers.rules import OAuth2Rules
+
+_MOST_SOURCES = 10_000
+
+
+class WatchSources:
+    """Watches the verdicts of one worker, keeps its accounts from endpoints that are down, pauses and resumes sources."""
+
+    def __init__(self, *, ledgers: Ledgers, observer: RefreshObserver, clocks: Clocks) -> None:
+        self._ledgers = ledgers
+        self._observer = observer
+        self._clocks = clocks
+        self._breakers: dict[SourceId, OutageBreaker] = {}
+        self._runs: dict[SourceId, ClientFaults] = {}
+
+    def resting(self) -> list[SourceId]:
+        """The sources whose accounts are not to be leased now."""
+        now = self._clocks.loop_time()
+        return [one for one, breaker in self._breakers.items() if breaker.gate(now) is Gate.CLOSED]
+
+    def admits(self, source_id: SourceId, *, doubtful: bool) -> bool:
+        """Whether a leased account may be sent. One that is in doubt is no probe: it might cost the grant."""
+        breaker = self._breakers.get(source_id)
+        if breaker is None:
+            return True
+        now = self._clocks.loop_time()
+        match breaker.gate(now):
+            case Gate.OPEN:
+                return True
+            case Gate.ONE if not doubtful:
+                breaker.send_probe(now)
+                return True
+            case _:
+                return False
+
+    def note_call(self, source_id: SourceId, rules: OAuth2Rules, verdict: Verdict) -> None:
+        """Take note of how a call to the source's endpoint ended."""
+        breaker = self._breakers.get(source_id)
+        if breaker is None:
+            if isinstance(verdict, Granted):
+                return  # most sources never fail: they need no breaker
+            self._make_room()
+            breaker = self._breakers[source_id] = OutageBreaker(rules.rotation)
+        was_open = breaker.resting_until is not None
+        breaker.record(verdict, self._clocks.loop_time())
+        is_open = breaker.resting_until is not None
+        if is_open != was_open:
+            self._observer.breaker_turned(source_id, opened=is_open)
+
+    async def note_verdict(self, answered: Answered) -> None:
+        """Take note of what was settled; pause the source, or end its trial, where that follows.
+
+        Raises what the database raises. Nothing depends on it: the next verdict says the same.
+        """
+        source_id, verdict = answered.source.id, answered.verdict
+        before = self._runs.get(source_id, ClientFaults())
+        run = after(before, answered.attempt.account_id, verdict)
+        if run == ClientFaults():
+            self._runs.pop(source_id, None)
+        else:
+            self._make_room()
+            self._runs[source_id] = run
+        if isinstance(verdict, Granted) and answered.source.on_trial:
+            await self._change(source_id, _passed)
+        elif run.blame_the_source or (isinstance(verdict, Misconfigured) and answered.source.on_trial):
+            reason = run.reason or FailureReason.INVALID_CLIENT
+            self._runs.pop(source_id, None)
+            used = answered.source.secret_version
+            await self._change(source_id, lambda locked: _blamed(locked, reason, secret_version=used))
+
+    def _make_room(self) -> None:
+        """Bound what is remembered; the longest known go first."""
+        for remembered in (self._breakers, self._runs):
+            while len(remembered) >= _MOST_SOURCES:
+                del remembered[next(iter(remembered))]
+
+    async def _change(
+        self, source_id: SourceId, decide: Callable[[LockedSource], tuple[Source, EventType | None] | None]
+    ) -> None:
+        async with self._ledgers() as ledger:
+            locked = (await ledger.sources.lock([source_id])).get(source_id)
+            decided = None if locked is None else decide(locked)
+            if locked is None or decided is None:
+                return
+            changed, told = decided
+            number = locked.event_sequence + (told is not None)
+            await ledger.sources.save(changed, event_sequence=number)
+            if told is not None:
+                await ledger.sources.tell([source_event(changed, told, sequence=number, now=locked.now)])
+        if told is not None:
+            self._observer.source_changed(changed)
+
+
+def _passed(locked: LockedSource) -> tuple[Source, EventType | None] | None:
+    """A refresh succeeded: the changed client works, and a pause for its faults is over."""
+    source = locked.source
+    if source.state is SourceState.PAUSED:
+        if not is_client_fault(source.paused_reason):
+            return None
+        return proven(resume(source, now=locked.now)), EventType.SOURCE_RESUMED
+    return (proven(source), None) if source.proving else None
+
+
+def _blamed(
+    locked: LockedSource, reason: FailureReason, *, secret_version: int
+) -> tuple[Source, EventType | None] | None:
+    """The client is wrong, unless it has been changed since."""
+    source = locked.source
+    if source.state is SourceState.PAUSED or source.secret_version != secret_version:
+        return None
+    return replace(pause(source, reason.value, now=locked.now), proving=False), EventType.SOURCE_PAUSED

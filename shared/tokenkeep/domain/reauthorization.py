@@ -1,0 +1,60 @@
+"""New credentials for an account that exists: another grant under the same id."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from tokenkeep.domain.account import Account, AccountState, Custody
+from tokenkeep.domain.attempt import Outcome
+from tokenkeep.domain.credential import CredentialVersion, TokenSet
+from tokenkeep.domain.events import EventType, Happening
+from tokenkeep.domain.lease import Lease
+from tokenkeep.domain.refresh_policy import RefreshPolicy
+from tokenkeep.domain.standing import Settlement, Standing
+from tokenkeep.domain.transitions import first_due_at
+
+
+def reauthorize(
+    account: Account,
+    lease: Lease,
+    stored: CredentialVersion | None,
+    tokens: TokenSet,
+    *,
+    now: datetime,
+    policy: RefreshPolicy,
+) -> Settlement:
+    """The account, active with new credentials, whatever it was before.
+
+    The epoch grows, so whatever a refresh of the former grant still brings is no business of this one; so does the fence, so
+    a lease under which nothing has left is worth nothing. The generation goes on counting even over credentials that were
+    erased: others remember the highest one, and take a lower one for a database that went back in time.
+    """
+    fence, epoch = lease.fence + 1, lease.epoch + 1
+    latest = max(0 if stored is None else stored.generation, lease.presented_generation or 0)
+    credential = CredentialVersion(
+        epoch=epoch,
+        generation=latest + 1,
+        installed_fence=fence,
+        obtained_at=now,
+        expires_at=tokens.expires_at,
+        refresh_token_expires_at=tokens.refresh_token_expires_at,
+        refreshable=tokens.refresh_token is not None,
+    )
+    custody = Custody.NONE if tokens.refresh_token is None else Custody.HELD
+    active = account.turned_on().evolve(custody=custody)
+    free = replace(
+        lease.freed(),
+        fence=fence,
+        epoch=epoch,
+        not_before=None,
+        consecutive_failures=0,
+        failing_since=None,
+        doubts=0,
+        doubt_since=None,
+        suspected_at=None,
+    )
+    due, look = first_due_at(Standing(active, free, credential), now=now, policy=policy)
+    told = EventType.ACTIVATED if account.state is AccountState.PENDING else EventType.REAUTHORIZED
+    scheduled = replace(free, next_refresh_at=due, due_at=look)
+    return Settlement(
+        Standing(active, scheduled, credential), Outcome.OK, install=tokens, happenings=(Happening(told),)
+    )

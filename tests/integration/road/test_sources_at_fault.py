@@ -1,0 +1,194 @@
+"""What verdicts do to a source: nobody is disabled for somebody else's fault."""
+
+from collections.abc import Sequence
+
+from road import Road
+from token_server import Said, TokenServer, says
+from tokenkeep.domain.account import AccountState, DisabledReason, Health
+from tokenkeep.domain.ids import AccountId, SourceId
+
+REVOKED = says(400, {"error": "invalid_grant"})
+WRONG_CLIENT = says(401, {"error": "invalid_client"})
+
+
+async def accounts(road: Road, source_id: SourceId, count: int) -> list[AccountId]:
+    return [await road.account(source_id, f"g{n}") for n in range(count)]
+
+
+async def source_row(road: Road, source_id: SourceId) -> dict[str, object]:
+    [row] = await road.sql("SELECT * FROM sources WHERE id = :id", id=source_id)
+    return dict(row)
+
+
+async def told_of_source(road: Road, source_id: SourceId) -> list[tuple[str, object]]:
+    rows = await road.sql("SELECT type, data FROM events WHERE subject = :id ORDER BY sequence", id=source_id)
+    return [(row["type"].removeprefix("tokenkeep.source."), row["data"].get("reason")) for row in rows]
+
+
+async def states(road: Road, ids: Sequence[AccountId]) -> list[AccountState]:
+    return [(await road.view(one)).account.state for one in ids]
+
+
+async def test_after_three_accounts_the_source_is_paused_and_no_account_is_touched(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 10)
+    server.script.extend([WRONG_CLIENT] * 10)
+    for one in ids:
+        await road.refresh(one)
+    assert len(server.presented) == 3
+    assert await told_of_source(road, source_id) == [("paused", "invalid_client")]
+    for one in ids:
+        view = await road.view(one)
+        assert view.account.state is AccountState.ACTIVE
+        assert view.account.health is Health.HEALTHY
+        assert view.consecutive_failures == 0
+        assert await road.told(one) == ["created", "activated"]
+
+
+async def test_refusals_in_which_nothing_can_be_read_pause_the_source_after_five(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 10)
+    server.script.extend([Said(400, b"")] * 10)
+    for one in ids:
+        await road.refresh(one)
+    assert len(server.presented) == 5
+    assert await told_of_source(road, source_id) == [("paused", "provider_4xx")]
+    assert set(await states(road, ids)) == {AccountState.ACTIVE}
+
+
+async def test_an_account_that_is_refreshed_meanwhile_clears_the_source(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 5)
+    server.script.extend([WRONG_CLIENT, WRONG_CLIENT])
+    for one in ids[:3]:
+        await road.refresh(one)
+    server.script.extend([WRONG_CLIENT, WRONG_CLIENT])
+    for one in ids[3:]:
+        await road.refresh(one)
+    assert await told_of_source(road, source_id) == []
+
+
+async def test_a_paused_source_is_probed_with_one_account_and_resumes_itself(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 6)
+    server.script.extend([WRONG_CLIENT] * 3)
+    for one in ids[:3]:
+        await road.refresh(one)
+    assert await road.refresh(*ids[3:]) == []
+    await road.sql(
+        "UPDATE sources SET probe_at = now(), probe_account_id = :one WHERE id = :id", one=ids[4], id=source_id
+    )
+    assert len(await road.refresh(*ids[3:])) == 1
+    assert server.presented[3:] == ["g4.1"]
+    assert await told_of_source(road, source_id) == [("paused", "invalid_client"), ("resumed", None)]
+    row = await source_row(road, source_id)
+    assert (row["state"], row["probe_account_id"], row["proving"], row["waking"]) == ("active", None, False, True)
+    assert len(await road.refresh(ids[3], ids[5])) == 2
+
+
+async def test_a_failed_probe_leaves_the_source_paused_and_tells_nothing(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 4)
+    server.script.extend([WRONG_CLIENT] * 4)
+    for one in ids[:3]:
+        await road.refresh(one)
+    await road.sql(
+        "UPDATE sources SET probe_at = now(), probe_account_id = :one WHERE id = :id", one=ids[3], id=source_id
+    )
+    await road.refresh(ids[3])
+    assert len(server.presented) == 4
+    assert await told_of_source(road, source_id) == [("paused", "invalid_client")]
+
+
+async def test_a_refusal_of_the_old_secret_says_nothing_of_the_new_one(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 3)
+    server.script.extend([WRONG_CLIENT] * 3)
+    await road.refresh(ids[0])
+    await road.refresh(ids[1])
+    # The secret is changed after the third account was leased and before its answer is settled.
+    server.on_request = lambda: road.sql(
+        "UPDATE sources SET secret_version = secret_version + 1 WHERE id = :id", id=source_id
+    )
+    await road.refresh(ids[2])
+    server.on_request = None
+    assert await told_of_source(road, source_id) == []
+    [lease] = await road.sql(
+        "SELECT not_before - now() < interval '5 seconds' AS soon FROM leases WHERE account_id = :id", id=ids[2]
+    )
+    assert lease["soon"]
+
+
+async def test_when_everybody_seems_revoked_at_once_nobody_is_believed(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 40)
+    server.script.extend([REVOKED] * 40)
+    await road.refresh(*ids)
+    disabled = (await states(road, ids)).count(AccountState.DISABLED)
+    assert disabled < 10
+    assert await told_of_source(road, source_id) == [("paused", "mass_revocation")]
+    rows = await road.sql("SELECT held FROM source_revocations WHERE source_id = :id", id=source_id)
+    assert sum(row["held"] for row in rows) == len(server.presented) - disabled
+    assert await road.refresh(*ids) == []
+
+
+async def test_a_few_revocations_among_many_grants_are_believed(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 60)
+    for n, one in enumerate(ids):
+        if n % 6 == 0:
+            server.script.append(REVOKED)
+        await road.refresh(one)
+    assert (await states(road, ids)).count(AccountState.DISABLED) == 10
+    assert await told_of_source(road, source_id) == []
+
+
+async def test_the_only_account_of_a_source_can_be_revoked(road: Road, server: TokenServer) -> None:
+    [account_id] = await accounts(road, await road.source(server.url), 1)
+    server.script.append(REVOKED)
+    await road.refresh(account_id)
+    assert await states(road, [account_id]) == [AccountState.DISABLED]
+
+
+async def test_a_changed_client_that_finds_grants_dead_is_not_believed_either(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 4)
+    server.script.extend([REVOKED] * 4)
+    for one in ids[:3]:
+        await road.sql(
+            "UPDATE sources SET proving = true, probe_at = now(), probe_account_id = :one WHERE id = :id",
+            one=one,
+            id=source_id,
+        )
+        await road.refresh(*ids)
+    assert len(server.presented) == 3
+    assert set(await states(road, ids)) == {AccountState.ACTIVE}
+    assert await told_of_source(road, source_id) == [("paused", "mass_revocation")]
+
+
+async def test_an_endpoint_that_loses_answers_is_left_alone_after_two(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 6)
+    server.script.extend([Said(drop=True)] * 6)
+    for one in ids:
+        await road.refresh(one)
+    assert len(server.presented) == 2
+    for one in ids[2:]:
+        view = await road.view(one)
+        assert view.consecutive_failures == 0
+        assert view.account.last_error is None
+    assert await told_of_source(road, source_id) == []
+
+
+async def test_lost_rotations_are_no_mass_revocation(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 12)
+    await road.sql("UPDATE leases SET doubts = 1, doubt_since = now()")
+    server.script.extend([REVOKED] * 12)
+    await road.refresh(*ids)
+    reasons = [(await road.view(one)).account.disabled for one in ids]
+    assert [one.reason for one in reasons if one is not None] == [DisabledReason.IN_DOUBT] * 12
