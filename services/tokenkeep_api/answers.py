@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tokenkeep.domain.account import AccountState, AuthType, Custody, DisabledReason, FailureReason, Health
 from tokenkeep.domain.api_key import Scope
-from tokenkeep.domain.attempt import Outcome, Trigger
+from tokenkeep.domain.attempt import Outcome, Resolution, Trigger
 from tokenkeep.domain.events import EventType
 from tokenkeep.domain.source import SourceState
 
@@ -72,6 +72,7 @@ class SourceAnswer(Answer):
     options: dict[str, Any]
     state: SourceState
     paused_reason: str | None
+    paused_at: datetime | None
     created_at: datetime
     updated_at: datetime
 
@@ -102,6 +103,13 @@ class CredentialsAnswer(Answer):
     scopes: list[str]
 
 
+class InDoubtAnswer(Answer):
+    """Since when, and how often, the refresh token was presented without an answer."""
+
+    since: datetime
+    presentations: int
+
+
 class AccountAnswer(Answer):
     """An account. `expires_at` null means that the credentials do not expire."""
 
@@ -124,6 +132,7 @@ class AccountAnswer(Answer):
     last_refreshed_at: datetime | None
     next_refresh_at: datetime | None
     consecutive_failures: int
+    in_doubt: InDoubtAnswer | None
     last_error: LastErrorAnswer | None
     created_at: datetime
     updated_at: datetime
@@ -146,6 +155,23 @@ class TokenAnswer(Answer):
     refreshed: bool
 
 
+class ReleaseAnswer(Answer):
+    """Credentials that are handed back, to be confirmed. `in_doubt` is there only when the refresh token may be used up."""
+
+    refresh_token: str
+    access_token: str
+    expires_at: datetime | None
+    scopes: list[str]
+    confirm_before: datetime
+    in_doubt: Literal[True] | None = None
+
+
+class ErasureAnswer(Answer):
+    """When credentials that had been handed back were erased."""
+
+    erased_at: datetime
+
+
 class RefreshAnswer(Answer):
     """A refresh that was asked for. Its attempt and events bear the correlation id."""
 
@@ -154,7 +180,10 @@ class RefreshAnswer(Answer):
 
 
 class AttemptAnswer(Answer):
-    """One entry of the refresh journal. `outcome` null means that it is not settled."""
+    """One entry of the refresh journal. `outcome` null means that it is not settled.
+
+    `presentations` is how often the refresh token left under it; `resolution` how it ended an earlier doubt.
+    """
 
     id: str
     account_id: str
@@ -164,6 +193,8 @@ class AttemptAnswer(Answer):
     http_status: int | None
     error_code: str | None
     presented_generation: int
+    presentations: int
+    resolution: Resolution | None
     correlation_id: str
     sent_at: datetime | None
     settled_at: datetime | None

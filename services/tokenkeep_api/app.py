@@ -14,7 +14,7 @@ from tokenkeep_api.problems import install
 from tokenkeep_api.reference_page import PAGE_POLICY, render_reference
 from tokenkeep_api.rendering import JSON_TYPE
 from tokenkeep_api.request_bodies import BODY_DEADLINE_S, BoundedBodies
-from tokenkeep_api.routes import accounts, api_keys, audit, providers, sources
+from tokenkeep_api.routes import accounts, api_keys, audit, custody, providers, sources
 from tokenkeep_api.routes.tokens import TokenRoutes
 from tokenkeep_api.wired import Wired
 
@@ -29,7 +29,7 @@ def create_app(wired: Wired, *, body_deadline_s: float = BODY_DEADLINE_S) -> Fas
     # Its own pages of documentation are off: they load scripts from elsewhere.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.router.routes.extend(TokenRoutes(wired).routes())
-    routers = [module.routes(wired) for module in (providers, sources, accounts, api_keys, audit)]
+    routers = [module.routes(wired) for module in (providers, sources, accounts, custody, api_keys, audit)]
     for router in routers:
         app.include_router(router)
     app.router.routes.extend(operations_routes(wired.foundation.metrics, wired.foundation.checks()))

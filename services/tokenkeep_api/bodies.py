@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from tokenkeep.application.create_account import AuthorizationCode, LiveTokens
-from tokenkeep.application.manage_sources import NewSource
+from tokenkeep.application.manage_sources import NewSource, SourceChange
 from tokenkeep.domain.api_key import Scope
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep_api.fields import (
@@ -51,6 +51,46 @@ class SourceBody(Body):
             scopes=tuple(dict.fromkeys(self.scopes)),
             options=self.options,
         )
+
+
+class SourceChangeBody(Body):
+    """What of a source is to be changed. `options` are replaced as a whole; `client_secret` null takes the secret away."""
+
+    name: Line | None = None
+    client_id: Line | None = None
+    client_secret: SecretText | None = None
+    scopes: Annotated[list[ScopeName], Field(max_length=200)] | None = None
+    options: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _something_given(self) -> Self:
+        if not self.model_fields_set:
+            raise InvalidInput("body", "names nothing that is to be changed")
+        for field in sorted(self.model_fields_set - {"client_secret"}):
+            if getattr(self, field) is None:
+                raise InvalidInput(field, "can't be null")
+        return self
+
+    def wanted(self) -> SourceChange:
+        """The change that is described."""
+        return SourceChange(
+            name=self.name,
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            drop_secret="client_secret" in self.model_fields_set and self.client_secret is None,
+            scopes=None if self.scopes is None else tuple(dict.fromkeys(self.scopes)),
+            options=self.options,
+        )
+
+
+class ResumeBody(Body):
+    """How a source goes on. It matters after a mass revocation only.
+
+    `confirm_revocations`: the accounts whose revocations were held are disabled; else they are refreshed again, and those
+    that were disabled before the pause are enabled.
+    """
+
+    confirm_revocations: bool = False
 
 
 class TokenSetBody(Body):

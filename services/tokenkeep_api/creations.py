@@ -35,6 +35,7 @@ _STORE_AGAIN_S = (0.1, 0.5, 1.0, 2.0)
 _log = structlog.get_logger("tokenkeep.api")
 
 Prepared = TypeVar("Prepared")
+Stored = TypeVar("Stored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,9 @@ class Creations:
                 return self._replayed(kept)
         try:
             preparation = await prepare()
-            return await self._stored(ask, lambda work: create(work, preparation))
+            return await persisted(
+                self._works, lambda work: self._created(work, ask, lambda again: create(again, preparation))
+            )
         except BaseException:  # however it ended, the key is freed, and the error goes on to the caller
             if ask is not None:
                 await self._give_up(ask)
@@ -113,18 +116,6 @@ class Creations:
                 await work.idempotency.give_up(ask.environment, ask.key, owner=ask.owner)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             _log.warning("reservation_kept", error=type(error).__name__)
-
-    async def _stored(self, ask: _Ask | None, create: Callable[[PostgresWork], Awaitable[dict[str, Any]]]) -> Response:
-        """Store what a provider gave, which it will not give twice: a database that stumbles is tried again."""
-        for wait_s in _STORE_AGAIN_S:
-            try:
-                async with self._works() as work:
-                    return await self._created(work, ask, create)
-            except (OperationalError, InterfaceError, OSError, TimeoutError) as error:
-                _log.warning("creation_delayed", error=type(error).__name__)
-            await asyncio.sleep(wait_s)
-        async with self._works() as work:
-            return await self._created(work, ask, create)
 
     async def _reserve(self, ask: _Ask) -> KeptAnswer | None:
         loop = asyncio.get_running_loop()
@@ -160,6 +151,19 @@ class Creations:
     def _replayed(self, kept: KeptAnswer) -> Response:
         body = self._vault.open(kept.owner, kept.key, _FIELD, _VERSION, kept.ciphertext)
         return Response(body, kept.status, {REPLAYED_HEADER: "true"}, media_type=JSON_TYPE)
+
+
+async def persisted(works: PostgresWorks, store: Callable[[PostgresWork], Awaitable[Stored]]) -> Stored:
+    """Store what a provider gave, which it will not give twice: a database that stumbles is tried again."""
+    for wait_s in _STORE_AGAIN_S:
+        try:
+            async with works() as work:
+                return await store(work)
+        except (OperationalError, InterfaceError, OSError, TimeoutError) as error:
+            _log.warning("storing_delayed", error=type(error).__name__)
+        await asyncio.sleep(wait_s)
+    async with works() as work:
+        return await store(work)
 
 
 async def _ask_of(request: Request, caller: Caller) -> _Ask | None:

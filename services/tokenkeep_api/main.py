@@ -27,16 +27,21 @@ from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring_file import read_keyring
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.create_account import CreateAccount
+from tokenkeep.application.delete_account import DeleteAccount
 from tokenkeep.application.demand_refresh import DemandRefresh
 from tokenkeep.application.exchange_code import ExchangeCode
 from tokenkeep.application.issue_api_key import Authenticate, IssueApiKey, WithdrawApiKey
-from tokenkeep.application.manage_sources import CreateSource, PauseSource
+from tokenkeep.application.manage_sources import CreateSource, PauseSource, UpdateSource
 from tokenkeep.application.ports import RefreshQueue
+from tokenkeep.application.release_custody import ConfirmRelease, ReleaseCustody
+from tokenkeep.application.replace_credentials import ReplaceCredentials
 from tokenkeep.application.request_refresh import RequestRefresh
+from tokenkeep.application.resume_source import ResumeSource
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.vend_token import VendToken
 from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals
+from tokenkeep.domain.mass_revocation import RevocationGuard
 from tokenkeep.settings import Settings, require_redis
 from tokenkeep_api.app import create_app
 from tokenkeep_api.buffers import CredentialReads, Flusher, KeyUses
@@ -77,7 +82,9 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         authenticate=Authenticate(keys, settings.admin_key),
         vend=VendToken(PostgresTokenReads(database), demand, waiters, sealer, clocks, foundation.metrics),
         create_source=CreateSource(foundation.catalogue, vault),
+        update_source=UpdateSource(foundation.catalogue, vault),
         pause_source=PauseSource(),
+        resume_source=ResumeSource(works, RevocationGuard()),
         create_account=CreateAccount(foundation.catalogue, sealer, foundation.policy),
         exchange_code=ExchangeCode(
             sources=PostgresSourceConfigs(database),
@@ -88,6 +95,10 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
             now=_database_clock(works),
             deadline=deadline,
         ),
+        replace_credentials=ReplaceCredentials(foundation.catalogue, sealer, foundation.policy),
+        release_custody=ReleaseCustody(works, waiters, sealer, clocks),
+        confirm_release=ConfirmRelease(),
+        delete_account=DeleteAccount(foundation.catalogue, sealer),
         toggle_account=ToggleAccount(),
         request_refresh=RequestRefresh(works, demand),
         issue_api_key=IssueApiKey(),

@@ -24,12 +24,14 @@ from tokenkeep.domain.errors import (
     AccountDisabled,
     AccountExists,
     Conflict,
+    CredentialsErased,
     InvalidInput,
     NotAllowed,
     NotAuthenticated,
     NotFound,
     ProviderUnavailable,
     ReauthorizationRequired,
+    RefreshUnanswered,
     RequestInProgress,
     SourcePaused,
     TokenkeepError,
@@ -102,6 +104,10 @@ def problem_of(error: TokenkeepError) -> Problem | None:  # noqa: C901, PLR0912 
             return _retryable(409, error.code, str(error), _TRY_AGAIN_S)
         case Conflict(code=code):
             return Problem(409, code, str(error))
+        case CredentialsErased():
+            return Problem(410, error.code, str(error))
+        case RefreshUnanswered(retry_after=retry_after):
+            return _retryable(503, error.code, str(error), retry_after)
         case SourcePaused(reason=reason):
             return Problem(409, "source_paused", str(error), reason=reason)
         case NotAllowed(scope=scope):

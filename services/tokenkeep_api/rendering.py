@@ -8,6 +8,7 @@ import orjson
 from starlette.responses import Response
 
 from tokenkeep.application.auditing import AuditRecord
+from tokenkeep.application.release_custody import ReleasedCredentials
 from tokenkeep.application.vend_token import VendedToken
 from tokenkeep.domain.account import AccountView
 from tokenkeep.domain.api_key import ApiKey
@@ -62,6 +63,9 @@ def account(view: AccountView) -> dict[str, Any]:
         "last_refreshed_at": _time(view.last_refreshed_at),
         "next_refresh_at": _time(view.next_refresh_at),
         "consecutive_failures": view.consecutive_failures,
+        "in_doubt": None
+        if view.in_doubt is None
+        else {"since": rfc3339(view.in_doubt.since), "presentations": view.in_doubt.presentations},
         "last_error": None
         if error is None
         else {"reason": error.reason.value, "http_status": error.http_status, "at": rfc3339(error.at)},
@@ -92,6 +96,18 @@ def token(vended: VendedToken) -> dict[str, Any]:
     }
 
 
+def released(it: ReleasedCredentials) -> dict[str, Any]:
+    """What `POST …/release` gives."""
+    document: dict[str, Any] = {
+        "refresh_token": it.refresh_token.reveal(),
+        "access_token": it.access_token.reveal(),
+        "expires_at": _time(it.expires_at),
+        "scopes": it.scopes,
+        "confirm_before": rfc3339(it.confirm_before),
+    }
+    return {**document, "in_doubt": True} if it.in_doubt else document
+
+
 def source(it: Source) -> dict[str, Any]:
     """A source."""
     return {
@@ -105,6 +121,7 @@ def source(it: Source) -> dict[str, Any]:
         "options": it.options,
         "state": it.state.value,
         "paused_reason": it.paused_reason,
+        "paused_at": _time(it.paused_at),
         "created_at": rfc3339(it.created_at),
         "updated_at": rfc3339(it.updated_at),
     }
@@ -136,6 +153,8 @@ def attempt(it: AttemptRecord) -> dict[str, Any]:
         "http_status": it.http_status,
         "error_code": it.error_code,
         "presented_generation": it.presented_generation,
+        "presentations": it.presentations,
+        "resolution": None if it.resolution is None else it.resolution.value,
         "correlation_id": it.correlation_id,
         "sent_at": _time(it.sent_at),
         "settled_at": _time(it.settled_at),

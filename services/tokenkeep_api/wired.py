@@ -7,9 +7,13 @@ from tokenkeep.adapters.redis.wakeups import RedisWaiters
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
 from tokenkeep.application.create_account import CodeExchange, CreateAccount
+from tokenkeep.application.delete_account import DeleteAccount
 from tokenkeep.application.issue_api_key import Authenticate, IssueApiKey, WithdrawApiKey
-from tokenkeep.application.manage_sources import CreateSource, PauseSource
+from tokenkeep.application.manage_sources import CreateSource, PauseSource, UpdateSource
+from tokenkeep.application.release_custody import ConfirmRelease, ReleaseCustody
+from tokenkeep.application.replace_credentials import ReplaceCredentials
 from tokenkeep.application.request_refresh import RequestRefresh
+from tokenkeep.application.resume_source import ResumeSource
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.vend_token import VendToken
 from tokenkeep.bootstrap import Foundation
@@ -26,9 +30,15 @@ class Wired:
     authenticate: Authenticate
     vend: VendToken
     create_source: CreateSource
+    update_source: UpdateSource
     pause_source: PauseSource
+    resume_source: ResumeSource
     create_account: CreateAccount
     exchange_code: CodeExchange
+    replace_credentials: ReplaceCredentials
+    release_custody: ReleaseCustody
+    confirm_release: ConfirmRelease
+    delete_account: DeleteAccount
     toggle_account: ToggleAccount
     request_refresh: RequestRefresh
     issue_api_key: IssueApiKey

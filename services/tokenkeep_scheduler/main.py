@@ -13,11 +13,15 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from tokenkeep.adapters.ending import end
+from tokenkeep.adapters.failpoints.ledgers import SWEEP, FailingLedgers
+from tokenkeep.adapters.failpoints.scheduler_ports import FailingOutbox, FailingQueue, FailingSchedule, FailingStream
+from tokenkeep.adapters.failpoints.striking import arm
 from tokenkeep.adapters.postgres.fleet import count_fleet
 from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep.adapters.postgres.notifications import OutboxListener
 from tokenkeep.adapters.postgres.outbox import PostgresOutbox
 from tokenkeep.adapters.postgres.schedule import PostgresSchedule
+from tokenkeep.adapters.postgres.source_tending import PostgresTendings
 from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
 from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers
 from tokenkeep.adapters.redis.connection import connect_blocking
@@ -27,12 +31,15 @@ from tokenkeep.adapters.telemetry.health_server import HealthServer
 from tokenkeep.adapters.telemetry.logs import configure_logging
 from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
 from tokenkeep.application.emit_due_refreshes import EmitDueRefreshes
-from tokenkeep.application.relay_events import RelayEvents
+from tokenkeep.application.ports import Ledgers, RefreshQueue, Schedule
+from tokenkeep.application.relay_events import EventStream, Outbox, RelayEvents
 from tokenkeep.application.sweep_leases import SweepLeases
+from tokenkeep.application.tend_sources import TendSources
 from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals
 from tokenkeep.domain.ids import new_correlation_id, new_id
 from tokenkeep.settings import Settings, require_database, require_redis
 
+_TEND_EVERY_S = 1.0
 _SHARDS_EVERY_S = 1.0
 _RELAY_SWEEP_S = 0.5
 _FIGURES_EVERY_S = 15.0
@@ -48,27 +55,51 @@ class Jobs:
 
     emit_due: EmitDueRefreshes
     sweep: SweepLeases
+    tend: TendSources
     relay: RelayEvents
     stream: RedisEventStream
 
 
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What of the world the scheduler's steps touch."""
+
+    schedule: Schedule
+    queue: RefreshQueue
+    ledgers: Ledgers
+    outbox: Outbox
+    stream: EventStream
+
+
 def wire(foundation: Foundation) -> Jobs:
-    """The scheduler's use-cases over real adapters."""
+    """The scheduler's use-cases over real adapters.
+
+    Raises:
+        SettingsError: The failpoints can't be understood.
+    """
     settings, database = foundation.settings, foundation.database
     broker = create_broker(connect_blocking(require_redis(settings)))
-    schedule = PostgresSchedule(database)
     stream = RedisEventStream(foundation.redis)
+    ports = _Ports(
+        schedule=PostgresSchedule(database),
+        queue=DramatiqRefreshQueue(broker),
+        ledgers=PostgresLedgers(database),
+        outbox=PostgresOutbox(database),
+        stream=stream,
+    )
+    if settings.failpoints is not None:
+        ports = _armed(ports, settings.failpoints)
     return Jobs(
         emit_due=EmitDueRefreshes(
-            schedule=schedule,
-            queue=DramatiqRefreshQueue(broker),
+            schedule=ports.schedule,
+            queue=ports.queue,
             claim_batch=settings.claim_batch,
             message_batch=settings.message_batch,
             trust=timedelta(seconds=settings.dispatch_timeout_s),
         ),
         sweep=SweepLeases(
-            schedule=schedule,
-            ledgers=PostgresLedgers(database),
+            schedule=ports.schedule,
+            ledgers=ports.ledgers,
             sources=PostgresSourceConfigs(database),
             catalogue=foundation.catalogue,
             observer=RefreshTelemetry(foundation.metrics),
@@ -77,8 +108,21 @@ def wire(foundation: Foundation) -> Jobs:
             quarantine=foundation.quarantine,
             longest_gap=timedelta(seconds=3 * settings.sweep_interval_s),
         ),
-        relay=RelayEvents(PostgresOutbox(database), stream, holder=new_id()),
+        tend=TendSources(PostgresTendings(database)),
+        relay=RelayEvents(ports.outbox, ports.stream, holder=new_id()),
         stream=stream,
+    )
+
+
+def _armed(ports: _Ports, spec: str) -> _Ports:
+    """The ports with failpoints around them. Raises `SettingsError` when the specification can't be understood."""
+    points = arm(spec)
+    return _Ports(
+        schedule=FailingSchedule(ports.schedule, points),
+        queue=FailingQueue(ports.queue, points),
+        ledgers=FailingLedgers(ports.ledgers, points, writing=SWEEP),
+        outbox=FailingOutbox(ports.outbox, points),
+        stream=FailingStream(ports.stream, points),
     )
 
 
@@ -103,6 +147,7 @@ class Scheduler:
         port = await health.start()
         self._every(settings.tick_interval_s, "tick", self._tick)
         self._every(settings.sweep_interval_s, "sweep", self._sweep)
+        self._every(_TEND_EVERY_S, "tend", self._tend)
         self._every(_SHARDS_EVERY_S, "keep_shards", self._jobs.relay.keep_shards)
         self._every(_FIGURES_EVERY_S, "figures", self._count)
         self._every(_HOUSEKEEPING_EVERY_S, "housekeeping", self._keep_house)
@@ -151,6 +196,11 @@ class Scheduler:
         freed = await self._jobs.sweep()
         if freed:
             _log.info("leases_swept", accounts=freed)
+
+    async def _tend(self) -> None:
+        picked, woken = await self._jobs.tend()
+        if picked or woken:
+            _log.info("sources_tended", picked=picked, woken=woken)
 
     async def _count(self) -> None:
         self._foundation.metrics.observe_fleet(await count_fleet(self._foundation.database))

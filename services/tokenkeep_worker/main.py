@@ -52,6 +52,7 @@ _DEMAND_THREADS = 8
 _PICKUP_MS = 50
 _PREFETCH = 64
 _DRAIN_AGAIN_S = 1.0
+_LEFTOVERS_EVERY_S = 60.0
 _SPOOL_GRACE = timedelta(seconds=20)
 """How long a stop waits for the database once the answers are in the spool."""
 
@@ -155,6 +156,7 @@ class Worker:
         self._foundation = foundation
         self._refreshing = refreshing
         self._batches: set[asyncio.Task[None]] = set()
+        self._leftovers: asyncio.Task[None] | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set and everything in hand is durable."""
@@ -195,6 +197,7 @@ class Worker:
         _log.info("worker_ready", metrics_port=port, pid=os.getpid())
         await stopping.wait()
         await end(helping)
+        await end(self._leftovers)
         await end(revoking)
         _log.info("worker_draining", batches=len(self._batches))
         self._refreshing.refresh.hurry(_SPOOL_GRACE)
@@ -211,13 +214,23 @@ class Worker:
         """Nothing new is sent before what was received is stored: as long as that takes, but for a stop."""
         while not stopping.is_set():
             try:
-                await self._refreshing.drain_spool()
+                left = await self._refreshing.drain_spool()
             except (SQLAlchemyError, OSError, TimeoutError) as error:
                 _log.warning("spool_not_drained", error=type(error).__name__)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), _DRAIN_AGAIN_S)
             else:
+                if left:
+                    self._leftovers = asyncio.get_running_loop().create_task(self._drain_leftovers())
                 return
+
+    async def _drain_leftovers(self) -> None:
+        """What could not be opened may open once the keyring is whole again."""
+        left = 1
+        while left:  # cancelled when the process stops
+            await asyncio.sleep(_LEFTOVERS_EVERY_S)
+            with suppress(SQLAlchemyError, OSError, TimeoutError):
+                left = await self._refreshing.drain_spool()
 
     async def refresh(self, hint: RefreshHint) -> None:
         """Refresh what a hint names. The batch belongs to the process: a caller that gives up does not stop it."""

@@ -66,9 +66,10 @@ class DirectClaims:
         if self._missed == _PATIENCE:
             _log.warning("queue_unavailable_claiming_directly")
         claimed = await self._schedule.claim_due(limit=self._batch, trust=self._trust, paused=timedelta(minutes=10))
-        if claimed.accounts:
-            ids = tuple(account.account_id for account in claimed.accounts)
-            await self._refresh(RefreshHint(ids, Trigger.SCHEDULE, new_correlation_id()))
+        for trigger, probing in ((Trigger.SCHEDULE, False), (Trigger.PROBE, True)):
+            ids = tuple(account.account_id for account in claimed.accounts if account.probe is probing)
+            if ids:
+                await self._refresh(RefreshHint(ids, trigger, new_correlation_id()))
         return len(claimed.accounts)
 
     async def _redis_answers(self) -> bool:

@@ -14,8 +14,6 @@ from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.rules import OAuth2Rules
 
 _STRICTEST = OAuth2Rules(token_url="", refresh_url="", rotation=Rotation(RotationKind.STRICT_REVOKE))
-
-
 _TRIES = 2
 
 
@@ -79,7 +77,7 @@ class DrainSpool:
             await ledger.lock([account_id])
 
     def _tell(self, entry: SpooledAnswer, error: Exception) -> None:
-        self.observer.spool_failed(entry.attempt.account_id, entry.attempt.correlation_id, error)
+        self.observer.not_drained(entry.attempt.account_id, entry.attempt.correlation_id, error)
 
     def _answered(self, entry: SpooledAnswer, source: SourceConfig) -> Answered:
         granted, presented = open_answer(self.settle.sealer.vault, entry)

@@ -67,7 +67,7 @@ class KeepAnswers:
                 await self._keep(answered, keeper)
             try:
                 settled = await attempt
-            except Exception as error:  # noqa: BLE001 - whatever the database raises, the answer must not be lost
+            except Exception as error:
                 self._observer.settle_failed(
                     answered.attempt.account_id, answered.attempt.correlation_id, type(error).__name__
                 )

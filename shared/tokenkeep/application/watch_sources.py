@@ -80,12 +80,12 @@ class WatchSources:
         else:
             self._make_room()
             self._runs[source_id] = run
+        used = answered.source.secret_version
         if isinstance(verdict, Granted) and answered.source.on_trial:
-            await self._change(source_id, _passed)
+            await self._change(source_id, lambda locked: _passed(locked, secret_version=used))
         elif run.blame_the_source or (isinstance(verdict, Misconfigured) and answered.source.on_trial):
             reason = run.reason or FailureReason.INVALID_CLIENT
             self._runs.pop(source_id, None)
-            used = answered.source.secret_version
             await self._change(source_id, lambda locked: _blamed(locked, reason, secret_version=used))
 
     def _make_room(self) -> None:
@@ -111,9 +111,11 @@ class WatchSources:
             self._observer.source_changed(changed)
 
 
-def _passed(locked: LockedSource) -> tuple[Source, EventType | None] | None:
-    """A refresh succeeded: the changed client works, and a pause for its faults is over."""
+def _passed(locked: LockedSource, *, secret_version: int) -> tuple[Source, EventType | None] | None:
+    """A refresh succeeded: the client that it used works, and a pause for its faults is over. A later client is unproven."""
     source = locked.source
+    if source.secret_version != secret_version:
+        return None
     if source.state is SourceState.PAUSED:
         if not is_client_fault(source.paused_reason):
             return None

@@ -4,6 +4,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import quote_plus, urlencode
 
 from tokenkeep.domain.errors import InvalidInput
@@ -55,6 +56,28 @@ def authorization_code_request(
         params["code_verifier"] = code_verifier.reveal()
     url = fill(rules.token_url, rules.placeholders, properties)
     return _request(rules, url, params, client_id=client_id, client_secret=client_secret)
+
+
+def revocation_request(
+    rules: OAuth2Rules,
+    url: str,
+    *,
+    client_id: str,
+    client_secret: Secret | None,
+    refresh_token: Secret,
+    properties: Mapping[str, str],
+) -> TokenRequest:
+    """The revocation of a refresh token, and of the grant with it (RFC 7009, section 2.1).
+
+    A form whatever the token endpoint takes: the RFC knows nothing else.
+
+    Raises:
+        InvalidInput: A placeholder of the address has no fitting value; the field is `properties.` and its name.
+    """
+    params = {"token": refresh_token.reveal(), "token_type_hint": "refresh_token"}
+    form = replace(rules, request_format=RequestFormat.FORM)
+    address = fill(url, rules.placeholders, properties)
+    return _request(form, address, params, client_id=client_id, client_secret=client_secret)
 
 
 def fill(template: str, placeholders: Sequence[Property], properties: Mapping[str, str]) -> str:

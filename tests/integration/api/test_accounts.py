@@ -29,6 +29,7 @@ ORDER = [
     "last_refreshed_at",
     "next_refresh_at",
     "consecutive_failures",
+    "in_doubt",
     "last_error",
     "created_at",
     "updated_at",

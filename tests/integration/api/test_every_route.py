@@ -13,6 +13,7 @@ from tokenkeep_api import answers
 from tokenkeep_api.app import create_app
 
 TOKEN_URL = "https://93.184.215.14/token"
+WRITING = {"POST", "PUT", "PATCH"}
 BODIES: dict[str, Any] = {
     "/v1/sources": {
         "provider": "generic-oauth2",
@@ -20,6 +21,8 @@ BODIES: dict[str, Any] = {
         "client_id": "c",
         "options": {"token_url": TOKEN_URL},
     },
+    "/v1/sources/{source_id}": {"name": "n"},
+    "/v1/accounts/{account_id}/credentials": {"access_token": "x"},
 }
 
 
@@ -61,7 +64,7 @@ async def test_every_route_needs_a_key_and_the_scope_that_its_description_names(
         async with service.client(None) as nobody:
             problem(await nobody.request(method, url), 401, "not_authenticated")
         async with service.client(await service.key(*others)) as client:
-            refused = await client.request(method, url, json=body_for(path, ids) if method == "POST" else None)
+            refused = await client.request(method, url, json=body_for(path, ids) if method in WRITING else None)
             if path == "/v1/api-keys" and method == "POST":
                 body = {"name": "k", "environment": service.environment, "scopes": ["audit:read"]}
                 refused = await client.post(url, json=body)
@@ -77,7 +80,8 @@ async def test_things_of_another_environment_do_not_exist(service: Service) -> N
         for method, path, _ in operations(await description(service)):
             named = [name for name in ids if name != "slug" and f"{{{name}}}" in path]
             if named:
-                problem(await stranger.request(method, path.format(**ids)), 404, "not_found")
+                body = body_for(path, ids) if method in WRITING else None
+                problem(await stranger.request(method, path.format(**ids), json=body), 404, "not_found")
             elif method == "GET" and "providers" not in path:
                 seen = await stranger.get(path)
                 assert all(one["actor"] == "admin-key" for one in data(seen) if "actor" in one)
@@ -118,6 +122,13 @@ async def test_answers_are_as_they_are_described(service: Service) -> None:
             TypeAdapter(model).validate_json(answer.content)
         token = await admin.post(f"/v1/accounts/{ids['account_id']}/token")
         TypeAdapter(answers.Data[answers.TokenAnswer]).validate_json(token.content)
+        account = f"/v1/accounts/{ids['account_id']}"
+        replaced = await admin.put(f"{account}/credentials", json={"access_token": "x", "refresh_token": "y"})
+        TypeAdapter(answers.Data[answers.AccountAnswer]).validate_json(replaced.content)
+        released = await admin.post(f"{account}/release")
+        TypeAdapter(answers.Data[answers.ReleaseAnswer]).validate_json(released.content)
+        erased = await admin.post(f"{account}/release/confirm")
+        TypeAdapter(answers.Data[answers.ErasureAnswer]).validate_json(erased.content)
 
 
 async def test_every_answer_has_the_headers_that_keep_it_private(service: Service) -> None:

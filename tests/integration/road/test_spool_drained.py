@@ -135,7 +135,7 @@ async def test_an_answer_that_does_not_open_or_whose_source_is_gone_is_kept_and_
     path = str(road.foundation.settings.spool_path)
     async with open_road(database_url, redis_url, spool_dir=path) as stranger:  # with a keyring of its own
         assert await stranger.refreshing.drain_spool() == 1
-        await stranger.observed("refresh_spool_failed")
+        await stranger.observed("spool_file_left")
     kept = contents(spooled(road))
     [row] = await road.sql("SELECT source_id FROM accounts WHERE id = :id", id=account_id)
     put({file: content.replace(row["source_id"].hex.encode(), b"0" * 32) for file, content in kept.items()})

@@ -186,7 +186,9 @@ class PostgresCustodyLedger:
 
     async def gone(self, account_ids: Sequence[AccountId]) -> set[AccountId]:
         """Those of these accounts that do not exist any more."""
-        return {AccountId(row.id) for row in await self._connection.execute(statements.GONE, {"ids": list(account_ids)})}
+        return {
+            AccountId(row.id) for row in await self._connection.execute(statements.GONE, {"ids": list(account_ids)})
+        }
 
     async def request_revocation(
         self,

@@ -215,6 +215,7 @@ ON CONFLICT (account_id, id) DO UPDATE
        http_status = excluded.http_status, error_code = excluded.error_code,
        presentations = GREATEST(refresh_attempts.presentations, excluded.presentations),
        resolution = COALESCE(excluded.resolution, refresh_attempts.resolution)
+ WHERE refresh_attempts.outcome IS DISTINCT FROM 'ok'
 """)  # noqa: S608 - only our own names are put in
 
 CLOSED = Columns(account_id="uuid", id="uuid")

@@ -23,7 +23,15 @@ DELETE FROM refresh_attempts WHERE (account_id, id) IN (
     SELECT account_id, id FROM refresh_attempts
      WHERE leased_at < statement_timestamp() - interval '{_KEPT_DAYS} days' LIMIT {_BATCH})
 """),  # noqa: S608 - only our own numbers are put in
-    text("DELETE FROM receipts WHERE received_at < statement_timestamp() - interval '7 days'"),
+    # A receipt is of use only while nothing younger is installed (custody protocol, section 3).
+    text("""
+DELETE FROM receipts AS r
+ WHERE r.received_at < statement_timestamp() - interval '7 days'
+    OR EXISTS (SELECT FROM credentials AS c WHERE c.account_id = r.account_id
+                AND (c.epoch > r.epoch OR c.generation > r.presented_generation + 1))
+"""),
+    # The guard against mass revocation looks back for minutes; what is held waits for an operator.
+    text("DELETE FROM source_revocations WHERE NOT held AND at < statement_timestamp() - interval '1 day'"),
     text("DELETE FROM idempotency_keys WHERE created_at < statement_timestamp() - interval '24 hours'"),
 )
 

@@ -66,6 +66,10 @@ class RefreshTelemetry:
             "refresh_spool_failed", account_id=_account(account_id), correlation_id=correlation_id, exc_info=error
         )
 
+    def not_drained(self, account_id: AccountId, correlation_id: str, error: Exception) -> None:
+        """An answer in the spool can't be settled; it is left there."""
+        _log.error("spool_file_left", account_id=_account(account_id), correlation_id=correlation_id, exc_info=error)
+
     def spool_drained(self, drained: int, left: int) -> None:
         """What a process before us had received is settled. What is left can't be opened, and wants an operator."""
         line = _log.error if left else _log.info
@@ -95,9 +99,7 @@ class RefreshTelemetry:
 
     def source_not_changed(self, source_id: SourceId, error: Exception) -> None:
         """What a verdict says of its source could not be written; the next one says it again."""
-        _log.warning(
-            "source_not_changed", source_id=format_id(IdKind.SOURCE, source_id), error=type(error).__name__
-        )
+        _log.warning("source_not_changed", source_id=format_id(IdKind.SOURCE, source_id), error=type(error).__name__)
 
     def settled(self, answered: Answered, settlement: Settlement, *, duration_s: float, late_s: float) -> None:
         """One attempt has ended."""

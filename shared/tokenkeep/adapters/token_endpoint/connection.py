@@ -37,6 +37,9 @@ class Connection(asyncio.Protocol):
         origin: Where it leads. A request to anywhere else is not sent.
         max_body_bytes: The largest body that is taken, both as received and unpacked.
         now: The clock of `send_before` and of `idle_since`, in seconds; counts suspend.
+
+    Attributes:
+        on_sent: Called once the last byte of a request is written, if it is set. What it raises, `exchange` raises.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.origin = origin
         self.idle_since: float | None = None
+        self.on_sent: Callable[[], None] | None = None
         self._max_body_bytes = max_body_bytes
         self._now = now
         self._loop = asyncio.get_running_loop()
@@ -97,6 +101,9 @@ class Connection(asyncio.Protocol):
             if transport.is_closing() and self.origin.scheme == "http":
                 # A socket's one `send` failed at once, so it took no byte. Of a TLS record we would not know.
                 return _unsent(FailureReason.NETWORK_ERROR, "the connection refused the request")
+            if self.on_sent is not None:
+                await self._written(transport)
+                self.on_sent()
             return await outcome
         finally:
             timer.cancel()
@@ -203,6 +210,12 @@ class Connection(asyncio.Protocol):
         A fresh TLS 1.3 connection has its session tickets to read, which are no fault.
         """
         for _ in range(_QUIET_PASSES):
+            await asyncio.sleep(0)
+
+    async def _written(self, transport: asyncio.Transport) -> None:
+        """Waits until nothing of the request is left on our side. uvloop writes only when its pass is over."""
+        await asyncio.sleep(0)
+        while transport.get_write_buffer_size() > 0 and not transport.is_closing():  # noqa: ASYNC110 - it sets no event
             await asyncio.sleep(0)
 
     def _closed_in_order(self) -> bool:

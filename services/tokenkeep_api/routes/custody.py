@@ -1,0 +1,111 @@
+"""`/v1/accounts/{id}`: credentials replaced, handed back, and erased with their account."""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from tokenkeep.adapters.postgres.unit_of_work import PostgresWork
+from tokenkeep.application.create_account import AuthorizationCode, LiveTokens
+from tokenkeep.domain.account import AccountView
+from tokenkeep.domain.api_key import Caller, Scope
+from tokenkeep.domain.credential import TokenSet
+from tokenkeep.domain.errors import InvalidInput, NotFound
+from tokenkeep.domain.events import rfc3339
+from tokenkeep.domain.ids import AccountId, IdKind, parse_id
+from tokenkeep_api import rendering
+from tokenkeep_api.answers import AccountAnswer, Data, ErasureAnswer, ReleaseAnswer
+from tokenkeep_api.authentication import needs
+from tokenkeep_api.bodies import Credentials, Nothing
+from tokenkeep_api.creations import persisted
+from tokenkeep_api.request_bodies import StrictRoute
+from tokenkeep_api.wired import Wired
+
+Writer = Annotated[Caller, needs(Scope.ACCOUNTS_WRITE)]
+Releaser = Annotated[Caller, needs(Scope.CREDENTIALS_RELEASE)]
+
+_MEMBER = "credentials."
+
+
+class _BareCredentialsRoute(StrictRoute):
+    """A route whose body is what creations have in their member `credentials`: fields are named from there on."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, telling fields as its callers know them."""
+        handle = super().get_route_handler()
+
+        async def renamed(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except InvalidInput as error:
+                if not error.field.startswith(_MEMBER):
+                    raise
+                raise type(error)(error.field.removeprefix(_MEMBER), error.detail) from None
+
+        return renamed
+
+
+def routes(wired: Wired) -> APIRouter:
+    """The routes that change who holds an account's credentials."""
+    router = APIRouter(prefix="/v1/accounts", tags=["accounts"], route_class=_BareCredentialsRoute)
+    _add_replacement(router, wired)
+    _add_release(router, wired)
+
+    @router.delete("/{account_id}", status_code=204)
+    async def delete_account(request: Request, account_id: str, caller: Writer) -> Response:
+        """Erase the account at once. Its grant is revoked at the provider, where that can be done, right afterwards."""
+        async with wired.works() as work:
+            await wired.delete_account(work, caller, _parsed(account_id), correlation_id=request.state.correlation_id)
+        return Response(status_code=204)
+
+    return router
+
+
+def _add_replacement(router: APIRouter, wired: Wired) -> None:
+    @router.put("/{account_id}/credentials", response_model=Data[AccountAnswer])
+    async def replace_credentials(request: Request, account_id: str, body: Credentials, caller: Writer) -> Response:
+        """Authorise the account again, with a live token set or an authorization code. Its id stays; it is active then."""
+        parsed, wanted = _parsed(account_id), body.wanted()
+        tokens: LiveTokens | TokenSet
+        if isinstance(wanted, AuthorizationCode):
+            async with wired.works.reading() as work:
+                known = await work.accounts.view(parsed, caller.environment)
+            if known is None:
+                raise NotFound("account")
+            source_id = known.account.source_id
+            tokens = await wired.exchange_code(source_id, caller.environment, wanted, known.properties)
+        else:
+            tokens = wanted
+
+        async def replace(work: PostgresWork) -> AccountView:
+            return await wired.replace_credentials(
+                work, caller, parsed, tokens=tokens, correlation_id=request.state.correlation_id
+            )
+
+        return rendering.data(rendering.account(await persisted(wired.works, replace)))
+
+
+def _add_release(router: APIRouter, wired: Wired) -> None:
+    @router.post("/{account_id}/release", response_model=Data[ReleaseAnswer])
+    async def release_account(
+        request: Request, account_id: str, caller: Releaser, _body: Nothing | None = None
+    ) -> Response:
+        """Hand the refresh token back. Waits for a refresh in flight; the account is disabled then.
+
+        Asked again, it gives the same answer until it is confirmed, or until `confirm_before`. After that the credentials are
+        erased. `in_doubt` is there when the refresh token was presented and the answer never had: it may be used up.
+        """
+        released = await wired.release_custody(caller, _parsed(account_id), correlation_id=request.state.correlation_id)
+        return rendering.data(rendering.released(released))
+
+    @router.post("/{account_id}/release/confirm", response_model=Data[ErasureAnswer])
+    async def confirm_release(account_id: str, caller: Releaser, _body: Nothing | None = None) -> Response:
+        """Say that the credentials have arrived where they belong. They are erased here."""
+        async with wired.works() as work:
+            erased_at = await wired.confirm_release(work, caller, _parsed(account_id))
+        return rendering.data({"erased_at": rfc3339(erased_at)})
+
+
+def _parsed(text: str) -> AccountId:
+    return AccountId(parse_id(IdKind.ACCOUNT, text, field="account_id"))

@@ -1,0 +1,112 @@
+"""A scheduler's ports, with failpoints around their calls."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from tokenkeep.adapters.failpoints.spec import Point
+from tokenkeep.adapters.failpoints.striking import Failpoints
+from tokenkeep.application.ports import RefreshQueue, Schedule
+from tokenkeep.application.refreshing import Claimed, StuckLease
+from tokenkeep.application.relay_events import EventStream, Outbox, Pending
+from tokenkeep.domain.attempt import Trigger
+from tokenkeep.domain.ids import AccountId
+
+
+class FailingSchedule:
+    """A schedule with a failpoint behind each claim that found somebody."""
+
+    def __init__(self, schedule: Schedule, points: Failpoints) -> None:
+        self._schedule = schedule
+        self._points = points
+
+    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> Claimed:
+        """As the port says."""
+        claimed = await self._schedule.claim_due(limit=limit, trust=trust, paused=paused)
+        if claimed.accounts:
+            self._points.hit(Point.CLAIMED)
+        return claimed
+
+    async def unclaim(self, account_ids: Sequence[AccountId]) -> None:
+        """As the port says."""
+        await self._schedule.unclaim(account_ids)
+
+    async def stuck(self, *, limit: int) -> list[StuckLease]:
+        """As the port says."""
+        return await self._schedule.stuck(limit=limit)
+
+    async def run_out(self, *, limit: int) -> list[AccountId]:
+        """As the port says."""
+        return await self._schedule.run_out(limit=limit)
+
+
+class FailingQueue:
+    """A queue with a failpoint behind each hint."""
+
+    def __init__(self, queue: RefreshQueue, points: Failpoints) -> None:
+        self._queue = queue
+        self._points = points
+
+    async def enqueue(self, account_ids: Sequence[AccountId], *, trigger: Trigger, correlation_id: str) -> bool:
+        """As the port says."""
+        given = await self._queue.enqueue(account_ids, trigger=trigger, correlation_id=correlation_id)
+        if given:
+            self._points.hit(Point.ENQUEUED)
+        return given
+
+
+class FailingOutbox:
+    """An outbox with a failpoint behind each read that found something."""
+
+    def __init__(self, outbox: Outbox, points: Failpoints) -> None:
+        self._outbox = outbox
+        self._points = points
+
+    async def take_shards(self, holder: UUID, *, lease_s: float) -> dict[int, int]:
+        """As the port says."""
+        return await self._outbox.take_shards(holder, lease_s=lease_s)
+
+    async def give_back(self, holder: UUID) -> None:
+        """As the port says."""
+        await self._outbox.give_back(holder)
+
+    async def pending(self, shards: Sequence[int], *, limit: int) -> Sequence[Pending]:
+        """As the port says."""
+        pending = await self._outbox.pending(shards, limit=limit)
+        if pending:
+            self._points.hit(Point.RELAY_READ)
+        return pending
+
+    async def delivered(self, positions: Sequence[int]) -> None:
+        """As the port says."""
+        await self._outbox.delivered(positions)
+
+    async def requeue(self, span: timedelta) -> int:
+        """As the port says."""
+        return await self._outbox.requeue(span)
+
+
+class FailingStream:
+    """A stream with a failpoint behind each batch that it was given."""
+
+    def __init__(self, stream: EventStream, points: Failpoints) -> None:
+        self._stream = stream
+        self._points = points
+
+    async def is_lost(self) -> bool:
+        """As the port says."""
+        return await self._stream.is_lost()
+
+    async def begin(self) -> None:
+        """As the port says."""
+        await self._stream.begin()
+
+    async def fence(self, fences: dict[int, int]) -> None:
+        """As the port says."""
+        await self._stream.fence(fences)
+
+    async def publish(self, fences: dict[int, int], pending: Sequence[Pending]) -> set[int]:
+        """As the port says."""
+        refused = await self._stream.publish(fences, pending)
+        self._points.hit(Point.RELAY_PUBLISHED)
+        return refused
