@@ -246,13 +246,15 @@ class RevocationNote:
 
 @dataclass(frozen=True, slots=True)
 class StuckLease:
-    """A lease whose time is over, as a sweeper sees it."""
+    """A lease whose time is over, as a sweeper sees it. `seen_at` is the moment, by the database's clock, that it was seen."""
 
     account_id: AccountId
     source_id: SourceId
     fence: int
     phase: str
     attempt_id: UUID
+    sent_at: datetime | None
+    seen_at: datetime
 
 
 def unsettled(leased: Leased, *, trigger: Trigger, correlation_id: str, sent_at: datetime | None) -> Attempt:

@@ -71,7 +71,8 @@ class SettleAttempts:
                 if account is None:
                     results[index] = Settled(item, None)
                     continue
-                bearing = circumstances.get(item.attempt.account_id, Circumstances())
+                usual = Circumstances(presentations=item.presentations)
+                bearing = circumstances.get(item.attempt.account_id, usual)
                 settlement, write = self._written(item, account, self._settled(item, account, bearing))
                 results[index] = Settled(item, settlement, account.now)
                 writes.append(write)
@@ -110,7 +111,7 @@ class SettleAttempts:
             for item in blaming:
                 newest = versions.get(item.source.id, item.source.secret_version)
                 changed = newest != item.source.secret_version
-                found[item.attempt.account_id] = Circumstances(client_changed=changed)
+                found[item.attempt.account_id] = Circumstances(client_changed=changed, presentations=item.presentations)
         refused = [item for item in items if isinstance(item.verdict, Revoked) and item.attempt.account_id in locked]
         if refused:
             found.update(await self._about_revocations(ledger, refused, items, locked))
@@ -129,7 +130,7 @@ class SettleAttempts:
         for item in refused:
             account = locked[item.attempt.account_id]
             orphan = self._newest_orphan(account, receipts.get(item.attempt.account_id, ()))
-            found[item.attempt.account_id] = bearing = Circumstances(orphan=orphan)
+            found[item.attempt.account_id] = bearing = Circumstances(orphan=orphan, presentations=item.presentations)
             settlement = self._settled(item, account, bearing)
             if _calls_it_revoked(settlement):
                 disabling.append((item, settlement))

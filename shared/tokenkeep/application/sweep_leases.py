@@ -12,7 +12,7 @@ from tokenkeep.domain.errors import TokenkeepError
 from tokenkeep.domain.ids import AccountId, SourceId, new_correlation_id
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.refresh_policy import RefreshPolicy
-from tokenkeep.domain.rotation import Quarantine, Rotation, RotationKind
+from tokenkeep.domain.rotation import GRACE_MARGIN, Quarantine, Rotation, RotationKind
 from tokenkeep.domain.settlement import Rules, Settlement
 from tokenkeep.domain.takeover import take_over
 from tokenkeep.domain.transitions import run_out
@@ -20,7 +20,7 @@ from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.options import effective_rules
 
 _BATCH = 200
-_WATCHED = {RotationKind.STRICT, RotationKind.STRICT_REVOKE}
+_HARMLESS = {RotationKind.NONE, RotationKind.UNTIL_USED}
 
 
 @dataclass(slots=True)
@@ -112,9 +112,13 @@ class SweepLeases:
         """Whether nobody can have an answer in hand any more.
 
         `doubt` was settled by its own holder, who has none: its quarantine alone decides. `sent` may be a holder that can't
-        reach the database, so with strict kinds we must have watched it ourselves.
+        reach the database, so we must have watched it ourselves: unless a second presentation is harmless, always or until
+        the grace is over in which it yields the same successor.
         """
-        if lease.phase != Phase.SENT or rotation.kind not in _WATCHED:
+        if lease.phase != Phase.SENT or rotation.kind in _HARMLESS:
+            return True
+        in_grace = lease.sent_at is not None and lease.seen_at < lease.sent_at + rotation.grace - GRACE_MARGIN
+        if rotation.same_successor and in_grace:
             return True
         needed = self._quarantine.span(rotation).total_seconds()
         return self._watch.watched_for(lease, now=now) >= needed

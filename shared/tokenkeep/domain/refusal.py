@@ -36,9 +36,10 @@ def refused(
     if standing.credential.generation != attempt.presented_generation:
         due = replace(freed, due_at=freed.next_refresh_at)
         return Settlement(replace(standing, lease=due), Outcome.SUPERSEDED, stale=True, **facts)
-    if circumstances.orphan is not None:
+    active = standing.account.state is AccountState.ACTIVE
+    if circumstances.orphan is not None and (not active or _is_confirmed(standing, now=now, rules=rules)):
         return replace(_orphan_installed(standing, attempt, circumstances.orphan, now=now, rules=rules), **facts)
-    if standing.account.state is not AccountState.ACTIVE:
+    if not active:
         return _seen_while_off(standing, verdict, facts, now=now)
     if circumstances.revocations_held:
         until = now + rules.policy.held_wait
@@ -48,7 +49,16 @@ def refused(
         return replace(aside, outcome=Outcome.REFUSED, held=True)
     if not _is_confirmed(standing, now=now, rules=rules):
         return _suspected(standing, verdict, now=now, rules=rules)
-    return _disabled(standing, verdict, facts, now=now)
+    return _disabled(_with_unanswered(standing, attempt, circumstances, now=now), verdict, facts, now=now)
+
+
+def _with_unanswered(standing: Standing, attempt: Attempt, circumstances: Circumstances, *, now: datetime) -> Standing:
+    """Presentations that this very attempt got no answer to are doubts like any other."""
+    lease = standing.lease
+    if not circumstances.unanswered:
+        return standing
+    since = lease.doubt_since or attempt.sent_at or now
+    return replace(standing, lease=replace(lease, doubts=lease.doubts + circumstances.unanswered, doubt_since=since))
 
 
 def _is_confirmed(standing: Standing, *, now: datetime, rules: Rules) -> bool:
@@ -96,6 +106,7 @@ def _orphan_installed(
         not_before=None,
         doubts=max(lease.doubts, 1),
         doubt_since=lease.doubt_since or now,
+        suspected_at=None,
     )
     return Settlement(
         Standing(standing.account, freed, credential),

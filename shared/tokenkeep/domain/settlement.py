@@ -47,7 +47,7 @@ def settle(
     any length pushes the next attempt away and does no more.
     """
     if isinstance(verdict, Granted):
-        return _granted(standing, attempt, verdict, now=now, rules=rules)
+        return _granted(standing, attempt, verdict, now=now, rules=rules, circumstances=circumstances)
     lease = standing.lease
     if lease.fence != attempt.fence or lease.epoch != attempt.epoch or lease.attempt_id != attempt.id:
         return _stale(standing, verdict)
@@ -64,7 +64,7 @@ def settle(
             settled = postponed(standing, FailureReason.RATE_LIMITED, status, None, until=until, now=now, rules=rules)
             return held_back(settled, until)
         case Unavailable(maybe_spent=True) if rules.rotation.spends:
-            return _doubtful(standing, attempt, verdict, now=now, rules=rules)
+            return _doubtful(standing, attempt, verdict, now=now, rules=rules, circumstances=circumstances)
         case Unavailable(reason=reason, http_status=status, code=code, retry_after=retry_after):
             wait = backoff(standing, rules)
             if retry_after is not None:
@@ -79,7 +79,15 @@ def settle(
             assert_never(verdict)
 
 
-def _granted(standing: Standing, attempt: Attempt, verdict: Granted, *, now: datetime, rules: Rules) -> Settlement:
+def _granted(
+    standing: Standing,
+    attempt: Attempt,
+    verdict: Granted,
+    *,
+    now: datetime,
+    rules: Rules,
+    circumstances: Circumstances,
+) -> Settlement:
     """A received token set is installed unless a younger attempt's, or another grant's, is there already."""
     account, lease, stored = standing.account, standing.lease, standing.credential
     status = verdict.http_status
@@ -113,11 +121,15 @@ def _granted(standing: Standing, attempt: Attempt, verdict: Granted, *, now: dat
     due = next_refresh_at(credential, account, rules.policy) if on else None
     if due is not None:  # a provider that gives tokens which are dead on arrival is not asked without end
         due = max(due, now + rules.policy.shortest_wait)
+    # A first request that was given up may still be on its way: to use its successor's successor would make it a reuse.
+    quiet_until = obtained_at + rules.quarantine.span(rules.rotation) if circumstances.unanswered else None
+    if due is not None and quiet_until is not None:
+        due = max(due, quiet_until)
     settled = replace(
         settled,
         next_refresh_at=due,
         due_at=lease.due_at if in_others_hands else due,
-        not_before=None,
+        not_before=quiet_until,
         consecutive_failures=0,
         failing_since=None,
         doubts=0,
@@ -129,7 +141,7 @@ def _granted(standing: Standing, attempt: Attempt, verdict: Granted, *, now: dat
         Outcome.OK,
         http_status=status,
         install=tokens,
-        resolution=Resolution.RECOVERED if lease.doubts else None,
+        resolution=Resolution.RECOVERED if lease.doubts or circumstances.unanswered else None,
         happenings=tuple(happenings),
     )
 
@@ -152,7 +164,15 @@ def _stale(standing: Standing, verdict: Verdict) -> Settlement:
     )
 
 
-def _doubtful(standing: Standing, attempt: Attempt, verdict: Unavailable, *, now: datetime, rules: Rules) -> Settlement:
+def _doubtful(
+    standing: Standing,
+    attempt: Attempt,
+    verdict: Unavailable,
+    *,
+    now: datetime,
+    rules: Rules,
+    circumstances: Circumstances,
+) -> Settlement:
     """The token may be spent. The row stays closed until the quarantine has passed; then `release_doubt` decides."""
     lease = standing.lease
     sent_at = attempt.sent_at or now
@@ -172,7 +192,7 @@ def _doubtful(standing: Standing, attempt: Attempt, verdict: Unavailable, *, now
         lease_until=sent_at + rules.quarantine.span(rules.rotation),
         sent_at=sent_at,
         presented_generation=attempt.presented_generation,
-        doubts=lease.doubts + 1,
+        doubts=lease.doubts + 1 + circumstances.unanswered,
         doubt_since=lease.doubt_since or sent_at,
         due_at=sent_at + rules.quarantine.span(rules.rotation),
     )

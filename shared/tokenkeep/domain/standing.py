@@ -49,12 +49,19 @@ class Circumstances:
     """What bears on a settlement from outside of the account.
 
     `revocations_held`: so many of the source's accounts are called revoked that nobody is believed. `client_changed`: the
-    source has another client secret by now than the one that the attempt used.
+    source has another client secret by now than the one that the attempt used. `presentations` counts how often the token left
+    under the attempt: all but the last were not answered.
     """
 
     revocations_held: bool = False
     client_changed: bool = False
     orphan: Orphan | None = None
+    presentations: int = 1
+
+    @property
+    def unanswered(self) -> int:
+        """How many presentations of the attempt were not answered, besides the one that the verdict speaks of."""
+        return max(self.presentations - 1, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,23 @@ def test_a_second_refusal_that_comes_too_soon_confirms_nothing() -> None:
     assert second.standing.lease.not_before == NOW + timedelta(seconds=60)
 
 
+def test_an_orphan_is_not_tried_on_the_word_of_one_spurious_refusal() -> None:
+    settled = settle(
+        a_standing(), an_attempt(), REVOKED, now=NOW, rules=WARY, circumstances=Circumstances(orphan=ORPHAN)
+    )
+    assert settled.tried is None
+    assert settled.standing.lease.suspected_at == NOW
+
+
+def test_a_refusal_of_a_second_presentation_whose_first_was_not_answered_means_a_lost_rotation() -> None:
+    settled = settle(
+        a_standing(), an_attempt(), REVOKED, now=NOW, rules=STRICT, circumstances=Circumstances(presentations=2)
+    )
+    disabled = settled.standing.account.disabled
+    assert disabled is not None
+    assert disabled.reason is DisabledReason.IN_DOUBT
+
+
 def test_a_grant_clears_the_suspicion() -> None:
     first = settle(a_standing(), an_attempt(), REVOKED, now=NOW, rules=WARY)
     second = settle(on_the_wire(first.standing), an_attempt(), granted(), now=NOW, rules=WARY)

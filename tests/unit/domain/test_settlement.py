@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain_examples import GRACE, HOUR, KEPT, NOW, STRICT, a_standing, an_account, an_attempt, granted
+from domain_examples import GRACE, HOUR, KEPT, NOW, QUARANTINE, STRICT, a_standing, an_account, an_attempt, granted
 from tokenkeep.domain.account import AccountState, Disabled, DisabledReason, FailureReason, Health
 from tokenkeep.domain.attempt import Outcome
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.rotation import RotationKind
-from tokenkeep.domain.settlement import Rules, Settlement, Standing, settle
+from tokenkeep.domain.settlement import settle
+from tokenkeep.domain.standing import Circumstances, Rules, Settlement, Standing
 from tokenkeep.domain.takeover import take_over
 from tokenkeep.domain.verdict import Misconfigured, NotSent, RateLimited, Revoked, Unavailable, Verdict
 
@@ -181,6 +182,15 @@ def test_a_grant_ends_every_doubt() -> None:
     settled = settle(standing, an_attempt(), granted(), now=NOW, rules=STRICT)
     assert settled.standing.lease.doubts == 0
     assert settled.standing.lease.doubt_since is None
+
+
+def test_after_a_second_presentation_nobody_overtakes_the_first() -> None:
+    once = settle(a_standing(), an_attempt(), granted(), now=NOW, rules=GRACE)
+    assert once.standing.lease.not_before is None
+    twice = settle(
+        a_standing(), an_attempt(), granted(), now=NOW, rules=GRACE, circumstances=Circumstances(presentations=2)
+    )
+    assert twice.standing.lease.not_before == NOW + QUARANTINE.span(GRACE.rotation)
 
 
 def test_a_retry_after_binds_everybody() -> None:

@@ -37,7 +37,7 @@ UPDATE leases AS l SET due_at = statement_timestamp()
  WHERE l.account_id = mine.account_id
 """)
 _STUCK = text("""
-SELECT account_id, source_id, fence, phase, attempt_id FROM leases
+SELECT account_id, source_id, fence, phase, attempt_id, sent_at, clock_timestamp() AS seen_at FROM leases
  WHERE due_at <= statement_timestamp() AND phase <> 'idle' AND lease_until <= statement_timestamp()
  ORDER BY due_at LIMIT :limit
 """)
@@ -85,7 +85,9 @@ class PostgresSchedule:
         async with self._database.reading() as connection:
             result = await connection.execute(_STUCK, {"limit": limit})
             return [
-                StuckLease(AccountId(r.account_id), SourceId(r.source_id), r.fence, r.phase, r.attempt_id)
+                StuckLease(
+                    AccountId(r.account_id), SourceId(r.source_id), r.fence, r.phase, r.attempt_id, r.sent_at, r.seen_at
+                )
                 for r in result
             ]
 
