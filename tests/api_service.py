@@ -20,8 +20,8 @@ from tokenkeep.settings import Settings
 from tokenkeep_api.app import create_app
 from tokenkeep_api.main import Api, wire
 from tokenkeep_api.wired import Wired
-from tokenkeep_worker.main import Refreshing
-from tokenkeep_worker.main import wire as wire_worker
+from tokenkeep_worker.wiring import Refreshing
+from tokenkeep_worker.wiring import wire as wire_worker
 
 ADMIN_KEY = "tk_admin-key-of-the-tests-4711"
 

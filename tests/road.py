@@ -30,8 +30,8 @@ from tokenkeep.domain.secret import Secret
 from tokenkeep.settings import Settings
 from tokenkeep_scheduler.main import Jobs
 from tokenkeep_scheduler.main import wire as wire_scheduler
-from tokenkeep_worker.main import Refreshing
-from tokenkeep_worker.main import wire as wire_worker
+from tokenkeep_worker.wiring import Refreshing
+from tokenkeep_worker.wiring import wire as wire_worker
 
 CALLER = Caller("test", "default", frozenset({Scope.ADMIN}))
 

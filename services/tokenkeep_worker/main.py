@@ -1,9 +1,8 @@
-"""Wires and runs one worker process."""
+"""Runs one worker process."""
 
 import asyncio
 import os
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -11,41 +10,15 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from tokenkeep.adapters.ending import end
-from tokenkeep.adapters.failpoints.ledgers import FailingLedgers
-from tokenkeep.adapters.failpoints.striking import arm
-from tokenkeep.adapters.failpoints.worker_ports import FailingEndpoints, FailingLocks, FailingSpool
-from tokenkeep.adapters.postgres.revocation_requests import PostgresRevocationRequests
 from tokenkeep.adapters.postgres.schedule import PostgresSchedule
-from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
-from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers
 from tokenkeep.adapters.redis.connection import connect_blocking
-from tokenkeep.adapters.redis.custody_lock import RedisCustodyLocks
 from tokenkeep.adapters.redis.queue import DEMANDED, SCHEDULED, RefreshHint, create_broker
-from tokenkeep.adapters.redis.wakeups import RedisAnnouncer
-from tokenkeep.adapters.spool.file_spool import FileSpool
 from tokenkeep.adapters.telemetry.health_server import HealthServer
 from tokenkeep.adapters.telemetry.logs import configure_logging
-from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
-from tokenkeep.adapters.telemetry.revocation_log import RevocationLog
-from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
-from tokenkeep.adapters.token_endpoint.clock import boottime
-from tokenkeep.adapters.token_endpoint.lending import LentConnections
-from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
-from tokenkeep.adapters.vault.envelope import Vault
-from tokenkeep.adapters.vault.keyring_file import read_keyring
-from tokenkeep.application.drain_spool import DrainSpool
-from tokenkeep.application.keep_answers import KeepAnswers
-from tokenkeep.application.lock_keeping import LockKeeper
-from tokenkeep.application.ports import Announcer, CustodyLocks, Ledgers, Spool, TokenEndpoints
-from tokenkeep.application.present_token import PresentToken
-from tokenkeep.application.refresh_accounts import RefreshAccounts
-from tokenkeep.application.revoke_grants import RevokeGrants
-from tokenkeep.application.sealing import TokenSealer
-from tokenkeep.application.settle_attempts import SettleAttempts
-from tokenkeep.application.watch_sources import WatchSources
-from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals
+from tokenkeep.bootstrap import Foundation, lay_foundation, stop_on_signals
 from tokenkeep.settings import Settings, require_redis
 from tokenkeep_worker.revoking import keep_revoking
+from tokenkeep_worker.wiring import Refreshing, wire
 from tokenkeep_worker.without_queue import DirectClaims
 
 _DEMAND_THREADS = 8
@@ -57,96 +30,6 @@ _SPOOL_GRACE = timedelta(seconds=20)
 """How long a stop waits for the database once the answers are in the spool."""
 
 _log = structlog.get_logger("tokenkeep.worker")
-
-
-@dataclass(frozen=True, slots=True)
-class Refreshing:
-    """The use-case with the parts that must be closed after it."""
-
-    refresh: RefreshAccounts
-    endpoints: ConnectionPool
-    drain_spool: DrainSpool
-    revoke: RevokeGrants
-
-
-@dataclass(frozen=True, slots=True)
-class _Ports:
-    """What of the world a refresh touches, step by step."""
-
-    ledgers: Ledgers
-    locks: CustodyLocks
-    endpoints: TokenEndpoints
-    announcer: Announcer
-    spool: Spool
-
-
-def wire(foundation: Foundation) -> Refreshing:
-    """The refresh use-case over real adapters.
-
-    Raises:
-        SettingsError: There is no usable keyring, or the failpoints can't be understood.
-    """
-    settings, times = foundation.settings, foundation.times
-    sealer = TokenSealer(Vault(read_keyring(settings.keyring, settings.keyring_file)))
-    endpoints = ConnectionPool(AddressPolicy(settings.allow_private_hosts))
-    ports = _Ports(
-        ledgers=PostgresLedgers(foundation.database),
-        locks=RedisCustodyLocks(foundation.redis, ttl=times.lease),
-        endpoints=LentConnections(endpoints),
-        announcer=RedisAnnouncer(foundation.redis),
-        spool=FileSpool(settings.spool_path),
-    )
-    if settings.failpoints is not None:
-        ports = _armed(ports, settings.failpoints)
-    sources = PostgresSourceConfigs(foundation.database)
-    observer, clocks = RefreshTelemetry(foundation.metrics), ProcessClocks(boottime)
-    settle = SettleAttempts(ports.ledgers, sealer, foundation.policy, foundation.quarantine)
-    refresh = RefreshAccounts(
-        ledgers=ports.ledgers,
-        sources=sources,
-        locks=ports.locks,
-        keeper=LockKeeper(ports.locks, every=times.lease / 3, clocks=clocks),
-        catalogue=foundation.catalogue,
-        present=PresentToken(
-            ledgers=ports.ledgers,
-            sealer=sealer,
-            endpoints=ports.endpoints,
-            observer=observer,
-            clocks=clocks,
-            times=times,
-            quarantine=foundation.quarantine,
-        ),
-        keep=KeepAnswers(settle=settle, vault=sealer.vault, spool=ports.spool, observer=observer, clocks=clocks),
-        watch=WatchSources(ledgers=ports.ledgers, observer=observer, clocks=clocks),
-        announcer=ports.announcer,
-        observer=observer,
-        times=times,
-        hold=settings.custody_hold,
-    )
-    drain = DrainSpool(ports.spool, sources, foundation.catalogue, settle, observer)
-    revoke = RevokeGrants(
-        PostgresRevocationRequests(foundation.database),
-        sources,
-        sealer,
-        foundation.catalogue,
-        ports.endpoints,
-        clocks,
-        RevocationLog(),
-        times.provider_deadline,
-    )
-    return Refreshing(refresh, endpoints, drain, revoke)
-
-
-def _armed(ports: _Ports, spec: str) -> _Ports:
-    """The ports with failpoints around them. Raises `SettingsError` when the specification can't be understood."""
-    points = arm(spec)
-    return replace(
-        ports,
-        ledgers=FailingLedgers(ports.ledgers, points),
-        locks=FailingLocks(ports.locks, points),
-        endpoints=FailingEndpoints(ports.endpoints, points),
-        spool=FailingSpool(ports.spool, points),
-    )
 
 
 class Worker:
