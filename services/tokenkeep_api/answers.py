@@ -60,7 +60,10 @@ class ProviderAnswer(Answer):
 
 
 class SourceAnswer(Answer):
-    """A source. Its client secret is write-only."""
+    """A source. Its client secret is write-only.
+
+    `proving`: its client was changed, and one account is tried before the others follow.
+    """
 
     id: str
     environment: str
@@ -72,6 +75,7 @@ class SourceAnswer(Answer):
     options: dict[str, Any]
     state: SourceState
     paused_reason: str | None
+    proving: bool
     paused_at: datetime | None
     created_at: datetime
     updated_at: datetime

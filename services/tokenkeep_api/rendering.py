@@ -121,6 +121,7 @@ def source(it: Source) -> dict[str, Any]:
         "options": it.options,
         "state": it.state.value,
         "paused_reason": it.paused_reason,
+        "proving": it.proving,
         "paused_at": _time(it.paused_at),
         "created_at": rfc3339(it.created_at),
         "updated_at": rfc3339(it.updated_at),

@@ -66,6 +66,9 @@ class Worker:
         )
         port = await health.start()
         await self._drain_spool(stopping)
+        if stopping.is_set():  # nothing was taken, and the spool may not be drained
+            await health.stop()
+            return
         for consumer in consumers:
             await asyncio.to_thread(consumer.start)
         claims = DirectClaims(

@@ -48,6 +48,7 @@ def _extend_sources() -> None:
     op.add_column("sources", sa.Column("probes", sa.Integer(), server_default=sa.text("0"), nullable=False))
     op.add_column("sources", sa.Column("waking", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     op.add_column("sources", sa.Column("rollback_accepted_at", _TIME, nullable=True))
+    op.add_column("sources", sa.Column("revocations_confirmed_at", _TIME, nullable=True))
     op.create_check_constraint(
         op.f("ck_sources_probe_has_time"), "sources", "probe_account_id IS NULL OR probe_at IS NOT NULL"
     )
@@ -79,6 +80,7 @@ def _create_releases() -> None:
         sa.Column("released_at", _TIME, server_default=_NOW, nullable=False),
         sa.Column("confirm_before", _TIME, nullable=False),
         sa.Column("erased_at", _TIME, nullable=True),
+        sa.Column("generation", sa.BigInteger(), nullable=False),
         sa.Column("in_doubt", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_releases_account_id_accounts"), ondelete="CASCADE"
@@ -99,6 +101,8 @@ def _create_revocation_requests() -> None:
         sa.Column("key_id", sa.Text(), nullable=False),
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=False),
         sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
+        sa.Column("external_id", sa.Text(), nullable=True),
         sa.Column(
             "properties", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False
         ),
@@ -108,3 +112,34 @@ def _create_revocation_requests() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_revocation_requests")),
     )
     op.create_index(op.f("ix_revocation_requests_next_try_at"), "revocation_requests", ["next_try_at"])
+    op.create_index(
+        op.f("ix_revocation_requests_source_id_fingerprint"), "revocation_requests", ["source_id", "fingerprint"]
+    )
+
+
+def downgrade() -> None:
+    """Take it back. What waits in these tables is lost: releases to be fetched, grants to be revoked."""
+    for table in ("revocation_requests", "releases", "source_revocations"):
+        op.drop_table(table)
+    op.drop_constraint(op.f("ck_receipts_disposition"), "receipts")
+    op.drop_constraint(op.f("ck_refresh_attempts_trigger"), "refresh_attempts")
+    op.execute("UPDATE refresh_attempts SET trigger = 'schedule' WHERE trigger = 'probe'")
+    op.create_check_constraint(
+        op.f("ck_refresh_attempts_trigger"), "refresh_attempts", "trigger IN ('schedule', 'demand')"
+    )
+    op.drop_constraint(op.f("ck_refresh_attempts_resolution"), "refresh_attempts")
+    for column in ("resolution", "presentations", "source_id"):
+        op.drop_column("refresh_attempts", column)
+    op.drop_column("leases", "suspected_at")
+    op.drop_constraint(op.f("ck_sources_probe_has_time"), "sources")
+    for column in (
+        "revocations_confirmed_at",
+        "rollback_accepted_at",
+        "waking",
+        "probes",
+        "probe_at",
+        "probe_account_id",
+        "proving",
+        "paused_at",
+    ):
+        op.drop_column("sources", column)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.create_account import fingerprint
 from tokenkeep.application.full_accounts import FullAccount
 from tokenkeep.application.revoke_grants import NewRevocation
 from tokenkeep.application.sealing import TokenSealer
@@ -76,4 +77,12 @@ class DeleteAccount:
         owner, key = full.account.id, stored.sealed_key
         token = self.sealer.open_refresh(owner, key, stored.refresh_ciphertext, stored.version)
         ciphertext = self.sealer.seal_revocation(owner, key, token)
-        return NewRevocation(owner, full.account.source_id, key, ciphertext, full.properties)
+        return NewRevocation(
+            owner,
+            full.account.source_id,
+            key,
+            ciphertext,
+            fingerprint(token),
+            full.properties,
+            full.account.external_id,
+        )

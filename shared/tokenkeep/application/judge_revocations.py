@@ -1,16 +1,17 @@
 """Whether a provider's word that grants are dead is believed: not when it says so of too many accounts at once."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tokenkeep.application.ports import SourceLedger
 from tokenkeep.application.refreshing import Answered, LockedSource, RevocationNote
+from tokenkeep.domain.account import DisabledReason
 from tokenkeep.domain.events import EventType
-from tokenkeep.domain.ids import SourceId
+from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.domain.mass_revocation import RevocationGuard
-from tokenkeep.domain.source import MASS_REVOCATION, SourceState
-from tokenkeep.domain.source_changes import pause, source_event
+from tokenkeep.domain.source import MASS_REVOCATION, Source, SourceState
+from tokenkeep.domain.source_changes import is_client_fault, pause, source_event
 from tokenkeep.domain.standing import Settlement
 from tokenkeep.domain.verdict import Granted
 
@@ -29,12 +30,15 @@ class JudgeRevocations:
 
     async def __call__(
         self, sources: SourceLedger, disabling: Sequence[tuple[Answered, Settlement]], batch: Sequence[Answered]
-    ) -> set[SourceId]:
-        """The sources whose revocations are held.
+    ) -> set[AccountId]:
+        """The accounts of which the provider is not believed.
+
+        A rotation that was lost explains a refusal, so it takes no part in a run; but a client that is unproven is not
+        believed about it either.
 
         Args:
             sources: The transaction's view of sources.
-            disabling: The attempts that would disable an account as revoked.
+            disabling: The attempts that would disable an account, as revoked or as in doubt.
             batch: All attempts that are settled together; those that were granted are not in the journal yet.
         """
         by_source: dict[SourceId, list[tuple[Answered, Settlement]]] = defaultdict(list)
@@ -42,14 +46,18 @@ class JudgeRevocations:
             by_source[item.source.id].append((item, settlement))
         if not by_source:
             return set()
-        held: set[SourceId] = set()
+        held: set[AccountId] = set()
         for source_id, locked in (await sources.lock(sorted(by_source))).items():
             items = by_source[source_id]
+            if not _is_unproven(locked.source):
+                items = [one for one in items if _reason_of(one[1]) is DisabledReason.REVOKED]
+            if not items:
+                continue
             granted = sum(one.source.id == source_id and isinstance(one.verdict, Granted) for one in batch)
-            if await self._is_held(sources, locked, items, granted=granted):
-                held.add(source_id)
-            notes = [_note(item, settlement, held=source_id in held) for item, settlement in items]
-            await sources.note_revocations(notes)
+            is_held = await self._is_held(sources, locked, items, granted=granted)
+            if is_held:
+                held |= {item.attempt.account_id for item, _ in items}
+            await sources.note_revocations([_note(item, settlement, held=is_held) for item, settlement in items])
         return held
 
     async def _is_held(
@@ -66,12 +74,16 @@ class JudgeRevocations:
         accounts = {item.attempt.account_id for item, _ in items}
         earlier = await sources.revoked_at(source.id, since=now - self.guard.window, besides=accounts)
         moments = [*earlier, *(now for _ in accounts)]
-        if source.proving:
-            # A changed client id makes every grant look dead: nobody is given up on its word.
-            if len(moments) >= _FEW_WHILE_PROVING:
+        active = await sources.count_accounts(source.id, most=self.guard.most_accounts)
+        if _is_unproven(source):
+            # A wrong client id makes every grant look dead: nobody is given up on the word of a client that is in doubt.
+            if len(moments) >= min(_FEW_WHILE_PROVING, active):
                 await _pause(sources, locked)
             return True
-        count = len(earlier) + await sources.count_accounts(source.id, most=self.guard.most_accounts)
+        confirmed_at = source.revocations_confirmed_at
+        if confirmed_at is not None and confirmed_at > now - self.guard.window:
+            return False  # an operator has said that they are real
+        count = len(earlier) + active
         began = self.guard.run_began(moments, accounts=count)
         if began is None:
             return False
@@ -82,8 +94,13 @@ class JudgeRevocations:
         return True
 
 
+def _is_unproven(source: Source) -> bool:
+    return source.proving or is_client_fault(source.paused_reason)
+
+
 async def _pause(sources: SourceLedger, locked: LockedSource) -> None:
-    if locked.source.state is SourceState.PAUSED:
+    source = locked.source
+    if source.state is SourceState.PAUSED and not is_client_fault(source.paused_reason):
         return  # an operator's pause stands, and whoever resumes it decides
     changed = pause(locked.source, MASS_REVOCATION, now=locked.now)
     number = locked.event_sequence + 1
@@ -91,17 +108,19 @@ async def _pause(sources: SourceLedger, locked: LockedSource) -> None:
     await sources.tell([source_event(changed, EventType.SOURCE_PAUSED, sequence=number, now=locked.now)])
 
 
+def _reason_of(settlement: Settlement) -> DisabledReason:
+    disabled = settlement.standing.account.disabled
+    return DisabledReason.REVOKED if disabled is None else disabled.reason
+
+
 def _note(item: Answered, settlement: Settlement, *, held: bool) -> RevocationNote:
-    disabled: Mapping[str, str | None] = {"reason": "revoked", "detail": None}
-    account = settlement.standing.account
-    if account.disabled is not None:
-        disabled = {"reason": account.disabled.reason.value, "detail": account.disabled.detail}
+    disabled = settlement.standing.account.disabled
     return RevocationNote(
         source_id=item.source.id,
         account_id=item.attempt.account_id,
         epoch=item.attempt.epoch,
         generation=item.attempt.presented_generation,
         held=held,
-        reason=disabled["reason"] or "revoked",
-        detail=disabled["detail"],
+        reason=_reason_of(settlement).value,
+        detail=None if disabled is None else disabled.detail,
     )

@@ -74,7 +74,7 @@ class KeepAnswers:
                 if not keeper.holds_tokens and self._clocks.loop_time() - began >= _WITHOUT_TOKENS_S:
                     raise
             else:
-                if keeper.spooled:
+                if keeper.tried:
                     await self._unspool(answered)
                 return settled
             await self._keep(answered, keeper)
@@ -88,6 +88,7 @@ class KeepAnswers:
         """Write the token set to the spool, once."""
         if keeper.spooled or not keeper.holds_tokens:
             return
+        keeper.tried = True
         try:
             await self._spool.write(spool_answer(self._vault, answered))
         except Exception as error:  # noqa: BLE001 - whatever the spool's trouble is, the commit must still be tried
@@ -115,6 +116,7 @@ class _Kept:
 
     def __init__(self, *, holds_tokens: bool) -> None:
         self.holds_tokens = holds_tokens
+        self.tried = False
         self.spooled = False
         self.at_risk = False
 

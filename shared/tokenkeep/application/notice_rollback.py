@@ -33,7 +33,9 @@ class NoticeRollback:
         behind: list[tuple[RefreshTask, bool]] = []
         for task in tasks:
             newest = mirrored.get(task.leased.account_id)
-            if newest is None or newest.generation <= task.leased.version.generation:
+            # A refresh token that is never spent is as good as it was.
+            kept = not task.rules.rotation.spends
+            if kept or newest is None or newest.generation <= task.leased.version.generation:
                 sound.append(task)
                 continue
             accepted_at = task.source.rollback_accepted_at
@@ -43,6 +45,7 @@ class NoticeRollback:
         return sound
 
     async def _put_in_doubt(self, behind: Sequence[tuple[RefreshTask, bool]]) -> None:
+        written: list[RefreshTask] = []
         async with self.ledgers() as ledger:
             locked = await ledger.lock([task.leased.account_id for task, _ in behind])
             writes: list[SettlementWrite] = []
@@ -53,6 +56,7 @@ class NoticeRollback:
                 settlement, events = number_events(
                     went_back(account.standing, now=account.now), now=account.now, correlation_id=task.correlation_id
                 )
+                written.append(task)
                 writes.append(
                     SettlementWrite(
                         before=account.standing,
@@ -64,7 +68,7 @@ class NoticeRollback:
                 )
             await ledger.write(writes)
             paused = await self._pause(ledger, {task.source.id for task, accepted in behind if not accepted})
-        for task, _ in behind:
+        for task in written:
             self.observer.rollback_noticed(task.leased.account_id, task.correlation_id)
             # Only now, with the doubt committed, may the mirror forget what it knew.
             await self.locks.correct(task.leased.account_id, task.leased.version.generation)

@@ -66,6 +66,8 @@ class CustodyLedger(Protocol):
         source_id: SourceId,
         sealed_key: SealedKey,
         ciphertext: bytes,
+        *,
+        fingerprint: bytes,
         properties: Mapping[str, Any],
     ) -> None: ...
 
@@ -239,5 +241,7 @@ class RefreshObserver(Protocol):
     def settled(self, answered: Answered, settlement: Settlement, *, duration_s: float, late_s: float) -> None: ...
 
     def not_taken_over(self, lease: StuckLease, error: str) -> None: ...
+
+    def not_ended(self, account_id: AccountId, error: Exception) -> None: ...
 
     def taken_over(self, lease: StuckLease, settlement: Settlement) -> None: ...

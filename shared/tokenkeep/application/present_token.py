@@ -14,7 +14,7 @@ from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.errors import ConnectFailed, InvalidInput, VaultError
 from tokenkeep.domain.rotation import Quarantine, RotationKind, may_retry_at_once
 from tokenkeep.domain.secret import Secret
-from tokenkeep.domain.verdict import NotSent, Unavailable, Verdict
+from tokenkeep.domain.verdict import Granted, NotSent, Revoked, Unavailable, Verdict
 from tokenkeep.providers.answer import TokenRequest
 from tokenkeep.providers.classify import classify
 from tokenkeep.providers.discretion import without_secrets
@@ -191,7 +191,7 @@ class PresentToken:
             except Exception as error:  # noqa: BLE001 - whatever failed, what is known of the first presentation is settled
                 self._observer.not_presented_again(task.leased.account_id, task.correlation_id, error)
                 return latest
-            if isinstance(seen.verdict, NotSent):
+            if not _says_more(seen.verdict):
                 return latest
             latest = seen
         return latest
@@ -221,6 +221,20 @@ class PresentToken:
             sent = await ledger.write_ahead(intents)
         moments = [sent.get(intent.leased.attempt_id) for intent in intents]
         return [None if moment is None else _Written(moment, send_before) for moment in moments]
+
+
+def _says_more(verdict: Verdict) -> bool:
+    """Whether a second answer counts beside a first one that was lost: it tells of the grant, or was lost as well.
+
+    A provider that is busy now says nothing about what became of the first request.
+    """
+    match verdict:
+        case Granted() | Revoked():
+            return True
+        case Unavailable(maybe_spent=maybe_spent):
+            return maybe_spent
+        case _:
+            return False
 
 
 def _known_life(leased: Leased) -> timedelta:

@@ -132,7 +132,16 @@ class RefreshAccounts:
             RefreshTask(one, sources[one.source_id], self._rules_of(sources[one.source_id]), trigger, correlation_id)
             for one in leased
         ]
-        return await self._notice_rollback(tasks, taken)
+        return await self._notice_rollback(await self._of_one_client(tasks), taken)
+
+    async def _of_one_client(self, tasks: Sequence[RefreshTask]) -> list[RefreshTask]:
+        """Those whose client is still the one that the lease was given for. Another must be proven by one account first."""
+        changed = [task for task in tasks if task.source.secret_version != task.leased.secret_version]
+        if changed:
+            async with self._ledgers() as ledger:
+                for task in sorted(changed, key=lambda one: one.leased.account_id):
+                    await ledger.give_back(task.leased.account_id, task.leased.fence)
+        return [task for task in tasks if task.source.secret_version == task.leased.secret_version]
 
     def _rules_of(self, source: SourceConfig) -> OAuth2Rules | None:
         """The source's rules; None when this process can't work them out: its catalogue may be another one."""

@@ -107,6 +107,7 @@ class Leased:
     properties: Mapping[str, Any]
     due_since: datetime
     doubts: int
+    secret_version: int
 
     @property
     def epoch(self) -> int:

@@ -13,7 +13,14 @@ from tokenkeep.application.vend_token import Waiters
 from tokenkeep.application.work import Work, Works
 from tokenkeep.domain.account import Custody
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import AccountPending, NotFound, NotHeld, NotReleased, RefreshUnanswered
+from tokenkeep.domain.errors import (
+    AccountPending,
+    CredentialsChanged,
+    NotFound,
+    NotHeld,
+    NotReleased,
+    RefreshUnanswered,
+)
 from tokenkeep.domain.handover import FETCHABLE_FOR, Release, Unanswered, hand_back, refuse_handover
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.lease import Lease, Phase
@@ -87,6 +94,8 @@ class ReleaseCustody:
             release, lease = changed
         # Opened before the transaction ends: what can't be opened is not handed back either.
         opened = self._opened(full, release, in_doubt=lease.doubts > 0)
+        if full.stored is not None:
+            await work.releases.handed_out(account_id, full.stored.version.generation)
         await work.audit(AuditEntry(caller, "account.release", format_id(IdKind.ACCOUNT, account_id)))
         return opened, full.now
 
@@ -107,7 +116,8 @@ class ReleaseCustody:
         if full.lease.phase is Phase.SENT and full.lease.attempt_id is not None:
             await work.ledger.close_attempts([(full.account.id, full.lease.attempt_id)])
         lease = settlement.standing.lease
-        release = Release(full.now, full.now + FETCHABLE_FOR, None, in_doubt=lease.doubts > 0)
+        generation = settlement.standing.credential.generation
+        release = Release(full.now, full.now + FETCHABLE_FOR, None, in_doubt=lease.doubts > 0, generation=generation)
         await work.releases.add(full.account.id, release)
         return release, lease
 
@@ -136,12 +146,15 @@ class ConfirmRelease:
         Raises:
             NotFound: There is no such account in this environment.
             AccountPending, NotReleased: Its credentials were not handed back.
+            CredentialsChanged: A late answer has brought newer ones than the owner was given.
         """
         full = await work.full_accounts.lock(account_id, caller.environment)
         if full is None:
             raise NotFound("account")
         if full.release is None:
             raise AccountPending if full.stored is None else NotReleased
+        if full.stored is not None and full.stored.version.generation > full.release.generation:
+            raise CredentialsChanged
         erased_at = full.release.erased_at or await work.releases.erase(account_id)
         await work.audit(AuditEntry(caller, "account.release_confirm", format_id(IdKind.ACCOUNT, account_id)))
         return erased_at

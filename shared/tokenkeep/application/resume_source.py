@@ -1,7 +1,7 @@
 """Let a source go on, and carry out what an operator decided about its accounts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tokenkeep.application.auditing import AuditEntry
@@ -107,6 +107,8 @@ class ResumeSource:
             return None
         now = await work.accounts.now()
         changed = resume(source, now=now)
+        if decision.believed:
+            changed = replace(changed, revocations_confirmed_at=now)
         event = source_event(
             changed,
             EventType.SOURCE_RESUMED,
@@ -121,5 +123,6 @@ class ResumeSource:
 
 
 def _check(source: Source, decision: Decision) -> None:
-    if decision.believed and source.paused_reason != MASS_REVOCATION:
+    # A request that is repeated, because its answer was lost, finds the source active.
+    if decision.believed and source.state is SourceState.PAUSED and source.paused_reason != MASS_REVOCATION:
         raise InvalidInput("confirm_revocations", "the source is not paused over a mass revocation")

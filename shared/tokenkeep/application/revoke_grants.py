@@ -12,7 +12,7 @@ from tokenkeep.application.ports import SourceConfigs, TokenEndpoints
 from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.application.sealing import CLIENT_SECRET, TokenSealer
 from tokenkeep.domain.credential import SealedKey
-from tokenkeep.domain.errors import ConnectFailed, TokenkeepError
+from tokenkeep.domain.errors import ConnectFailed
 from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.answer import TokenRequest
@@ -28,13 +28,19 @@ _AT_ONCE = 20
 
 @dataclass(frozen=True, slots=True)
 class NewRevocation:
-    """A token that its provider is to be told to revoke, sealed under its account's data key."""
+    """A token that its provider is to be told to revoke, sealed under its account's data key.
+
+    By its `fingerprint` (SHA-256) or `external_id` it is known whether the same grant, or user, comes back meanwhile: then
+    nothing is revoked.
+    """
 
     account_id: AccountId
     source_id: SourceId
     sealed_key: SealedKey
     ciphertext: bytes
+    fingerprint: bytes
     properties: Mapping[str, Any]
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +105,7 @@ class RevokeGrants:
             result = RevocationResult.REFUSED if source is None else await self._asked(due.wanted, source)
         except ConnectFailed as failure:
             result, error = RevocationResult.LATER, failure.reason.value
-        except TokenkeepError as failure:
-            # A key or a property is missing on our side; an operator may put it right meanwhile.
+        except Exception as failure:  # noqa: BLE001 - a key or a property may be missing; one fault must not repeat its neighbours
             result, error = RevocationResult.LATER, type(failure).__name__
         match result:
             case RevocationResult.REVOKED:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from tokenkeep.application.create_account import fingerprint
 from tokenkeep.application.judge_revocations import JudgeRevocations
 from tokenkeep.application.ports import CustodyLedger, Ledgers
 from tokenkeep.application.refreshing import Answered, LockedAccount, Receipt, SettlementWrite
@@ -13,7 +14,7 @@ from tokenkeep.domain.account import DisabledReason
 from tokenkeep.domain.credential import TokenSet
 from tokenkeep.domain.errors import VaultError
 from tokenkeep.domain.events import EventType
-from tokenkeep.domain.ids import AccountId, SourceId
+from tokenkeep.domain.ids import AccountId
 from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.rotation import Quarantine
 from tokenkeep.domain.settlement import settle
@@ -97,7 +98,8 @@ class SettleAttempts:
                 item.source.id,
                 item.sealed_key,
                 self.sealer.seal_revocation(item.attempt.account_id, item.sealed_key, token),
-                item.properties,
+                fingerprint=fingerprint(token),
+                properties=item.properties,
             )
 
     async def _circumstances(
@@ -132,12 +134,11 @@ class SettleAttempts:
             orphan = self._newest_orphan(account, receipts.get(item.attempt.account_id, ()))
             found[item.attempt.account_id] = bearing = Circumstances(orphan=orphan, presentations=item.presentations)
             settlement = self._settled(item, account, bearing)
-            if _calls_it_revoked(settlement):
+            if _is_to_be_judged(settlement):
                 disabling.append((item, settlement))
-        held: set[SourceId] = await self.judge(ledger.sources, disabling, batch)
-        for item, _ in disabling:
-            account_id = item.attempt.account_id
-            found[account_id] = replace(found[account_id], revocations_held=item.source.id in held)
+        held = await self.judge(ledger.sources, disabling, batch)
+        for account_id in held:
+            found[account_id] = replace(found[account_id], revocations_held=True)
         return found
 
     def _newest_orphan(self, locked: LockedAccount, receipts: Sequence[Receipt]) -> Orphan | None:
@@ -193,11 +194,11 @@ class SettleAttempts:
         return settlement, write
 
 
-def _calls_it_revoked(settlement: Settlement) -> bool:
-    """Whether the account would be disabled on the provider's word alone, with nothing else to explain it."""
+def _is_to_be_judged(settlement: Settlement) -> bool:
+    """Whether the account would be disabled on the provider's word, and not because its refresh token ran out."""
     told = {happening.type for happening in settlement.happenings}
     disabled = settlement.standing.account.disabled
-    return EventType.DISABLED in told and disabled is not None and disabled.reason is DisabledReason.REVOKED
+    return EventType.DISABLED in told and disabled is not None and disabled.reason is not DisabledReason.EXPIRED
 
 
 def _with_scopes(tokens: TokenSet, former: tuple[str, ...]) -> TokenSet:

@@ -20,6 +20,7 @@ from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.options import effective_rules
 
 _BATCH = 200
+_FEW_FAILURES = 10
 _HARMLESS = {RotationKind.NONE, RotationKind.UNTIL_USED}
 
 
@@ -155,15 +156,27 @@ class SweepLeases:
 
     async def _end_expired(self) -> int:
         ended = 0
+        failed = 0
         for account_id in await self._schedule.run_out(limit=self._limit):
-            async with self._ledgers() as ledger:
-                locked = (await ledger.lock([account_id])).get(account_id)
-                settlement = None if locked is None else run_out(locked.standing, now=locked.now)
-                if locked is not None and settlement is not None:
-                    _, write = _write(locked, settlement)
-                    await ledger.write([write])
-                    ended += 1
+            try:
+                ended += await self._end(account_id)
+            except Exception as error:
+                # One account must not keep those behind it from their end; but a database that is away fails for all.
+                self._observer.not_ended(account_id, error)
+                failed += 1
+                if failed > _FEW_FAILURES:
+                    raise
         return ended
+
+    async def _end(self, account_id: AccountId) -> bool:
+        async with self._ledgers() as ledger:
+            locked = (await ledger.lock([account_id])).get(account_id)
+            settlement = None if locked is None else run_out(locked.standing, now=locked.now)
+            if locked is None or settlement is None:
+                return False
+            _, write = _write(locked, settlement)
+            await ledger.write([write])
+            return True
 
     async def _rotations(self, source_ids: set[SourceId]) -> dict[SourceId, Rotation]:
         """The sources' kinds. One that this process can't work out counts as the strictest, and stops nobody else."""

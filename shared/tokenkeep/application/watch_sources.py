@@ -13,7 +13,7 @@ from tokenkeep.application.refreshing import Answered, LockedSource
 from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.client_faults import ClientFaults, after
 from tokenkeep.domain.events import EventType
-from tokenkeep.domain.ids import SourceId
+from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.domain.outage_breaker import Gate, OutageBreaker
 from tokenkeep.domain.source import Source, SourceState
 from tokenkeep.domain.source_changes import is_client_fault, pause, proven, resume, source_event
@@ -39,7 +39,7 @@ class WatchSources:
         return [one for one, breaker in self._breakers.items() if breaker.gate(now) is Gate.CLOSED]
 
     def admits(self, source_id: SourceId, *, doubtful: bool) -> bool:
-        """Whether a leased account may be sent. One that is in doubt is no probe: it might cost the grant."""
+        """Whether a leased account may be sent. One that is in doubt is the last choice for a probe: it might cost the grant."""
         breaker = self._breakers.get(source_id)
         if breaker is None:
             return True
@@ -47,7 +47,7 @@ class WatchSources:
         match breaker.gate(now):
             case Gate.OPEN:
                 return True
-            case Gate.ONE if not doubtful:
+            case Gate.ONE if not doubtful or breaker.may_risk_a_doubtful(now):
                 breaker.send_probe(now)
                 return True
             case _:
@@ -83,10 +83,14 @@ class WatchSources:
         used = answered.source.secret_version
         if isinstance(verdict, Granted) and answered.source.on_trial:
             await self._change(source_id, lambda locked: _passed(locked, secret_version=used))
-        elif run.blame_the_source or (isinstance(verdict, Misconfigured) and answered.source.on_trial):
-            reason = run.reason or FailureReason.INVALID_CLIENT
+            return
+        if answered.source.on_trial:
+            account_id = answered.attempt.account_id
+            await self._change(source_id, lambda locked: _tried(locked, account_id))
+        if run.blame_the_source or (isinstance(verdict, Misconfigured) and answered.source.on_trial):
+            reason, alone = run.reason or FailureReason.INVALID_CLIENT, not run.blame_the_source
             self._runs.pop(source_id, None)
-            await self._change(source_id, lambda locked: _blamed(locked, reason, secret_version=used))
+            await self._change(source_id, lambda locked: _blamed(locked, reason, secret_version=used, alone=alone))
 
     def _make_room(self) -> None:
         """Bound what is remembered; the longest known go first."""
@@ -123,11 +127,20 @@ def _passed(locked: LockedSource, *, secret_version: int) -> tuple[Source, Event
     return (proven(source), None) if source.proving else None
 
 
+def _tried(locked: LockedSource, account_id: AccountId) -> tuple[Source, EventType | None] | None:
+    """The probe did not succeed: that account is not admitted again before it is picked again."""
+    if locked.source.probe_account_id != account_id:
+        return None
+    return replace(locked.source, probe_account_id=None), None
+
+
 def _blamed(
-    locked: LockedSource, reason: FailureReason, *, secret_version: int
+    locked: LockedSource, reason: FailureReason, *, secret_version: int, alone: bool
 ) -> tuple[Source, EventType | None] | None:
-    """The client is wrong, unless it has been changed since."""
+    """The client is wrong, unless it has been changed since. The word of one account `alone` counts only while it is unproven."""
     source = locked.source
     if source.state is SourceState.PAUSED or source.secret_version != secret_version:
+        return None
+    if alone and not source.proving:
         return None
     return replace(pause(source, reason.value, now=locked.now), proving=False), EventType.SOURCE_PAUSED

@@ -14,6 +14,7 @@
     │   ├── NotRefreshable           there is nothing to refresh the account with
     │   ├── NotHeld                  there is no refresh token of the account that could be handed back
     │   ├── NotReleased              the account's credentials were never handed back
+    │   ├── CredentialsChanged       newer ones have come since they were handed back
     │   ├── IdempotencyMismatch
     │   └── RequestInProgress        an equal request of the same Idempotency-Key is still under way
     ├── NotAllowed                   the API key lacks a scope
@@ -156,6 +157,15 @@ class NotReleased(Conflict):
 
     def __init__(self) -> None:
         super().__init__("the account's credentials were not released")
+
+
+class CredentialsChanged(Conflict):
+    """A release was confirmed of which a late answer has brought newer credentials; to erase those would lose them."""
+
+    code = "credentials_changed"
+
+    def __init__(self) -> None:
+        super().__init__("newer credentials have come since: ask for the release again, and confirm then")
 
 
 class IdempotencyMismatch(Conflict):

@@ -20,12 +20,16 @@ FETCHABLE_FOR = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """That an account's credentials were handed back. `erased_at` None: they can still be fetched again."""
+    """That an account's credentials were handed back, last those of this `generation`.
+
+    `erased_at` None: they can still be fetched again.
+    """
 
     released_at: datetime
     confirm_before: datetime
     erased_at: datetime | None
     in_doubt: bool
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class RevocationGuard:
         share: The share of the source's accounts, and of the verdicts since the run began, that the run must reach.
     """
 
-    window: timedelta = timedelta(minutes=10)
+    window: timedelta = timedelta(hours=1)
     fewest: int = 5
     common: int = 10
     most: int = 20

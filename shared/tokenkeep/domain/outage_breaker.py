@@ -53,6 +53,10 @@ class OutageBreaker:
         is_probing = self.probing_since is not None and now - self.probing_since < _PROBE_TIME_S
         return Gate.CLOSED if is_probing else Gate.ONE
 
+    def may_risk_a_doubtful(self, now: float) -> bool:
+        """Whether an account that is in doubt may be the probe: only if none came for a while that is not."""
+        return self.resting_until is not None and now >= self.resting_until + _FIRST_REST_S
+
     def send_probe(self, now: float) -> None:
         """One account is on its way to see how things are."""
         self.probing_since = now

@@ -91,19 +91,23 @@ def _granted(
     """A received token set is installed unless a younger attempt's, or another grant's, is there already."""
     account, lease, stored = standing.account, standing.lease, standing.credential
     status = verdict.http_status
-    if stored.epoch == attempt.epoch and stored.installed_fence == attempt.fence:
+    holds = lease.fence == attempt.fence and lease.attempt_id == attempt.id
+    if stored.epoch == attempt.epoch and stored.installed_fence == attempt.fence and not holds:
         return Settlement(standing, Outcome.OK, http_status=status)
     if stored.epoch != attempt.epoch or stored.installed_fence > attempt.fence:
-        ours = lease.fence == attempt.fence
-        freed = replace(standing, lease=lease.freed()) if ours else standing
-        return Settlement(freed, Outcome.SUPERSEDED, http_status=status, orphan=verdict.tokens, stale=True)
+        freed = replace(standing, lease=lease.freed()) if holds else standing
+        # Of a grant that was erased before another one came nothing is kept: it is its owner's.
+        orphan = verdict.tokens if stored.epoch - attempt.epoch <= 1 else None
+        return Settlement(freed, Outcome.SUPERSEDED, http_status=status, orphan=orphan, stale=True)
     obtained_at = attempt.sent_at or now
     generation = stored.generation + 1
     tokens = verdict.tokens
+    # A database that failed over with loss may have given a number out twice: then its present holder takes the next one.
+    fence = max(attempt.fence, stored.installed_fence + 1)
     credential = CredentialVersion(
         epoch=stored.epoch,
         generation=generation,
-        installed_fence=attempt.fence,
+        installed_fence=fence,
         obtained_at=obtained_at,
         expires_at=tokens.expires_at,
         refresh_token_expires_at=_end_of(tokens, stored),
@@ -115,8 +119,7 @@ def _granted(
         happenings.append(Happening(EventType.RECOVERED))
     on = account.state is AccountState.ACTIVE or lost_and_found
     healthy = account.turned_on() if on else account.evolve(health=Health.HEALTHY, last_error=None)
-    late = lease.fence != attempt.fence
-    settled = lease if late else lease.freed()
+    settled = lease.freed() if holds else lease
     in_others_hands = settled.phase is not Phase.IDLE
     due = next_refresh_at(credential, account, rules.policy) if on else None
     if due is not None:  # a provider that gives tokens which are dead on arrival is not asked without end
@@ -127,6 +130,7 @@ def _granted(
         due = max(due, quiet_until)
     settled = replace(
         settled,
+        fence=max(lease.fence, fence),
         next_refresh_at=due,
         due_at=lease.due_at if in_others_hands else due,
         not_before=quiet_until,
@@ -175,6 +179,8 @@ def _doubtful(
 ) -> Settlement:
     """The token may be spent. The row stays closed until the quarantine has passed; then `release_doubt` decides."""
     lease = standing.lease
+    if lease.phase is Phase.DOUBT:
+        return Settlement(standing, Outcome.IN_DOUBT, reason=verdict.reason, http_status=verdict.http_status)
     sent_at = attempt.sent_at or now
     settled = postponed(
         standing,

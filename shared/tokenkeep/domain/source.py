@@ -55,6 +55,7 @@ class Source:
     probe_at: datetime | None = None
     probes: int = 0
     rollback_accepted_at: datetime | None = None
+    revocations_confirmed_at: datetime | None = None
 
     @property
     def admits_all(self) -> bool:

@@ -40,6 +40,7 @@ def pause(source: Source, reason: str, *, now: datetime) -> Source:
         state=SourceState.PAUSED,
         paused_reason=reason,
         paused_at=source.paused_at if was_paused else now,
+        proving=source.proving or is_client_fault(source.paused_reason),
         probe_account_id=None,
         probe_at=now + rest if is_client_fault(reason) else None,
         probes=0,

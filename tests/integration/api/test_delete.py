@@ -197,3 +197,15 @@ async def test_two_workers_never_work_on_the_same_request(
         await delete(admin, await service.account(source_id, f"g{number}"))
     assert sum(await asyncio.gather(*(revoke(service) for _ in range(4)))) == 6
     assert sorted(revocations.tokens) == [f"g{number}.1" for number in range(6)]
+
+
+async def test_a_grant_that_comes_back_is_not_revoked_for_the_account_it_had(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer, revocations: RevocationServer
+) -> None:
+    source_id = await service.source(server.url, revocation_url=revocations.url)
+    await delete(admin, await service.account(source_id))
+    assert await pending(service) == 1
+    account_id = await service.account(source_id)
+    assert await pending(service) == 0
+    assert await revoke(service) == 0
+    assert data(await admin.get(f"/v1/accounts/{account_id}"))["state"] == "active"

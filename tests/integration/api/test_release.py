@@ -134,6 +134,8 @@ async def test_a_late_answer_before_the_confirmation_is_the_owners(
     assert server.gate is not None
     server.gate.set()
     await service.queue.drain()
+    too_soon = await admin.post(f"/v1/accounts/{account_id}/release/confirm")
+    assert (too_soon.status_code, too_soon.json()["code"]) == (409, "credentials_changed")
     again = data(await admin.post(f"/v1/accounts/{account_id}/release"))
     assert again["refresh_token"] == "grant.2"
     assert "in_doubt" not in again
@@ -141,6 +143,7 @@ async def test_a_late_answer_before_the_confirmation_is_the_owners(
     account = data(await admin.get(f"/v1/accounts/{account_id}"))
     assert (account["state"], account["disabled"]["reason"], account["custody"]) == ("disabled", "released", "released")
     assert server.presented == ["grant.1"]
+    data(await admin.post(f"/v1/accounts/{account_id}/release/confirm"))
 
 
 async def test_a_late_answer_after_the_confirmation_goes_nowhere(

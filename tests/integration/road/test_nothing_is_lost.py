@@ -287,3 +287,59 @@ async def test_an_operator_can_hold_custody(database_url: str, redis_url: str, s
         account_id = await road.account(await road.source(server.url))
         assert await road.refresh(account_id, trigger=Trigger.DEMAND) == []
         assert server.presented == []
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+async def test_a_failover_that_loses_the_lease_does_not_make_us_drop_the_answer(
+    road: Road, server: TokenServer, lost: int
+) -> None:
+    account_id = await road.account(await road.source(server.url))
+    await road.refresh(account_id)
+    await road.make_due(account_id)
+    await road.sql("UPDATE leases SET fence = fence + :n", n=lost - 1)
+    server.gate, server.arrived = asyncio.Event(), asyncio.Event()
+    flight = asyncio.create_task(road.refresh(account_id))
+    await server.arrived.wait()
+    await road.sql("DELETE FROM refresh_attempts WHERE outcome IS NULL")
+    await road.sql(
+        "UPDATE leases SET fence = fence - :n, phase = 'idle', attempt_id = NULL, lease_until = NULL, sent_at = NULL,"
+        " due_at = now(), next_refresh_at = now()",
+        n=lost,
+    )
+    server.gate.set()
+    await flight
+    await road.make_due(account_id)
+    await road.refresh(account_id)
+    assert (await road.view(account_id)).generation == 4
+    assert server.presented == ["grant.1", "grant.2", "grant.3"]
+
+
+async def test_a_busy_answer_to_the_second_presentation_does_not_end_the_doubt_of_the_first(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url, old_refresh_grace_s=3600, old_refresh_grace_answer="same")
+    account_id = await road.account(source_id)
+    server.script.extend([Said(drop=True), says(429, {}, retry_after="3600")])
+    await road.refresh(account_id)
+    view = await road.view(account_id)
+    assert view.in_doubt is not None
+    assert "in_doubt" in await road.told(account_id)
+
+
+async def test_a_token_that_is_never_spent_may_go_back_in_time(road: Road, server: TokenServer) -> None:
+    server.rotates = False
+    account_id = await road.account(await road.source(server.url, refresh_rotates="no"))
+    before = await road.sql("SELECT * FROM credentials WHERE account_id = :id", id=account_id)
+    await road.refresh(account_id)
+    await restored(road, account_id, before[0])
+    await road.make_due(account_id)
+    assert len(await road.refresh(account_id)) == 1
+
+
+async def test_a_demand_waits_for_the_probe_of_a_token_in_doubt(road: Road, server: TokenServer) -> None:
+    account_id = await road.account(await road.source(server.url), expires_in_s=3600)
+    await road.sql(
+        "UPDATE leases SET doubts = 1, doubt_since = now(), demanded_at = now(), next_refresh_at = now() + interval '9 min'"
+    )
+    assert await road.refresh(account_id, trigger=Trigger.DEMAND) == []
+    assert server.presented == []

@@ -1,9 +1,10 @@
 """What verdicts do to a source: nobody is disabled for somebody else's fault."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from road import Road
 from token_server import Said, TokenServer, says
+from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.domain.account import AccountState, DisabledReason, Health
 from tokenkeep.domain.ids import AccountId, SourceId
 
@@ -192,3 +193,105 @@ async def test_lost_rotations_are_no_mass_revocation(road: Road, server: TokenSe
     await road.refresh(*ids)
     reasons = [(await road.view(one)).account.disabled for one in ids]
     assert [one.reason for one in reasons if one is not None] == [DisabledReason.IN_DOUBT] * 12
+
+
+async def test_a_changed_client_is_not_believed_about_a_grant_in_doubt(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 2)
+    await road.sql("UPDATE leases SET doubts = 1, doubt_since = now()")
+    await pick(road, source_id, ids[0])
+    server.script.append(REVOKED)
+    await road.refresh(ids[0])
+    assert await states(road, ids) == [AccountState.ACTIVE] * 2
+
+
+async def test_the_only_account_of_a_changed_client_that_seems_dead_is_an_operators_to_decide(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url)
+    [account_id] = await accounts(road, source_id, 1)
+    await pick(road, source_id, account_id)
+    server.script.append(REVOKED)
+    await road.refresh(account_id)
+    assert await states(road, [account_id]) == [AccountState.ACTIVE]
+    assert await told_of_source(road, source_id) == [("paused", "mass_revocation")]
+
+
+async def test_probes_that_find_grants_dead_disable_nobody(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 6)
+    server.script.extend([WRONG_CLIENT] * 3)
+    for one in ids[:3]:
+        await road.refresh(one)
+    for one in ids[3:]:
+        await road.sql(
+            "UPDATE sources SET probe_at = now(), probe_account_id = :one WHERE id = :id", one=one, id=source_id
+        )
+        server.script.append(REVOKED)
+        await road.refresh(one)
+    assert set(await states(road, ids)) == {AccountState.ACTIVE}
+    assert await told_of_source(road, source_id) == [("paused", "invalid_client"), ("paused", "mass_revocation")]
+
+
+async def test_an_account_is_probed_once_for_each_time_that_it_is_picked(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    [account_id, _] = await accounts(road, source_id, 2)
+    await pick(road, source_id, account_id)
+    server.script.extend([says(429, {}), says(429, {})])
+    await road.refresh(account_id)
+    await road.make_due(account_id)
+    assert await road.refresh(account_id) == []
+    assert len(server.presented) == 1
+
+
+async def test_a_client_that_changes_between_lease_and_sending_is_proven_first(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 8)
+    reading = road.refreshing.refresh._sources
+
+    async def after_a_change(source_ids: Collection[SourceId]) -> dict[SourceId, SourceConfig]:
+        await road.sql("UPDATE sources SET secret_version = 2, proving = true, probe_at = now()")
+        return await reading(source_ids)
+
+    road.refreshing.refresh._sources = after_a_change
+    assert await road.refresh(*ids) == []
+    assert server.presented == []
+    held = await road.sql("SELECT count(*) AS n FROM leases WHERE phase <> 'idle'")
+    assert held[0]["n"] == 0
+
+
+async def test_where_everybody_is_in_doubt_one_of_them_is_tried_in_the_end(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 2)
+    server.script.extend([Said(drop=True)] * 2)
+    await road.refresh(*ids)
+    await road.sql("UPDATE leases SET lease_until = now() - interval '1 s', due_at = now() - interval '1 s'")
+    await road.jobs.sweep()
+    breaker = road.refreshing.refresh._watch._breakers[source_id]
+    assert breaker.resting_until is not None
+    breaker.resting_until -= 100.0
+    for one in ids:
+        await road.make_due(one)
+    await road.refresh(*ids)
+    assert len(server.presented) == 3
+
+
+async def test_revocations_that_an_operator_has_confirmed_are_believed_for_a_while(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 30)
+    await road.sql("UPDATE sources SET revocations_confirmed_at = now()")
+    server.script.extend([REVOKED] * 30)
+    await road.refresh(*ids)
+    assert set(await states(road, ids)) == {AccountState.DISABLED}
+    assert await told_of_source(road, source_id) == []
+
+
+async def pick(road: Road, source_id: SourceId, account_id: AccountId) -> None:
+    """The source has to prove a changed client, and this account is to show that it works."""
+    await road.sql(
+        "UPDATE sources SET proving = true, probe_at = now(), probe_account_id = :one WHERE id = :id",
+        one=account_id,
+        id=source_id,
+    )

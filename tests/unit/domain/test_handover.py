@@ -112,6 +112,8 @@ def test_what_cannot_be_handed_back_is_refused_for_its_reason() -> None:
 
 def test_what_was_released_can_be_shown_again_until_it_is_erased() -> None:
     account = an_account().turned_off(DisabledReason.RELEASED, detail=None, at=NOW).evolve(custody=Custody.RELEASED)
-    kept = Release(NOW, NOW + HOUR, None, in_doubt=False)
+    kept = Release(NOW, NOW + HOUR, None, in_doubt=False, generation=4)
     assert refuse_handover(account, kept) is None
-    assert isinstance(refuse_handover(account, Release(NOW, NOW + HOUR, NOW, in_doubt=False)), CredentialsErased)
+    assert isinstance(
+        refuse_handover(account, Release(NOW, NOW + HOUR, NOW, in_doubt=False, generation=4)), CredentialsErased
+    )

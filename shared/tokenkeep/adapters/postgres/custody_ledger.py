@@ -75,6 +75,7 @@ class PostgresCustodyLedger:
                 properties=row["properties"],
                 due_since=row["due_since"],
                 doubts=row["doubts"],
+                secret_version=row["secret_version"],
             )
             for row in result.mappings()
         ]
@@ -196,10 +197,12 @@ class PostgresCustodyLedger:
         source_id: SourceId,
         sealed_key: SealedKey,
         ciphertext: bytes,
+        *,
+        fingerprint: bytes,
         properties: Mapping[str, Any],
     ) -> None:
         """Have the provider told that a token is to be worth nothing which came for an account that is gone."""
-        wanted = NewRevocation(account_id, source_id, sealed_key, ciphertext, properties)
+        wanted = NewRevocation(account_id, source_id, sealed_key, ciphertext, fingerprint, properties)
         await request_revocations(self._connection, [wanted])
 
 

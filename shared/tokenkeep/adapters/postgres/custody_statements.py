@@ -21,7 +21,8 @@ WITH wanted AS MATERIALIZED (
        AND (s.state = 'active' AND NOT s.proving OR s.probe_account_id = l.account_id)
        AND NOT l.source_id = ANY(CAST(:resting AS uuid[]))
        AND (l.not_before IS NULL OR l.not_before <= clock_timestamp())
-       AND (l.next_refresh_at <= clock_timestamp() OR l.demanded_at > l.obtained_at OR s.probe_account_id = l.account_id)
+       AND (l.next_refresh_at <= clock_timestamp() OR s.probe_account_id = l.account_id
+            OR l.demanded_at > l.obtained_at AND l.doubts = 0)
      FOR UPDATE OF l SKIP LOCKED
 ), leased AS (
     UPDATE leases AS l
@@ -34,10 +35,11 @@ WITH wanted AS MATERIALIZED (
 )
 SELECT l.source_id, l.attempt_id, l.fence, l.doubts,
        LEAST(l.next_refresh_at, CASE WHEN l.demanded_at > l.obtained_at THEN l.demanded_at END) AS due_since,
-       a.id, a.properties, c.token_type, c.scopes, c.refresh_ciphertext, {CREDENTIAL_COLUMNS}
+       s.secret_version, a.id, a.properties, c.token_type, c.scopes, c.refresh_ciphertext, {CREDENTIAL_COLUMNS}
   FROM leased AS l
   JOIN accounts AS a ON a.id = l.account_id
   JOIN credentials AS c ON c.account_id = l.account_id AND c.epoch = l.epoch
+  JOIN sources AS s ON s.id = l.source_id
 """)  # noqa: S608 - only our own names are put in
 
 INTENTS = Columns(
@@ -127,13 +129,15 @@ LEASES = Columns(
     suspected_at="timestamptz",
     event_sequence="bigint",
 )
-# A demand that came during the flight and is not met by it is looked at again as soon as it may be.
+# A demand that came during the flight and is not met by it is looked at again as soon as it may be. A token in doubt waits
+# for its probe, whoever demands: a refusal might take the access token along that still works.
 WRITE_LEASES = text(f"""
 UPDATE leases AS l
    SET fence = n.fence, epoch = n.epoch, phase = n.phase, attempt_id = n.attempt_id, lease_until = n.lease_until,
        sent_at = n.sent_at, presented_generation = n.presented_generation, obtained_at = n.obtained_at,
        next_refresh_at = n.next_refresh_at, not_before = n.not_before,
        due_at = CASE WHEN n.phase = 'idle' AND n.next_refresh_at IS NOT NULL AND l.demanded_at > n.obtained_at
+                          AND n.doubts = 0
                      THEN LEAST(n.due_at, GREATEST(clock_timestamp(), n.not_before)) ELSE n.due_at END,
        consecutive_failures = n.consecutive_failures, failing_since = n.failing_since, doubts = n.doubts,
        doubt_since = n.doubt_since, suspected_at = n.suspected_at, event_sequence = n.event_sequence
@@ -215,7 +219,8 @@ ON CONFLICT (account_id, id) DO UPDATE
        http_status = excluded.http_status, error_code = excluded.error_code,
        presentations = GREATEST(refresh_attempts.presentations, excluded.presentations),
        resolution = COALESCE(excluded.resolution, refresh_attempts.resolution)
- WHERE refresh_attempts.outcome IS DISTINCT FROM 'ok'
+ WHERE refresh_attempts.outcome IS NULL
+    OR refresh_attempts.outcome <> 'ok' AND excluded.outcome <> 'superseded'
 """)  # noqa: S608 - only our own names are put in
 
 CLOSED = Columns(account_id="uuid", id="uuid")
@@ -228,8 +233,10 @@ UPDATE refresh_attempts AS a SET settled_at = clock_timestamp(), outcome = 'in_d
 GIVE_BACK = text("""
 UPDATE leases
    SET phase = 'idle', attempt_id = NULL, lease_until = NULL,
-       due_at = CASE WHEN next_refresh_at IS NULL OR :rest_s = 0 THEN next_refresh_at
-                     ELSE GREATEST(next_refresh_at, clock_timestamp() + make_interval(secs => :rest_s)) END
+       due_at = CASE WHEN next_refresh_at IS NULL THEN NULL
+                     ELSE GREATEST(CASE WHEN demanded_at > obtained_at AND doubts = 0 THEN clock_timestamp()
+                                        ELSE next_refresh_at END,
+                                   clock_timestamp() + make_interval(secs => :rest_s)) END
  WHERE account_id = :account_id AND fence = :fence AND phase = 'leased'
 """)
 

@@ -24,7 +24,7 @@ SELECT {LEASE_COLUMNS}, clock_timestamp() AS now
 # A statement of its own: it sees what was committed by whoever held the lock that _LOCK waited for.
 _READ = text(f"""
 SELECT {ACCOUNT_COLUMNS}, {CREDENTIAL_COLUMNS}, a.properties, c.access_ciphertext, c.refresh_ciphertext, c.scopes,
-       r.released_at, r.confirm_before, r.erased_at, r.in_doubt
+       r.released_at, r.confirm_before, r.erased_at, r.in_doubt, r.generation AS released_generation
   FROM accounts AS a
   LEFT JOIN credentials AS c ON c.account_id = a.id
   LEFT JOIN releases AS r ON r.account_id = a.id
@@ -58,7 +58,13 @@ class PostgresFullAccounts:
         row = (await self._connection.execute(_READ, {"id": account_id})).mappings().one()
         release = None
         if row["released_at"] is not None:
-            release = Release(row["released_at"], row["confirm_before"], row["erased_at"], row["in_doubt"])
+            release = Release(
+                row["released_at"],
+                row["confirm_before"],
+                row["erased_at"],
+                row["in_doubt"],
+                row["released_generation"],
+            )
         return FullAccount(
             account=account_from(row),
             lease=lease_from(locked),

@@ -31,7 +31,12 @@ DELETE FROM receipts AS r
                 AND (c.epoch > r.epoch OR c.generation > r.presented_generation + 1))
 """),
     # The guard against mass revocation looks back for minutes; what is held waits for an operator.
-    text("DELETE FROM source_revocations WHERE NOT held AND at < statement_timestamp() - interval '1 day'"),
+    # Where one is to decide, the notes say whom he may bring back.
+    text("""
+DELETE FROM source_revocations AS r
+ WHERE NOT r.held AND r.at < statement_timestamp() - interval '1 day'
+   AND NOT EXISTS (SELECT FROM sources AS s WHERE s.id = r.source_id AND s.paused_reason = 'mass_revocation')
+"""),
     text("DELETE FROM idempotency_keys WHERE created_at < statement_timestamp() - interval '24 hours'"),
 )
 

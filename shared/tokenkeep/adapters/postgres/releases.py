@@ -12,11 +12,13 @@ from tokenkeep.domain.handover import Release
 from tokenkeep.domain.ids import AccountId
 
 _IDS = "CAST(:ids AS uuid[])"
-# The highest generation is remembered in the lease: credentials that come later go on counting from there.
+# The highest generation is remembered in the lease: credentials that come later go on counting from there. The epoch moves on
+# as well, so that a late answer of the erased grant is not taken for one of the grant just before the present one.
 _ERASE = (
     text(f"""
 UPDATE leases AS l
-   SET presented_generation = GREATEST(l.presented_generation, c.generation), doubts = 0, doubt_since = NULL
+   SET epoch = l.epoch + 1, presented_generation = GREATEST(l.presented_generation, c.generation), doubts = 0,
+       doubt_since = NULL
   FROM credentials AS c WHERE c.account_id = l.account_id AND l.account_id = ANY({_IDS})
 """),  # noqa: S608 - only our own expression is put in
     text(f"DELETE FROM credentials WHERE account_id = ANY({_IDS})"),  # noqa: S608 - as above
@@ -28,6 +30,7 @@ UPDATE leases AS l
 _ERASED = text(f"""
 UPDATE releases SET erased_at = clock_timestamp() WHERE account_id = ANY({_IDS}) RETURNING erased_at
 """)  # noqa: S608 - as above
+_HANDED_OUT = text("UPDATE releases SET generation = :generation WHERE account_id = :id AND generation <> :generation")
 _LOCK_OVERDUE = text("""
 SELECT l.account_id FROM releases AS r JOIN leases AS l ON l.account_id = r.account_id
  WHERE r.erased_at IS NULL AND r.confirm_before < clock_timestamp()
@@ -56,8 +59,13 @@ class PostgresReleases:
                 "confirm_before": release.confirm_before,
                 "erased_at": release.erased_at,
                 "in_doubt": release.in_doubt,
+                "generation": release.generation,
             },
         )
+
+    async def handed_out(self, account_id: AccountId, generation: int) -> None:
+        """Note which credentials the owner was given last."""
+        await self._connection.execute(_HANDED_OUT, {"id": account_id, "generation": generation})
 
     async def erase(self, account_id: AccountId) -> datetime:
         """Delete the account's credentials and all that was derived from them; returns when."""

@@ -21,12 +21,16 @@ _ROWS = Columns(
     key_id="text",
     wrapped_key="bytea",
     ciphertext="bytea",
+    fingerprint="bytea",
+    external_id="text",
     properties="text",
 )
 # A grant that was handed back before its account was deleted is its owner's: a late answer must not take it from him.
 _REQUEST = text(f"""
-INSERT INTO revocation_requests (id, account_id, source_id, key_id, wrapped_key, ciphertext, properties)
-SELECT n.id, n.account_id, n.source_id, n.key_id, n.wrapped_key, n.ciphertext, n.properties::jsonb
+INSERT INTO revocation_requests
+       (id, account_id, source_id, key_id, wrapped_key, ciphertext, fingerprint, external_id, properties)
+SELECT n.id, n.account_id, n.source_id, n.key_id, n.wrapped_key, n.ciphertext, n.fingerprint, n.external_id,
+       n.properties::jsonb
   FROM {_ROWS.relation("n")}
  WHERE NOT EXISTS (SELECT FROM events AS e
                     WHERE e.subject = n.account_id AND e.type = '{EventType.DELETED.value}'
@@ -40,7 +44,7 @@ UPDATE revocation_requests AS r
   FROM (SELECT id FROM revocation_requests WHERE next_try_at <= clock_timestamp()
          ORDER BY next_try_at LIMIT :limit FOR UPDATE SKIP LOCKED) AS due
  WHERE r.id = due.id
-RETURNING r.id, r.account_id, r.source_id, r.key_id, r.wrapped_key, r.ciphertext, r.properties, r.tries,
+RETURNING r.id, r.account_id, r.source_id, r.key_id, r.wrapped_key, r.ciphertext, r.fingerprint, r.properties, r.tries,
           clock_timestamp() - r.created_at AS age
 """)
 _DONE = text("DELETE FROM revocation_requests WHERE id = ANY(CAST(:ids AS uuid[]))")
@@ -56,6 +60,8 @@ async def request_revocations(connection: AsyncConnection, wanted: Sequence[NewR
             "key_id": one.sealed_key.key_id,
             "wrapped_key": one.sealed_key.wrapped,
             "ciphertext": one.ciphertext,
+            "fingerprint": one.fingerprint,
+            "external_id": one.external_id,
             "properties": orjson.dumps(dict(one.properties)).decode(),
         }
         for one in wanted
@@ -92,6 +98,7 @@ class PostgresRevocationRequests:
                         source_id=SourceId(row.source_id),
                         sealed_key=SealedKey(row.key_id, row.wrapped_key),
                         ciphertext=row.ciphertext,
+                        fingerprint=row.fingerprint,
                         properties=row.properties,
                     ),
                     tries=row.tries,

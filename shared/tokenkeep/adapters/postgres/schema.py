@@ -110,6 +110,7 @@ class SourceRow(Base):
     probes: Mapped[int] = mapped_column(server_default=text("0"))
     waking: Mapped[bool] = mapped_column(server_default=text("false"))
     rollback_accepted_at: Mapped[datetime | None]
+    revocations_confirmed_at: Mapped[datetime | None]
     event_sequence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
@@ -332,7 +333,10 @@ class RevocationRow(Base):
 
 
 class ReleaseRow(Base):
-    """Credentials that were handed back to their owner. `erased_at` NULL: they can still be fetched again."""
+    """Credentials that were handed back to their owner, last those of this generation.
+
+    `erased_at` NULL: they can still be fetched again.
+    """
 
     __tablename__ = "releases"
     __table_args__ = (
@@ -343,14 +347,18 @@ class ReleaseRow(Base):
     released_at: Mapped[datetime] = mapped_column(server_default=NOW)
     confirm_before: Mapped[datetime]
     erased_at: Mapped[datetime | None]
+    generation: Mapped[int] = mapped_column(BigInteger)
     in_doubt: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class RevocationRequestRow(Base):
-    """Tokens of deleted accounts that the provider is still to be told to revoke (RFC 7009), sealed."""
+    """Tokens of deleted accounts that the provider is still to be told to revoke (RFC 7009), sealed.
+
+    `fingerprint` (SHA-256 of the token) and `external_id` tell whether the same grant, or user, has come back meanwhile.
+    """
 
     __tablename__ = "revocation_requests"
-    __table_args__ = (Index(None, "next_try_at"),)
+    __table_args__ = (Index(None, "next_try_at"), Index(None, "source_id", "fingerprint"))
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     account_id: Mapped[UUID]
@@ -358,6 +366,8 @@ class RevocationRequestRow(Base):
     key_id: Mapped[str]
     wrapped_key: Mapped[bytes]
     ciphertext: Mapped[bytes]
+    fingerprint: Mapped[bytes]
+    external_id: Mapped[str | None]
     properties: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     tries: Mapped[int] = mapped_column(server_default=text("0"))
     next_try_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -106,6 +106,7 @@ class PostgresSources:
                 probe_at=source.probe_at,
                 probes=source.probes,
                 rollback_accepted_at=source.rollback_accepted_at,
+                revocations_confirmed_at=source.revocations_confirmed_at,
                 waking=waking,
                 event_sequence=event_sequence,
                 updated_at=source.updated_at,
@@ -186,6 +187,7 @@ def source_from(row: Row[Any]) -> Source:
         probe_at=row.probe_at,
         probes=row.probes,
         rollback_accepted_at=row.rollback_accepted_at,
+        revocations_confirmed_at=row.revocations_confirmed_at,
     )
 
 

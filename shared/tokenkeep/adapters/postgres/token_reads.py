@@ -16,7 +16,7 @@ from tokenkeep.domain.ids import AccountId
 _READ = text(f"""
 SELECT {ACCOUNT_COLUMNS}, {CREDENTIAL_COLUMNS}, c.access_ciphertext, c.token_type, c.scopes,
        l.next_refresh_at, l.not_before, s.state = 'paused' AS paused,
-       CASE WHEN l.phase = 'doubt' THEN l.lease_until END AS quarantined_until, clock_timestamp() AS now
+       CASE WHEN l.phase = 'doubt' THEN l.lease_until WHEN l.doubts > 0 THEN l.next_refresh_at END AS quarantined_until, clock_timestamp() AS now
   FROM accounts AS a
   JOIN leases AS l ON l.account_id = a.id
   JOIN sources AS s ON s.id = a.source_id

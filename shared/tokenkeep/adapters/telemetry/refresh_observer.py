@@ -137,6 +137,10 @@ class RefreshTelemetry:
         """A stuck lease could not be freed in this round."""
         _log.warning("lease_not_taken_over", account_id=_account(lease.account_id), phase=lease.phase, error=error)
 
+    def not_ended(self, account_id: AccountId, error: Exception) -> None:
+        """Credentials that ran out could not be disabled in this round."""
+        _log.warning("expiry_not_told", account_id=_account(account_id), error=type(error).__name__)
+
     def taken_over(self, lease: StuckLease, settlement: Settlement) -> None:
         """A lease whose holder was silent has been freed."""
         _log.warning(
