@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 LOCK := requirements/dev.txt
-ROOMS := shared services deploy tests
+ROOMS := shared services deploy tests docs/custody/model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-fast check format lint types imports lock clean
+.PHONY: help setup run demo test test-fast storm model check format lint types imports lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}'
@@ -35,6 +35,12 @@ test: $(READY) ## Run the whole test suite against real PostgreSQL and Valkey
 
 test-fast: $(READY) ## Run the unit tests only
 	@$(PYTEST) tests/unit
+
+storm: $(READY) ## Kill, stop and cut everything for MINUTES (default 15) and count what was lost
+	@$(BIN)/python tests/storm/run.py --minutes $(or $(MINUTES),15)
+
+model: ## Check the custody protocol's formal model (needs SPIN and a C compiler)
+	@$(PYTHON) docs/custody/model/run.py
 
 check: lint types imports ## Lint, type-check and verify the import rules
 

@@ -56,20 +56,21 @@ class MemoryEventStream:
     def __init__(self) -> None:
         self.fences: dict[int, int] = {}
         self.published: list[Event] = []
-        self.lost = True
+        self.name: str | None = None
 
     async def fence(self, fences: dict[int, int]) -> None:
         for shard, number in fences.items():
             self.fences[shard] = max(number, self.fences.get(shard, -1))
 
-    async def is_lost(self) -> bool:
-        return self.lost
+    async def epoch(self) -> str | None:
+        return self.name
 
-    async def begin(self) -> None:
-        self.lost = False
+    async def begin(self) -> str:
+        self.name = self.name or uuid4().hex
+        return self.name
 
-    async def publish(self, fences: dict[int, int], pending: Sequence[Pending]) -> set[int]:
-        if self.lost:
+    async def publish(self, fences: dict[int, int], pending: Sequence[Pending], *, epoch: str) -> set[int]:
+        if self.name is None or epoch != self.name:
             raise StreamLost
         refused = set()
         for one in pending:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,8 @@ from tokenkeep.settings import Settings, require_database, require_redis
 _TEND_EVERY_S = 1.0
 _SHARDS_EVERY_S = 1.0
 _RELAY_SWEEP_S = 0.5
+_LOOK_AT_CLOCK_EVERY_S = 1.0
+_CLOCK_STEP_S = 1.0
 _FIGURES_EVERY_S = 15.0
 _HOUSEKEEPING_EVERY_S = 600.0
 _STREAM_KEPT = timedelta(days=7)
@@ -155,10 +158,12 @@ class Scheduler:
         listener = OutboxListener(require_database(settings), self._pending.set)
         listener.start()
         relay = asyncio.get_running_loop().create_task(self._relay())
+        minding = asyncio.get_running_loop().create_task(self._mind_the_clock())
         _log.info("scheduler_ready", metrics_port=port, pid=os.getpid())
         await stopping.wait()
         _log.info("scheduler_stopping")
         self._clock.shutdown(wait=False)
+        await end(minding)
         await end(relay)
         await listener.stop()
         await self._guarded("give_back_shards", self._jobs.relay.stop)
@@ -176,6 +181,19 @@ class Scheduler:
             coalesce=True,
             misfire_grace_time=None,
         )
+
+    async def _mind_the_clock(self) -> None:
+        """Let every job run at once after the wall clock was set: APScheduler goes by it, and would wait out a step back."""
+        loop = asyncio.get_running_loop()
+        offset = time.time() - loop.time()
+        while True:  # bounded by the process's life; cancelled when it stops
+            await asyncio.sleep(_LOOK_AT_CLOCK_EVERY_S)
+            now = time.time() - loop.time()
+            if abs(now - offset) > _CLOCK_STEP_S:
+                _log.warning("wall_clock_stepped", seconds=round(now - offset, 1))
+                for job in self._clock.get_jobs():
+                    job.modify(next_run_time=datetime.now(UTC))
+            offset = now
 
     async def _guarded(self, name: str, job: Callable[[], Awaitable[object]]) -> None:
         """Run a job. A store that is away is no reason to die: the next round finds everything where it was."""

@@ -46,6 +46,12 @@ def pending(count: int, *, shard: int = 1) -> list[PendingInMemory]:
     return [PendingInMemory(n, shard, an_event(account, n)) for n in range(1, count + 1)]
 
 
+async def publish(stream: EventStream, fences: dict[int, int], events: list[PendingInMemory]) -> set[int]:
+    epoch = await stream.epoch()
+    assert epoch is not None
+    return await stream.publish(fences, events, epoch=epoch)
+
+
 def ids(events: list[PendingInMemory]) -> list[str]:
     return [format_id(IdKind.EVENT, one.event.id) for one in events]
 
@@ -53,14 +59,14 @@ def ids(events: list[PendingInMemory]) -> list[str]:
 async def test_events_are_appended_in_order(subject: Subject) -> None:
     stream, read = subject
     events = pending(5)
-    assert await stream.publish({1: 3}, events) == set()
+    assert await publish(stream, {1: 3}, events) == set()
     assert await read() == ids(events)
 
 
 async def test_a_number_that_was_overtaken_is_refused(subject: Subject) -> None:
     stream, read = subject
     await stream.fence({1: 4})
-    assert await stream.publish({1: 3}, pending(2)) == {1}
+    assert await publish(stream, {1: 3}, pending(2)) == {1}
     assert await read() == []
 
 
@@ -68,34 +74,47 @@ async def test_a_shard_that_is_refused_does_not_hold_up_the_others(subject: Subj
     stream, read = subject
     await stream.fence({1: 4})
     refused, good = pending(2, shard=1), pending(2, shard=2)
-    assert await stream.publish({1: 3, 2: 3}, [refused[0], good[0], refused[1], good[1]]) == {1}
+    assert await publish(stream, {1: 3, 2: 3}, [refused[0], good[0], refused[1], good[1]]) == {1}
     assert await read() == ids(good)
 
 
 async def test_publishing_under_a_number_makes_it_known(subject: Subject) -> None:
     stream, read = subject
     events = pending(1)
-    assert await stream.publish({1: 9}, events) == set()
-    assert await stream.publish({1: 8}, pending(1)) == {1}
+    assert await publish(stream, {1: 9}, events) == set()
+    assert await publish(stream, {1: 8}, pending(1)) == {1}
     assert await read() == ids(events)
 
 
 async def test_nothing_is_published_on_a_stream_that_was_lost(redis_url: str) -> None:
     async with Redis.from_url(redis_url) as client:
-        real = RedisEventStream(client)
-        await real.begin()
+        real, memory = RedisEventStream(client), MemoryEventStream()
+        former = {id(stream): await stream.begin() for stream in (real, memory)}
         await client.flushall()
-        for stream in (real, MemoryEventStream()):
-            assert await stream.is_lost()
+        memory.name = None
+        for stream in (real, memory):
+            assert await stream.epoch() is None
             with pytest.raises(StreamLost):
-                await stream.publish({1: 1}, pending(1))
+                await stream.publish({1: 1}, pending(1), epoch=former[id(stream)])
+            epoch = await stream.begin()
+            assert await stream.epoch() == await stream.begin() == epoch
+            assert await stream.publish({1: 1}, pending(1), epoch=epoch) == set()
+
+
+async def test_what_was_read_before_a_loss_is_not_published_into_the_stream_after_it(redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as client:
+        real, memory = RedisEventStream(client), MemoryEventStream()
+        for stream in (real, memory):
+            former = await stream.begin()
+            await client.flushall()
+            memory.name = None
             await stream.begin()
-            assert not await stream.is_lost()
-            assert await stream.publish({1: 1}, pending(1)) == set()
+            with pytest.raises(StreamLost):
+                await stream.publish({1: 1}, pending(1), epoch=former)
 
 
 async def test_a_lower_number_never_replaces_a_higher_one(subject: Subject) -> None:
     stream, _ = subject
     await stream.fence({1: 9})
     await stream.fence({1: 2})
-    assert await stream.publish({1: 5}, pending(1)) == {1}
+    assert await publish(stream, {1: 5}, pending(1)) == {1}

@@ -44,16 +44,18 @@ class StreamLost(TokenkeepError):
 class EventStream(Protocol):
     """The Redis stream. `publish` returns the shards whose fencing number was refused: a younger relay has them.
 
-    It raises `StreamLost` while the stream has not begun anew after a loss.
+    `epoch` names the present stream; None: Redis has forgotten it. `begin` starts a new one, unless somebody just has, and
+    returns its name. `publish` raises `StreamLost` unless the stream is still the one of that name: what was read from the
+    outbox before a loss would come in the middle of what is told again.
     """
 
-    async def is_lost(self) -> bool: ...
+    async def epoch(self) -> str | None: ...
 
-    async def begin(self) -> None: ...
+    async def begin(self) -> str: ...
 
     async def fence(self, fences: dict[int, int]) -> None: ...
 
-    async def publish(self, fences: dict[int, int], pending: Sequence[Pending]) -> set[int]: ...
+    async def publish(self, fences: dict[int, int], pending: Sequence[Pending], *, epoch: str) -> set[int]: ...
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class RelayEvents:
     batch: int = 500
     most_batches: int = 200
     shards: dict[int, int] = field(default_factory=dict)
+    epoch: str = ""
     replay: timedelta = timedelta(hours=24)
     replayed: int = 0
 
@@ -80,11 +83,13 @@ class RelayEvents:
         Redis learns the numbers before anything is published under them, so a former holder is refused from then on.
         """
         taken = await self.outbox.take_shards(self.holder, lease_s=self.lease_s)
-        if await self.stream.is_lost():
+        epoch = await self.stream.epoch()
+        if epoch is None:
             # Queued again before anything new is published, so that each subject's order holds; ids stay the same.
             self.replayed = await self.outbox.requeue(self.replay)
             self.shards = {}
-            await self.stream.begin()
+            epoch = await self.stream.begin()
+        self.epoch = epoch
         if taken != self.shards:
             await self.stream.fence(taken)
         self.shards = taken
@@ -93,14 +98,15 @@ class RelayEvents:
         """Publish everything that is pending in our shards; returns how many events that were."""
         published = 0
         for _ in range(self.most_batches):
-            shards = dict(self.shards)
+            # Taken before the outbox is read: what is read then belongs to this stream, or to none.
+            shards, epoch = dict(self.shards), self.epoch
             if not shards:
                 break
             pending = await self.outbox.pending(list(shards), limit=self.batch)
             if not pending:
                 break
             try:
-                refused = await self.stream.publish(shards, pending)
+                refused = await self.stream.publish(shards, pending, epoch=epoch)
             except StreamLost:
                 break  # the next `keep_shards` begins anew
             self.shards = {shard: fence for shard, fence in self.shards.items() if shard not in refused}

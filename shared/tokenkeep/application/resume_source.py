@@ -123,6 +123,7 @@ class ResumeSource:
 
 
 def _check(source: Source, decision: Decision) -> None:
-    # A request that is repeated, because its answer was lost, finds the source active.
-    if decision.believed and source.state is SourceState.PAUSED and source.paused_reason != MASS_REVOCATION:
+    # A request that is repeated, because its answer was lost, finds the source active and its word taken.
+    repeated = source.state is SourceState.ACTIVE and source.revocations_confirmed_at is not None
+    if decision.believed and source.paused_reason != MASS_REVOCATION and not repeated:
         raise InvalidInput("confirm_revocations", "the source is not paused over a mass revocation")

@@ -202,7 +202,7 @@ class Custody(RuleBasedStateMachine):
 
     def present(self, flight: Flight, *, processed: bool, answered: bool) -> None:
         provider = self.world.provider
-        assert provider.dead or provider.is_alive(flight.token) or provider.successor_lost, (
+        assert provider.dead or provider.is_alive(flight.token) or provider.successor_lost or self.world.overslept, (
             "a used-up token was presented"
         )
         lost = Unavailable(FailureReason.TIMEOUT, maybe_spent=True)
@@ -381,12 +381,12 @@ class Custody(RuleBasedStateMachine):
     def nobody_is_disabled_for_somebody_elses_fault(self) -> None:
         world = self.world
         disabled = world.standing.account.disabled
-        if disabled is None or disabled.reason is DisabledReason.BY_OPERATOR:
+        if disabled is None or disabled.reason is DisabledReason.BY_OPERATOR or world.overslept:
             return
         held = [one.brought for one in world.flights if one.brought is not None]
         assert not world.provider.is_alive(world.token)
         if disabled.reason is DisabledReason.REVOKED:
-            assert world.provider.revoked_by_user or world.overslept
+            assert world.provider.revoked_by_user
         else:
             assert world.provider.revoked_by_user or world.provider.successor_lost or held
 

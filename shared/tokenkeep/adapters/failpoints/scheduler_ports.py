@@ -93,20 +93,20 @@ class FailingStream:
         self._stream = stream
         self._points = points
 
-    async def is_lost(self) -> bool:
+    async def epoch(self) -> str | None:
         """As the port says."""
-        return await self._stream.is_lost()
+        return await self._stream.epoch()
 
-    async def begin(self) -> None:
+    async def begin(self) -> str:
         """As the port says."""
-        await self._stream.begin()
+        return await self._stream.begin()
 
     async def fence(self, fences: dict[int, int]) -> None:
         """As the port says."""
         await self._stream.fence(fences)
 
-    async def publish(self, fences: dict[int, int], pending: Sequence[Pending]) -> set[int]:
+    async def publish(self, fences: dict[int, int], pending: Sequence[Pending], *, epoch: str) -> set[int]:
         """As the port says."""
-        refused = await self._stream.publish(fences, pending)
+        refused = await self._stream.publish(fences, pending, epoch=epoch)
         self._points.hit(Point.RELAY_PUBLISHED)
         return refused

@@ -219,7 +219,7 @@ ON CONFLICT (account_id, id) DO UPDATE
        http_status = excluded.http_status, error_code = excluded.error_code,
        presentations = GREATEST(refresh_attempts.presentations, excluded.presentations),
        resolution = COALESCE(excluded.resolution, refresh_attempts.resolution)
- WHERE refresh_attempts.outcome IS NULL
+ WHERE coalesce(refresh_attempts.outcome, 'in_doubt') = 'in_doubt'
     OR refresh_attempts.outcome <> 'ok' AND excluded.outcome <> 'superseded'
 """)  # noqa: S608 - only our own names are put in
 

@@ -17,9 +17,9 @@ _FENCES = "tokenkeep:events:fences"
 _EPOCH = "tokenkeep:events:epoch"
 # Redis itself refuses a relay whose number is old: a process that was stopped can't publish behind its successor's back.
 _PUBLISH = """
-if redis.call('EXISTS', KEYS[3]) == 0 then return redis.error_reply('LOST') end
+if redis.call('GET', KEYS[3]) ~= ARGV[1] then return redis.error_reply('LOST') end
 local refused = {}
-for i = 1, #ARGV, 6 do
+for i = 2, #ARGV, 6 do
   local shard, fence = ARGV[i], tonumber(ARGV[i + 1])
   local known = tonumber(redis.call('HGET', KEYS[2], shard) or '-1')
   if known > fence then
@@ -57,9 +57,13 @@ class RedisEventStream:
         if arguments:
             await self._fence(keys=[_FENCES], args=arguments)
 
-    async def publish(self, fences: dict[int, int], pending: Sequence[Pending]) -> set[int]:
-        """Append these events; returns the shards that a younger relay has taken, whose events were not appended."""
-        arguments: list[str | int | bytes] = []
+    async def publish(self, fences: dict[int, int], pending: Sequence[Pending], *, epoch: str) -> set[int]:
+        """Append these events; returns the shards that a younger relay has taken, whose events were not appended.
+
+        Raises:
+            StreamLost: The stream of this epoch is no more. Nothing was appended.
+        """
+        arguments: list[str | int | bytes] = [epoch]
         for one in pending:
             event = one.event
             arguments += [
@@ -78,13 +82,16 @@ class RedisEventStream:
             raise
         return {int(shard) for shard in refused}
 
-    async def is_lost(self) -> bool:
-        """Whether Redis has forgotten the stream: it was flushed, or replaced by one that has never seen it."""
-        return not await self._client.exists(_EPOCH)
+    async def epoch(self) -> str | None:
+        """The present stream's name; None: Redis was flushed, or replaced by one that has never seen the stream."""
+        name = await self._client.get(_EPOCH)
+        return name.decode() if isinstance(name, bytes) else name
 
-    async def begin(self) -> None:
-        """Mark the stream as known; from now on events may be published."""
-        await self._client.set(_EPOCH, new_id().hex, nx=True)
+    async def begin(self) -> str:
+        """Mark the stream as known; from now on events may be published. Returns its name: another's, if one was first."""
+        name = new_id().hex
+        former = await self._client.set(_EPOCH, name, nx=True, get=True)
+        return former.decode() if isinstance(former, bytes) else name
 
     async def trim(self, keep: timedelta) -> int:
         """Drop entries that are older than `keep`; returns how many. The database keeps events for longer."""
