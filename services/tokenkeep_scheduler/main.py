@@ -192,7 +192,7 @@ class Scheduler:
             if abs(now - offset) > _CLOCK_STEP_S:
                 _log.warning("wall_clock_stepped", seconds=round(now - offset, 1))
                 for job in self._clock.get_jobs():
-                    job.modify(next_run_time=datetime.now(UTC))
+                    job.modify(next_run_time=datetime.fromtimestamp(time.time(), UTC))
             offset = now
 
     async def _guarded(self, name: str, job: Callable[[], Awaitable[object]]) -> None:
