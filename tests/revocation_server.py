@@ -5,7 +5,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
-from urllib.parse import parse_qs
+
+from form_posts import read_form_post
 
 
 @dataclass
@@ -39,11 +40,9 @@ class RevocationServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
-            form = parse_qs((await reader.readexactly(int(headers["content-length"]))).decode())
-            self.revoked.append({name: values[0] for name, values in form.items()})
-            self.authorizations.append(headers.get("authorization", ""))
+            post = await read_form_post(reader)
+            self.revoked.append(post.form)
+            self.authorizations.append(post.headers.get("authorization", ""))
             status, body = self.script.popleft() if self.script else (200, b"")
             writer.write(f"HTTP/1.1 {status} -\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
             await writer.drain()

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
-from urllib.parse import parse_qs
 
 import orjson
+
+from form_posts import read_form_post
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,7 @@ class TokenServer:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
-        form = parse_qs((await reader.readexactly(length)).decode())
-        token = form["refresh_token"][0]
+        token = (await read_form_post(reader)).form["refresh_token"]
         self.presented.append(token)
         self.arrived.set()
         said = self.script.popleft() if self.script else self._rotated(token)

@@ -8,10 +8,10 @@ from contextlib import suppress
 from random import Random
 from types import TracebackType
 from typing import Self
-from urllib.parse import parse_qs
 
 import orjson
 
+from form_posts import read_form_post
 from storm.grants import Kind, Memory
 from storm.wire import HUNG_UP, Ending, Fault, Lateness, Line, Presentation, Recorder, WireWeather
 
@@ -111,10 +111,7 @@ class Provider:
                 await writer.wait_closed()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: Line) -> bool:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
-        form = parse_qs((await reader.readexactly(length)).decode())
-        found = self._memory.find(form["refresh_token"][0])
+        found = self._memory.find((await read_form_post(reader)).form["refresh_token"])
         assert found is not None, "a token that no provider has issued was presented"
         fault = self._weather.draw()
         now = time.monotonic()

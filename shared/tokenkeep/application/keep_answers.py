@@ -108,7 +108,7 @@ class KeepAnswers:
             await self._spool.remove(answered.attempt.id)
         except Exception as error:  # noqa: BLE001 - the answer is committed, and the caller must hear of that
             # Draining it later changes nothing: what is installed is not installed again.
-            self._observer.spool_failed(answered.attempt.account_id, answered.attempt.correlation_id, error)
+            self._observer.not_drained(answered.attempt.account_id, answered.attempt.correlation_id, error)
 
 
 class _Kept:

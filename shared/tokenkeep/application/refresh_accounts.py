@@ -98,7 +98,7 @@ class RefreshAccounts:
         self._keeper.hold(free, custody.owner)
         try:
             tasks = await self._lease(taken, trigger, correlation_id)
-        except BaseException:
+        except BaseException:  # a cancelled batch gives its locks back as well; the error goes on to the caller
             await asyncio.shield(self._let_go(free, custody))
             raise
         working = {task.leased.account_id for task in tasks}

@@ -88,7 +88,7 @@ class SweepLeases:
         """One round; returns how many accounts were freed or disabled."""
         try:
             stuck = await self._schedule.stuck(limit=self._limit)
-        except Exception:
+        except Exception:  # whatever it was, the watch was broken; the error goes on to the caller
             self._watch.forget()
             raise
         self._watch.look(stuck, now=self._clocks.loop_time())

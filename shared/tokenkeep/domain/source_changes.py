@@ -11,6 +11,8 @@ _FIRST_REST = timedelta(seconds=30)
 _LONGEST_REST = timedelta(minutes=15)
 _SOON = (timedelta(seconds=2), timedelta(seconds=5))
 """A change of the client is proven while somebody waits for it, so its first tries follow each other quickly."""
+_LONGEST_PROOF = timedelta(minutes=1)
+"""A changed client that nobody has refused waits for an endpoint that is away; its accounts must not wait much longer."""
 _MOST_DOUBLINGS = 10
 
 
@@ -25,7 +27,7 @@ def rest_after(probes: int, *, proving: bool) -> timedelta:
         return _SOON[max(probes, 1) - 1]
     doublings = probes - len(_SOON) - 1 if proving else probes
     longer: timedelta = _FIRST_REST * 2 ** min(doublings, _MOST_DOUBLINGS)
-    return min(longer, _LONGEST_REST)
+    return min(longer, _LONGEST_PROOF if proving else _LONGEST_REST)
 
 
 def pause(source: Source, reason: str, *, now: datetime) -> Source:
