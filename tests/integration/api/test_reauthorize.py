@@ -110,6 +110,8 @@ async def test_what_a_refresh_in_flight_brings_is_no_business_of_the_new_grant(
     data(await admin.post(f"/v1/accounts/{account_id}/refresh"), 202)
     await asyncio.wait_for(server.arrived.wait(), 10)
     before = data(await admin.put(f"/v1/accounts/{account_id}/credentials", json=NEW))
+    [attempt] = data(await admin.get(f"/v1/accounts/{account_id}/attempts"))
+    assert attempt["outcome"] == "in_doubt", "nobody may live to settle what was in flight"
     server.gate.set()
     await service.queue.drain()
     after = data(await admin.get(f"/v1/accounts/{account_id}"))

@@ -131,6 +131,8 @@ async def test_a_late_answer_before_the_confirmation_is_the_owners(
     account_id = await service.account(await service.source(server.url))
     released = await forgotten_flight(service, server, account_id)
     assert (released["refresh_token"], released["in_doubt"]) == ("grant.1", True)
+    [attempt] = data(await admin.get(f"/v1/accounts/{account_id}/attempts"))
+    assert attempt["outcome"] == "in_doubt"
     assert server.gate is not None
     server.gate.set()
     await service.queue.drain()

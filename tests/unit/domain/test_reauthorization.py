@@ -71,3 +71,15 @@ def test_a_refresh_of_the_former_grant_changes_nothing_whatever_it_brings() -> N
     refused = settle(on, an_attempt(), Revoked("invalid_grant", None, 400), now=NOW, rules=STRICT)
     assert refused.stale
     assert refused.standing == on
+
+
+def test_a_new_grant_is_under_no_suspicion_and_in_no_doubt() -> None:
+    lease = {"suspected_at": NOW, "doubts": 3, "doubt_since": NOW, "not_before": NOW + timedelta(hours=1)}
+    on = renewed(a_standing(lease=lease)).standing.lease
+    assert (on.suspected_at, on.doubts, on.doubt_since, on.not_before) == (None, 0, None, None)
+
+
+def test_generations_go_on_counting_over_credentials_that_were_erased() -> None:
+    lease = a_standing(lease={"presented_generation": 7}).lease
+    on = reauthorize(an_account(), lease, None, NEW, now=NOW, policy=RefreshPolicy())
+    assert on.standing.credential.generation > 7
