@@ -120,6 +120,11 @@ def probe_at(
             return max(earliest, min(wanted, latest))
 
 
+def late_probe_at(*, sent_at: datetime, expires_at: datetime, now: datetime) -> datetime:
+    """When to probe a token in doubt whose provider's kind is not at hand: as late as with the strictest."""
+    return max(now, min(expires_at - timedelta(minutes=1), sent_at + timedelta(minutes=15)))
+
+
 _MOST_RETRIES = 2
 
 

@@ -9,6 +9,7 @@ from tokenkeep.domain.errors import AccountPending, ReauthorizationRequired, Tok
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.refresh_policy import RefreshPolicy
+from tokenkeep.domain.rotation import late_probe_at
 from tokenkeep.domain.settlement import Settlement, Standing, next_refresh_at
 
 
@@ -31,7 +32,8 @@ def disable(
 def enable(standing: Standing, *, now: datetime) -> Settlement | TokenkeepError | None:
     """The account, active again; None when it is so already; an error when only the end user can bring it back.
 
-    A held account is refreshed at once: that shows whether the grant is still good.
+    A held account is refreshed at once: that shows whether the grant is still good. If its refresh token is in doubt, it waits
+    for its probe.
     """
     account, lease, credential = standing.account, standing.lease, standing.credential
     if account.state is AccountState.PENDING:
@@ -44,7 +46,13 @@ def enable(standing: Standing, *, now: datetime) -> Settlement | TokenkeepError 
     if ran_out and not credential.refreshable:
         return ReauthorizationRequired(DisabledReason.EXPIRED.value)
     refreshing = account.custody is Custody.HELD and credential.refreshable
-    due = now if refreshing and credential.expires_at is not None else None
+    due = None
+    if refreshing and credential.expires_at is not None:
+        due = (
+            late_probe_at(sent_at=lease.sent_at or now, expires_at=credential.expires_at, now=now)
+            if lease.doubts
+            else now
+        )
     on = replace(
         lease,
         next_refresh_at=due,

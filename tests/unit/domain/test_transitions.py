@@ -96,3 +96,11 @@ def test_first_due_times() -> None:
     assert first == look
     assert first is not None
     assert NOW + HOUR / 2 <= first <= NOW + timedelta(minutes=45)
+
+
+def test_an_account_in_doubt_waits_for_its_probe_when_it_is_switched_on() -> None:
+    off = an_account().turned_off(DisabledReason.BY_OPERATOR, detail=None, at=NOW, by="key_1")
+    lease = {"phase": Phase.IDLE, "attempt_id": None, "lease_until": None, "next_refresh_at": None, "doubts": 1}
+    on = enable(a_standing(account=off, lease={**lease, "sent_at": NOW}), now=NOW)
+    assert isinstance(on, Settlement)
+    assert on.standing.lease.next_refresh_at == NOW + timedelta(minutes=9)
