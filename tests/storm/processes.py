@@ -9,10 +9,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from storm.wire import Line
+from storm.wire import Ends, Line
 
 _LOOK_UP_EVERY_S = 0.2
 _FIRST_WORDS = 65_536
@@ -130,8 +131,8 @@ class Fleet:
 
     def __init__(self, directory: Path) -> None:
         self.runners: list[Runner] = []
-        self._nobodys: dict[int, Line] = {}
-        self._left_behind: dict[int, tuple[float, Life]] = {}
+        self._nobodys: dict[Ends, Line] = {}
+        self._left_behind: dict[Ends, tuple[float, Life]] = {}
         self._directory = directory
         self._pipe, self._held = os.pipe()
 
@@ -150,11 +151,11 @@ class Fleet:
 
     def opened(self, line: Line) -> None:
         """A connection was opened to a provider by one of the workers, or by one that has been killed since."""
-        at, life = self._left_behind.pop(line.port, (0.0, None))
+        at, life = self._left_behind.pop(line.ends, (0.0, None))
         if life is not None and time.monotonic() - at < _IN_THE_BACKLOG_S:
             line.owner = life
         else:
-            self._nobodys[line.port] = line
+            self._nobodys[line.ends] = line
 
     def look_up(self, runner: Runner) -> None:
         """Find out which of the new connections belong to this worker."""
@@ -164,10 +165,10 @@ class Fleet:
         except psutil.Error:
             return
         for one in connections:
-            self._own(getattr(one.laddr, "port", 0), life)
+            self._own(_ends_of(one), life)
 
-    def _own(self, port: int, life: Life) -> None:
-        line = self._nobodys.pop(port, None)
+    def _own(self, ends: Ends, life: Life) -> None:
+        line = self._nobodys.pop(ends, None)
         if line is not None:
             line.owner = life
 
@@ -184,9 +185,8 @@ class Fleet:
     def _remember(self, life: Life) -> None:
         now = time.monotonic()
         for one in psutil.Process(life.pid).net_connections("tcp4"):
-            port = getattr(one.laddr, "port", 0)
-            self._own(port, life)
-            self._left_behind[port] = (now, life)
+            self._own(_ends_of(one), life)
+            self._left_behind[_ends_of(one)] = (now, life)
 
     async def keep_looking(self) -> None:
         """Look the connections up until cancelled."""
@@ -199,3 +199,8 @@ class Fleet:
         """Let go of the pipe."""
         os.close(self._held)
         os.close(self._pipe)
+
+
+def _ends_of(connection: Any) -> Ends:
+    """A connection's own port and the one it leads to: two processes may have the same own port, to different places."""
+    return getattr(connection.laddr, "port", 0), getattr(connection.raddr, "port", 0)

@@ -95,7 +95,7 @@ class Provider:
         return f"http://127.0.0.1:{port}/token"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = Line(writer.get_extra_info("peername")[1])
+        line = Line((writer.get_extra_info("peername")[1], writer.get_extra_info("sockname")[1]))
         self._opened(line)
         try:
             if self._weather.hangs_up():

@@ -25,7 +25,7 @@ def presented(
     answered: bool = True,
 ) -> Presentation:
     over = at + 0.1
-    line = Line(1, a_process() if life is None else life)
+    line = Line((1, 2), a_process() if life is None else life)
     one = Presentation(GRANT, token, at, line, fault, result=result, ended=over)
     one.answered = over if answered and fault is None else None
     return one

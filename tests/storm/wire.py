@@ -85,11 +85,15 @@ class WireWeather:
         return self.dice.random() < self.rate
 
 
+Ends = tuple[int, int]
+"""A connection by its client's port and its server's."""
+
+
 @dataclass(slots=True, eq=False)
 class Line:
     """A connection. `owner` is the life of the process at its other end, once that has been looked up."""
 
-    port: int
+    ends: Ends
     owner: "Life | None" = None
 
 
