@@ -46,13 +46,23 @@ class ProblemAnswer(BaseModel):
 
 
 class ProviderAnswer(Answer):
-    """An entry of the catalogue. The schemas are JSON Schema, 2020-12."""
+    """An entry of the catalogue. The schemas are JSON Schema, 2020-12.
+
+    `confidence` says how the entry was established, `documented_fields` and `recalled_fields` which of its facts were read in
+    the provider's documentation or come from memory; `origin` says whether it is built in, or who added it.
+    """
 
     slug: str
     name: str
     auth_type: AuthType
+    grant: str | None
+    categories: list[str]
+    notes: str | None
     docs: list[str]
     confidence: str
+    documented_fields: list[str]
+    recalled_fields: list[str]
+    origin: str
     capabilities: dict[str, Any]
     credential_schema: dict[str, Any]
     property_schema: dict[str, Any]

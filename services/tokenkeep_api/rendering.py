@@ -1,6 +1,5 @@
 """The domain's values as the JSON of the contract, members in its order."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +9,13 @@ from starlette.responses import Response
 from tokenkeep.application.auditing import AuditRecord
 from tokenkeep.application.release_custody import ReleasedCredentials
 from tokenkeep.application.vend_token import VendedToken
-from tokenkeep.domain.account import AccountView
+from tokenkeep.domain.account import AccountView, AuthType
 from tokenkeep.domain.api_key import ApiKey
 from tokenkeep.domain.attempt import AttemptRecord
 from tokenkeep.domain.events import rfc3339
 from tokenkeep.domain.ids import IdKind, format_id
 from tokenkeep.domain.source import Source
+from tokenkeep.providers.capabilities import capabilities
 from tokenkeep.providers.entry import Provider
 from tokenkeep.providers.schemas import credential_schema, options_schema, property_schema
 
@@ -134,9 +134,15 @@ def provider(it: Provider) -> dict[str, Any]:
         "slug": it.slug,
         "name": it.name,
         "auth_type": it.auth_type.value,
+        "grant": it.grant.value if it.auth_type is AuthType.OAUTH2 else None,
+        "categories": it.categories,
+        "notes": it.notes,
         "docs": it.docs,
         "confidence": it.confidence.value,
-        "capabilities": _capabilities(it),
+        "documented_fields": it.documented_fields,
+        "recalled_fields": it.recalled_fields,
+        "origin": it.origin,
+        "capabilities": capabilities(it),
         "credential_schema": credential_schema(it),
         "property_schema": property_schema(it),
         "options_schema": options_schema(it),
@@ -186,18 +192,6 @@ def audit(it: AuditRecord) -> dict[str, Any]:
         "address": it.address,
         "result": it.result,
         "count": it.count,
-    }
-
-
-def _capabilities(it: Provider) -> Mapping[str, Any]:
-    """What the provider can do; null where the catalogue does not know."""
-    return {
-        "pkce": it.pkce,
-        "refresh_rotates": it.refresh_rotates,
-        "reuse_detection": it.reuse_detection,
-        "revocation": it.revocation_url is not None,
-        "introspection": it.introspection_url is not None,
-        "external_id": it.userinfo_url is not None and it.external_id_path is not None,
     }
 
 

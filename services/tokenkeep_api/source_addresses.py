@@ -5,15 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy, checked_origin, resolve
+from tokenkeep.providers.entry import Provider
 from tokenkeep.providers.options import url_options
 
 _LOOKUP_S = 2.0
 
 
-async def check_addresses(options: Mapping[str, Any], policy: AddressPolicy) -> None:
+async def check_addresses(provider: Provider, options: Mapping[str, Any], policy: AddressPolicy) -> None:
     """Refuse addresses that we would not connect to. A name that does not resolve now, or not in 2 s, is let pass.
 
     Args:
+        provider: The entry whose options they are.
         options: Options that `validate_options` has passed.
         policy: The addresses that may be connected to.
 
@@ -21,7 +23,7 @@ async def check_addresses(options: Mapping[str, Any], policy: AddressPolicy) -> 
         ForbiddenAddress: A URL leads, or its name resolves, to an address that is not public; its field is named.
         InvalidInput: A URL is malformed, or not https.
     """
-    origins = {field: checked_origin(url, policy=policy, field=field) for field, url in url_options(options)}
+    origins = {field: checked_origin(url, policy=policy, field=field) for field, url in url_options(provider, options)}
     looks = [_look(field, origin.host, origin.port, policy) for field, origin in origins.items()]
     await asyncio.gather(*looks)
 

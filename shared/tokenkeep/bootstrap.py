@@ -13,6 +13,7 @@ import redis.asyncio
 
 from tokenkeep.adapters.postgres.engine import Database, create_engine
 from tokenkeep.adapters.postgres.migrate import head_revision
+from tokenkeep.adapters.provider_packages import installed_packages
 from tokenkeep.adapters.redis.connection import connect
 from tokenkeep.adapters.telemetry.metrics import Metrics
 from tokenkeep.application.refreshing import RefreshTimes
@@ -72,7 +73,7 @@ def lay_foundation(settings: Settings, *, process: str) -> Foundation:
         database=Database(engine),
         redis=connect(require_redis(settings)),
         metrics=Metrics(),
-        catalogue=load_catalogue(settings.providers_dir),
+        catalogue=load_catalogue(settings.providers_dir, installed_packages()),
         policy=RefreshPolicy(),
         quarantine=Quarantine(strict=timedelta(seconds=settings.quarantine_s), provider_deadline=deadline),
         times=RefreshTimes(

@@ -24,8 +24,9 @@ from tokenkeep.domain.settlement import Settlement, Standing
 from tokenkeep.domain.source import Source
 from tokenkeep.domain.transitions import first_due_at
 from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.entry import Presented
 from tokenkeep.providers.options import effective_rules
-from tokenkeep.providers.token_request import fill
+from tokenkeep.providers.token_request import check_properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class CreateAccount:
         token_set = None if tokens is None else normalised(self.catalogue, tokens, source, now=now)
         if token_set is not None and token_set.refresh_token is not None:
             rules = effective_rules(self.catalogue.get(source.provider), source.options)
-            fill(rules.refresh_url, rules.placeholders, wanted.properties)
+            check_properties(rules, wanted.properties)
         account = _new_account(source, wanted, token_set)
         lease = Lease(fence=0, epoch=1)
         version = _first_version(token_set, now=now)
@@ -144,10 +145,13 @@ def normalised(catalogue: Catalogue, tokens: LiveTokens | TokenSet, source: Sour
         expires_at = now + timedelta(seconds=tokens.expires_in_s)
     if expires_at is None and rules.access_token_ttl_s is not None:
         expires_at = now + timedelta(seconds=rules.access_token_ttl_s)
+    refresh_token = tokens.refresh_token
+    if refresh_token is None and rules.presented is Presented.ACCESS_TOKEN:
+        refresh_token = tokens.access_token
     return TokenSet(
         access_token=tokens.access_token,
         token_type=tokens.token_type,
-        refresh_token=tokens.refresh_token,
+        refresh_token=refresh_token,
         scopes=tokens.scopes if tokens.scopes is not None else source.scopes,
         expires_at=expires_at,
         refresh_token_expires_at=tokens.refresh_token_expires_at,

@@ -18,7 +18,7 @@ from tokenkeep.domain.reauthorization import reauthorize
 from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.options import effective_rules
-from tokenkeep.providers.token_request import fill
+from tokenkeep.providers.token_request import check_properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class ReplaceCredentials:
         token_set = normalised(self.catalogue, tokens, source, now=full.now)
         if token_set.refresh_token is not None:
             rules = effective_rules(self.catalogue.get(source.provider), source.options)
-            fill(rules.refresh_url, rules.placeholders, full.properties)
+            check_properties(rules, full.properties)
         former = None if full.stored is None else full.stored.version
         decided = reauthorize(full.account, full.lease, former, token_set, now=full.now, policy=self.policy)
         settlement, events = number_events(decided, now=full.now, correlation_id=correlation_id)

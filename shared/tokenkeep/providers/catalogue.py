@@ -1,11 +1,17 @@
-"""The catalogue: every provider that we know, read from one data file each."""
+"""The catalogue: every provider that we know, one data file each; and those that users add or change.
 
-from collections.abc import Iterator, Mapping
+Three layers, each outranking the one before: the built-in files, what installed packages bring (the entry point group
+`tokenkeep.providers`), and the directory that TOKENKEEP_PROVIDERS_DIR names. An entry that `extends` another one of a
+layer below, or the built-in one of its own slug, says only what differs.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import yaml
 
@@ -14,6 +20,26 @@ from tokenkeep.providers.entry import Provider
 from tokenkeep.providers.entry_file import read_entry
 
 _SUFFIX = ".yaml"
+# libyaml's loader is ten times as fast, where PyYAML was built with it.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """Entries that an installed package brings: by slug, each in the form of a data file."""
+
+    name: str
+    entries: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """An entry as it is written. `file` is what complaints call it; `origin` is told to users."""
+
+    slug: str
+    file: str
+    origin: str
+    content: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +64,69 @@ class Catalogue:
         return tuple(self.providers[slug] for slug in sorted(self.providers))
 
 
-def load_catalogue(directory: Path | None = None) -> Catalogue:
-    """The built-in catalogue, or the one of another directory. A file `slug.yaml` is the provider `slug`.
+def load_catalogue(directory: Path | None = None, packages: Sequence[Package] = ()) -> Catalogue:
+    """The built-in catalogue, with the entries of packages and of a directory laid over it.
+
+    A file `slug.yaml` is the provider `slug`.
 
     Raises:
-        CatalogueError: A file can't be read, or does not say what an entry must say; file and field are named.
+        CatalogueError: An entry can't be read, or does not say what an entry must say; file and field are named.
     """
-    home: Traversable = resources.files(__package__).joinpath("data") if directory is None else directory
-    entries = {entry.slug: entry for entry in _entries(home)}
-    return Catalogue(MappingProxyType(entries))
+    written = {it.slug: it for it in _files(resources.files(__package__).joinpath("data"), "built-in")}
+    providers = {slug: read_entry(it.file, slug, it.content, origin=it.origin) for slug, it in written.items()}
+    layers = [_of_package(package) for package in packages]
+    if directory is not None:
+        layers.append(list(_files(directory, str(directory))))
+    for layer in layers:
+        whole = [_extended(it, written) for it in layer]
+        written |= {it.slug: it for it in whole}
+        providers |= {it.slug: read_entry(it.file, it.slug, it.content, origin=it.origin) for it in whole}
+    return Catalogue(MappingProxyType(providers))
 
 
-def _entries(home: Traversable) -> Iterator[Provider]:
+def read_entry_file(file: Path) -> Provider:
+    """The provider that one file of a user's own describes, over the built-in catalogue.
+
+    Raises:
+        CatalogueError: The file can't be read, or does not say what an entry must say; the field is named.
+    """
+    if file.suffix != _SUFFIX:
+        raise CatalogueError(file.name, "", f"a provider's file is named after its slug: acme{_SUFFIX}")
+    written = {it.slug: it for it in _files(resources.files(__package__).joinpath("data"), "built-in")}
+    it = _extended(_Written(file.stem, file.name, str(file.parent), _loaded(file)), written)
+    return read_entry(it.file, it.slug, it.content, origin=it.origin)
+
+
+def _of_package(package: Package) -> list[_Written]:
+    return [
+        _Written(slug, f"{package.name}: {slug}", package.name, content) for slug, content in package.entries.items()
+    ]
+
+
+def _extended(it: _Written, below: Mapping[str, _Written]) -> _Written:
+    """The entry with all that it takes over from the one that it extends. A field is taken over or replaced as a whole."""
+    if not isinstance(it.content, dict) or "extends" not in it.content:
+        return it
+    base = it.content["extends"]
+    found = below.get(base) if isinstance(base, str) else None
+    if found is None or not isinstance(found.content, dict):
+        raise CatalogueError(it.file, "extends", "there is no such provider to extend")
+    own: dict[Any, Any] = {name: value for name, value in it.content.items() if name != "extends"}
+    return _Written(it.slug, it.file, it.origin, {**found.content, **own})
+
+
+def _files(home: Traversable, origin: str) -> Iterator[_Written]:
     try:
         files = sorted((file for file in home.iterdir() if file.name.endswith(_SUFFIX)), key=lambda file: file.name)
     except OSError as error:
         raise CatalogueError(home.name, "", f"can't be listed: {error.strerror}") from None
     for file in files:
-        yield read_entry(file.name, file.name.removesuffix(_SUFFIX), _loaded(file))
+        yield _Written(file.name.removesuffix(_SUFFIX), file.name, origin, _loaded(file))
 
 
 def _loaded(file: Traversable) -> object:
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
+        return yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader, either way
     except OSError as error:
         raise CatalogueError(file.name, "", f"can't be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -8,11 +8,33 @@ from tokenkeep.domain.account import AuthType
 from tokenkeep.providers.meaning import AnswerRule
 
 
+class Grant(StrEnum):
+    """How an OAuth 2 client comes by its tokens (RFC 6749, section 1.3; RFC 7523, section 2.1)."""
+
+    AUTHORIZATION_CODE = "authorization_code"
+    CLIENT_CREDENTIALS = "client_credentials"
+    JWT_BEARER = "jwt_bearer"
+
+
 class RequestFormat(StrEnum):
     """How the body of a token request is written."""
 
     FORM = "form"
     JSON = "json"
+
+
+class RequestMethod(StrEnum):
+    """How a token request is made. With GET its parameters, secrets among them, stand in the query."""
+
+    POST = "POST"
+    GET = "GET"
+
+
+class Presented(StrEnum):
+    """What a refresh presents: a refresh token, or the long-lived access token that it exchanges for a new one."""
+
+    REFRESH_TOKEN = "refresh_token"  # noqa: S105 - RFC 6749's name of a thing
+    ACCESS_TOKEN = "access_token"  # noqa: S105 - as above
 
 
 class Confidence(StrEnum):
@@ -23,9 +45,16 @@ class Confidence(StrEnum):
     RECALLED = "recalled"
 
 
+class Holder(StrEnum):
+    """Who has a property: each account its own, or the source one for all of its accounts."""
+
+    ACCOUNT = "account"
+    SOURCE = "source"
+
+
 @dataclass(frozen=True, slots=True)
 class Property:
-    """Something that differs from account to account and stands in a provider's addresses as `{name}`.
+    """Something that stands in a provider's addresses as `{name}` and differs from account to account, or source to source.
 
     A value counts only if the pattern matches all of it, so that it can't lead an address to another place.
     """
@@ -35,32 +64,72 @@ class Property:
     title: str
     default: str | None = None
     required: bool = True
+    holder: Holder = Holder.ACCOUNT
+    example: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialField:
+    """A field of the credentials that an account of an API-key, Basic or custom provider is made of."""
+
+    name: str
+    title: str
+    secret: bool = True
+    required: bool = True
+    pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The cheap authenticated request that shows whether credentials work, and whose they are.
+
+    `external_id` is a path to an id of the provider's account that never changes (`user.id`, `data[0].id`, `team + user`);
+    None where the answer holds none. `body` is JSON text.
+    """
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
     """What the catalogue knows of a provider. None means not established, never no.
 
-    The members up to `external_id_path` have the names of the options of a source, which outrank them.
+    Many members have the names of a source's options (`fields`), which outrank them.
     `old_refresh_grace_answer` is what a replaced refresh token yields inside its grace: the `same` successor once more, or a
     new one that outdates it (`newest`). `confirm_revocation_s` above 0 is for providers that are known to call living grants
     dead now and then: they are asked a second time, so many seconds later, before an account is disabled.
     `access_token_path` is where the access token lies in an answer, when neither at the top nor in a usual wrapper.
+    `token_external_id_path` is where the answer itself names the provider's account. `token_headers` are sent with every token
+    request; `token_param_names` are the provider's names for standard parameters.
+    `refresh_token_ttl_s` is the refresh token's life from its issue, which no use of the same token renews;
+    `refresh_token_idle_ttl_s` is how long it may lie unused, and each use renews that.
+    `refresh_with` says what a refresh presents. `gives_refresh_token` False: there is none, and nothing to refresh.
+    `single_active_access_token`: a refresh ends the former access token at once.
     """
 
     slug: str
     name: str
     auth_type: AuthType
-    docs: tuple[str, ...]
-    confidence: Confidence
+    docs: tuple[str, ...] = ()
+    confidence: Confidence = Confidence.RECALLED
+    documented_fields: tuple[str, ...] = ()
     recalled_fields: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    notes: str | None = None
+    origin: str = "built-in"
+    grant: Grant = Grant.AUTHORIZATION_CODE
+    issuer: str | None = None
     authorization_url: str | None = None
     token_url: str | None = None
     refresh_url: str | None = None
     revocation_url: str | None = None
     introspection_url: str | None = None
-    userinfo_url: str | None = None
     token_endpoint_auth_method: str | None = None
+    token_endpoint_auth_methods_supported: tuple[str, ...] = ()
     pkce: str | None = None
     scope_separator: str | None = None
     refresh_rotates: str | None = None
@@ -69,11 +138,37 @@ class Provider:
     reuse_detection: str | None = None
     confirm_revocation_s: int | None = None
     access_token_ttl_s: int | None = None
-    external_id_path: str | None = None
-    token_request_format: RequestFormat = RequestFormat.FORM
+    refresh_token_ttl_s: int | None = None
+    refresh_token_idle_ttl_s: int | None = None
+    gives_refresh_token: bool | None = None
+    single_active_access_token: bool | None = None
+    token_request_format: RequestFormat | None = None
+    token_request_method: RequestMethod | None = None
+    refresh_request_method: RequestMethod | None = None
+    token_headers: Mapping[str, str] = field(default_factory=dict)
+    token_param_names: Mapping[str, str] = field(default_factory=dict)
+    refresh_with: Presented | None = None
+    token_params: Mapping[str, str] = field(default_factory=dict)
     refresh_params: Mapping[str, str] = field(default_factory=dict)
     authorize_params: Mapping[str, str] = field(default_factory=dict)
     offline_scopes: tuple[str, ...] = ()
     access_token_path: str | None = None
+    token_external_id_path: str | None = None
     answers: tuple[AnswerRule, ...] = ()
     placeholders: tuple[Property, ...] = ()
+    verification: Verification | None = None
+    revocation_event: str | None = None
+    request_token_url: str | None = None
+    access_token_url: str | None = None
+    signature_method: str | None = None
+    key_placement: str | None = None
+    basic_username: str | None = None
+    basic_password: str | None = None
+    request_headers: Mapping[str, str] = field(default_factory=dict)
+    request_query: Mapping[str, str] = field(default_factory=dict)
+    credential_fields: tuple[CredentialField, ...] = ()
+
+    @property
+    def presents_nothing(self) -> bool:
+        """Whether accounts of this provider hold nothing that could be spent to renew them."""
+        return self.gives_refresh_token is False and self.refresh_with is not Presented.ACCESS_TOKEN

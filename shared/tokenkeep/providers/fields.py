@@ -1,117 +1,58 @@
-"""The kinds of fields that options and data files are made of: what each accepts, and how JSON Schema says it."""
+"""The settings of providers by the names that data files and sources' options share, and what each accepts."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
 
-_BRACES = re.compile(r"[{}\s]")
-_LONGEST_URL = 2_048
-_LONGEST_TEXT = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Url:
-    """An absolute http or https address. Whether it may be called is for the token endpoint's adapter to say.
-
-    Braces mark placeholders, which only a provider's own data file may use.
-    """
-
-    templated: bool = False
-
-    def complaint(self, value: object) -> str | None:
-        """What is wrong with the value, or None."""
-        if not isinstance(value, str) or len(value) > _LONGEST_URL:
-            return f"expected a URL of at most {_LONGEST_URL} characters"
-        if not value.isprintable() or (not self.templated and _BRACES.search(value)) or " " in value:
-            return "a URL holds no blanks, control characters or braces"
-        try:
-            parts = urlsplit(value)
-            has_host = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-        except ValueError:
-            return "this is not a URL"
-        if parts.scheme not in {"http", "https"} or not has_host:
-            return "expected an absolute URL such as https://example.com/token"
-        if parts.username is not None or parts.fragment:
-            return "a URL here has no user name and no fragment"
-        return None
-
-    def schema(self) -> dict[str, Any]:
-        """The field in JSON Schema."""
-        return {"type": "string", "format": "uri", "maxLength": _LONGEST_URL}
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of a few words."""
-
-    words: tuple[str, ...]
-
-    def complaint(self, value: object) -> str | None:
-        """What is wrong with the value, or None."""
-        return None if isinstance(value, str) and value in self.words else f"expected one of {', '.join(self.words)}"
-
-    def schema(self) -> dict[str, Any]:
-        """The field in JSON Schema."""
-        return {"type": "string", "enum": list(self.words)}
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A whole number within bounds, both included."""
-
-    least: int
-    most: int
-
-    def complaint(self, value: object) -> str | None:
-        """What is wrong with the value, or None. True and False are no numbers."""
-        is_whole = isinstance(value, int) and not isinstance(value, bool)
-        if is_whole and isinstance(value, int) and self.least <= value <= self.most:
-            return None
-        return f"expected a whole number from {self.least} to {self.most}"
-
-    def schema(self) -> dict[str, Any]:
-        """The field in JSON Schema."""
-        return {"type": "integer", "minimum": self.least, "maximum": self.most}
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A text that a pattern matches as a whole."""
-
-    pattern: str = rf".{{1,{_LONGEST_TEXT}}}"
-    says: str = f"a text of 1 to {_LONGEST_TEXT} characters"
-
-    def complaint(self, value: object) -> str | None:
-        """What is wrong with the value, or None."""
-        return None if isinstance(value, str) and re.fullmatch(self.pattern, value) else f"expected {self.says}"
-
-    def schema(self) -> dict[str, Any]:
-        """The field in JSON Schema."""
-        return {"type": "string", "pattern": f"^(?:{self.pattern})$"}
-
-
-Field = Url | Choice | Whole | Text
+from tokenkeep.providers.field_kinds import Choice, Field, Listed, Params, Text, Url, Whole
 
 _DAY = 86_400
+_TEN_YEARS = 3_650 * _DAY
+
+_TOKEN_PATH = Text(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*", "a path such as data.access_token")
+
+CLIENT_AUTH = Choice(
+    (
+        "client_secret_basic",
+        "client_secret_post",
+        "client_secret_jwt",
+        "private_key_jwt",
+        "tls_client_auth",
+        "self_signed_tls_client_auth",
+        "none",
+    )
+)
+"""How a client proves itself (RFC 7591, section 2; RFC 8705, section 2)."""
 
 OAUTH2_FIELDS: Mapping[str, Field] = {
+    "issuer": Url(),
     "authorization_url": Url(),
     "token_url": Url(),
     "refresh_url": Url(),
     "revocation_url": Url(),
     "introspection_url": Url(),
     "userinfo_url": Url(),
-    "token_endpoint_auth_method": Choice(("client_secret_basic", "client_secret_post", "none")),
+    "token_endpoint_auth_method": CLIENT_AUTH,
     "pkce": Choice(("required", "supported", "none")),
     "scope_separator": Text(r"[ ,;|+]{1,2}", "a separator such as a blank or a comma"),
+    "offline_scopes": Listed(),
+    "authorize_params": Params(),
+    "token_params": Params(),
+    "refresh_params": Params(),
+    "token_request_format": Choice(("form", "json")),
+    "token_request_method": Choice(("POST", "GET")),
+    "refresh_request_method": Choice(("POST", "GET")),
+    "token_headers": Params(Text(r"[a-z0-9-]{1,64}", "a header's name in lower case")),
+    "token_param_names": Params(),
+    "refresh_with": Choice(("refresh_token", "access_token")),
     "refresh_rotates": Choice(("yes", "no", "sometimes")),
     "old_refresh_grace_s": Whole(0, 30 * _DAY),
     "old_refresh_grace_answer": Choice(("same", "newest", "unknown")),
     "reuse_detection": Choice(("revokes", "refuses", "none", "unknown")),
     "confirm_revocation_s": Whole(0, 3_600),
-    "access_token_ttl_s": Whole(1, 3650 * _DAY),
+    "access_token_ttl_s": Whole(1, _TEN_YEARS),
+    "refresh_token_ttl_s": Whole(1, _TEN_YEARS),
+    "refresh_token_idle_ttl_s": Whole(1, _TEN_YEARS),
+    "access_token_path": _TOKEN_PATH,
+    "token_external_id_path": _TOKEN_PATH,
     "external_id_path": Text(r"[A-Za-z0-9_.\[\]+ -]{1,200}", "a path such as user.id"),
 }
 """An OAuth 2 provider's settings, by the names of the contract and of RFC 8414 where that has one."""
@@ -120,11 +61,48 @@ OAUTH1_FIELDS: Mapping[str, Field] = {
     "request_token_url": Url(),
     "authorization_url": Url(),
     "access_token_url": Url(),
+    "refresh_url": Url(),
+    "revocation_url": Url(),
+    "userinfo_url": Url(),
+    "external_id_path": OAUTH2_FIELDS["external_id_path"],
     "signature_method": Choice(("HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT")),
+    "scope_separator": OAUTH2_FIELDS["scope_separator"],
+    "authorize_params": Params(),
+    "access_token_ttl_s": Whole(1, _TEN_YEARS),
+}
+"""An OAuth 1.0a provider's settings (RFC 5849, section 2)."""
+
+_CHECKED_FIELDS: Mapping[str, Field] = {
+    "userinfo_url": Url(),
+    "external_id_path": OAUTH2_FIELDS["external_id_path"],
 }
 
 API_KEY_FIELDS: Mapping[str, Field] = {
     "key_placement": Text(
-        r"(?:header|query) [A-Za-z0-9_-]{1,64}(?:: [ -~]{0,100})?", "a text such as header x-api-key: {key}"
+        r"(?:header|query) [A-Za-z0-9_-]{1,64}(?:: [ -~]{0,100})?|path /[A-Za-z0-9_{}/-]{1,100}",
+        "a text such as header x-api-key: {key}, query key or path /bot{key}/",
     ),
+    **_CHECKED_FIELDS,
 }
+"""An API-key provider's settings. `key_placement` says where a request carries the key."""
+
+BASIC_FIELDS: Mapping[str, Field] = {
+    "basic_username": Text(r"[ -~]{0,100}", "a text such as {username}/token"),
+    "basic_password": Text(r"[ -~]{0,100}", "a text such as {password}"),
+    **_CHECKED_FIELDS,
+}
+"""A Basic provider's settings: what stands before and after the colon (RFC 7617), in terms of the credentials."""
+
+BEARER_FIELDS: Mapping[str, Field] = {
+    "key_placement": API_KEY_FIELDS["key_placement"],
+    "access_token_ttl_s": Whole(1, _TEN_YEARS),
+    **_CHECKED_FIELDS,
+}
+"""A bearer provider's settings. Without `key_placement` the token goes into the Authorization header (RFC 6750)."""
+
+CUSTOM_FIELDS: Mapping[str, Field] = {
+    "request_headers": Params(),
+    "request_query": Params(),
+    **_CHECKED_FIELDS,
+}
+"""A custom provider's settings: headers and query of its requests, in terms of the credentials."""

@@ -1,67 +1,81 @@
 """A source's options: checked against what its provider takes, and laid over the provider's entry."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.errors import InvalidInput
-from tokenkeep.domain.rotation import rotation_of
-from tokenkeep.providers.entry import Provider
-from tokenkeep.providers.fields import API_KEY_FIELDS, OAUTH1_FIELDS, OAUTH2_FIELDS, Field, Url
+from tokenkeep.domain.rotation import Rotation, RotationKind, rotation_of
+from tokenkeep.providers.entry import Presented, Provider, RequestFormat, Verification
+from tokenkeep.providers.entry_file import setting_fields, source_properties
+from tokenkeep.providers.field_kinds import Field, Text, Url
 from tokenkeep.providers.rules import ClientAuth, OAuth2Rules, Pkce
 
+DISCOVERY_URL = "discovery_url"
+"""The option that fills others from the server's own metadata (RFC 8414, OpenID Connect Discovery)."""
 
-def option_fields(auth_type: AuthType) -> Mapping[str, Field]:
-    """The options that sources of this auth type take."""
-    match auth_type:
-        case AuthType.OAUTH2:
-            return OAUTH2_FIELDS
-        case AuthType.OAUTH1:
-            return OAUTH1_FIELDS
-        case AuthType.API_KEY:
-            return API_KEY_FIELDS
-        case AuthType.BASIC | AuthType.BEARER | AuthType.CUSTOM:
-            return {}
+_DISCOVERY: Mapping[str, Field] = {DISCOVERY_URL: Url()}
+
+
+def option_fields(provider: Provider) -> Mapping[str, Field]:
+    """The options that sources of this provider take: settings of its auth type, and properties that sources hold."""
+    settings = setting_fields(provider.auth_type)
+    discovery = _DISCOVERY if provider.auth_type is AuthType.OAUTH2 else {}
+    held = {it.name: Text(it.pattern, f"a text that matches {it.pattern}") for it in source_properties(provider)}
+    return {**settings, **discovery, **held}
 
 
 def required_options(provider: Provider) -> tuple[str, ...]:
-    """The options without which a source of this provider can't work: addresses that its entry does not know."""
+    """The options without which a source of this provider can't work: what its entry does not know."""
     is_open = provider.auth_type is AuthType.OAUTH2 and provider.token_url is None
-    return ("token_url",) if is_open else ()
+    held = (it.name for it in source_properties(provider) if it.required and it.default is None)
+    return ("token_url", *held) if is_open else tuple(held)
 
 
 def validate_options(provider: Provider, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options, every one known and of the right kind.
+    """The options, every one known and of the right kind, and none missing.
 
     Raises:
         InvalidInput: An option is unknown, wrong or missing; `field` is `options.` and its name.
     """
-    fields = option_fields(provider.auth_type)
-    for name, value in options.items():
-        if name not in fields:
-            raise InvalidInput(field=f"options.{name}", detail=f"{provider.slug} has no such option")
-        complaint = fields[name].complaint(value)
-        if complaint is not None:
-            raise InvalidInput(field=f"options.{name}", detail=complaint)
+    checked = check_options(provider, options)
     for name in required_options(provider):
         if name not in options:
             raise InvalidInput(field=f"options.{name}", detail=f"{provider.slug} needs it")
+    return checked
+
+
+def check_options(provider: Provider, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options, every one known and of the right kind; what is missing may still be found out.
+
+    Raises:
+        InvalidInput: An option is unknown or wrong; `field` is `options.` and its name.
+    """
+    fields = option_fields(provider)
+    for name, value in options.items():
+        if name not in fields:
+            raise InvalidInput(field=f"options.{name}", detail=f"{provider.slug} has no such option")
+        fault = fields[name].complaint(value)
+        if fault is not None:
+            raise InvalidInput(field=fault.within(f"options.{name}"), detail=fault.says)
     return dict(options)
 
 
-def url_options(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def url_options(provider: Provider, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Every address among validated options with its field, for the check of where it leads."""
-    known = {**OAUTH2_FIELDS, **OAUTH1_FIELDS}
+    fields = option_fields(provider)
     for name, value in options.items():
-        if isinstance(known.get(name), Url) and isinstance(value, str):
+        if isinstance(fields.get(name), Url) and isinstance(value, str):
             yield f"options.{name}", value
 
 
 def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rules:
     """The rules for a source: its options where it has them, the provider's entry where not, else the careful choice.
 
-    Unknown rotation counts as `sometimes`, unknown reuse detection as `revokes`.
+    Unknown rotation counts as `sometimes`, unknown reuse detection as `revokes`; what an entry has from memory counts as
+    unknown here where it would allow more.
 
     Raises:
         InvalidInput: Neither knows the token address; the field is `options.token_url`.
@@ -74,33 +88,66 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
     token_url = chosen("token_url")
     if token_url is None:
         raise InvalidInput(field="options.token_url", detail=f"{provider.slug} needs it")
+    presented = Presented(chosen("refresh_with") or Presented.REFRESH_TOKEN)
     return OAuth2Rules(
         token_url=token_url,
         refresh_url=_refresh_url(provider, options, token_url),
         client_auth=ClientAuth(chosen("token_endpoint_auth_method") or ClientAuth.BASIC),
-        request_format=provider.token_request_format,
-        refresh_params=provider.refresh_params,
+        request_format=RequestFormat(chosen("token_request_format") or RequestFormat.FORM),
+        presented=presented,
+        token_params=chosen("token_params"),
+        refresh_params=chosen("refresh_params"),
         placeholders=provider.placeholders,
+        source_properties={it.name: options[it.name] for it in source_properties(provider) if it.name in options},
         scope_separator=chosen("scope_separator") or " ",
         pkce=Pkce(chosen("pkce") or Pkce.SUPPORTED),
-        rotation=rotation_of(
-            rotates=chosen("refresh_rotates") or "sometimes",
-            grace=timedelta(seconds=chosen("old_refresh_grace_s") or 0),
-            reuse=chosen("reuse_detection") or "unknown",
-            successor=chosen("old_refresh_grace_answer") or "unknown",
-        ),
+        rotation=_rotation(provider, options, presented),
         confirm_revocation=timedelta(seconds=chosen("confirm_revocation_s") or 0),
         access_token_ttl_s=chosen("access_token_ttl_s"),
-        access_token_path=provider.access_token_path,
+        access_token_path=chosen("access_token_path"),
         answers=provider.answers,
+        issuer=chosen("issuer"),
         authorization_url=chosen("authorization_url"),
-        authorize_params=provider.authorize_params,
-        offline_scopes=provider.offline_scopes,
+        authorize_params=chosen("authorize_params"),
+        offline_scopes=tuple(chosen("offline_scopes")),
         revocation_url=chosen("revocation_url"),
         introspection_url=chosen("introspection_url"),
-        userinfo_url=chosen("userinfo_url"),
-        external_id_path=chosen("external_id_path"),
+        verification=_verification(provider, options),
     )
+
+
+def _rotation(provider: Provider, options: Mapping[str, Any], presented: Presented) -> Rotation:
+    """What a second presentation does. A fact from memory alone never makes us less careful than not knowing would."""
+    if presented is Presented.ACCESS_TOKEN:
+        # A long-lived token that is exchanged for a new one goes on living until its own end.
+        return Rotation(RotationKind.NONE)
+
+    def established(name: str) -> Any:
+        value = options.get(name)
+        if value is None and name not in provider.recalled_fields:
+            return getattr(provider, name)
+        return value
+
+    rotates = options.get("refresh_rotates") or provider.refresh_rotates
+    if rotates == "no":
+        rotates = established("refresh_rotates")
+    return rotation_of(
+        rotates=rotates or "sometimes",
+        grace=timedelta(seconds=established("old_refresh_grace_s") or 0),
+        reuse=established("reuse_detection") or "unknown",
+        successor=established("old_refresh_grace_answer") or "unknown",
+    )
+
+
+def _verification(provider: Provider, options: Mapping[str, Any]) -> Verification | None:
+    """The verifying request; a source that names its own address asks that one, plainly."""
+    url, path = options.get("userinfo_url"), options.get("external_id_path")
+    if url is not None:
+        known = None if provider.verification is None else provider.verification.external_id
+        return Verification(url, external_id=path or known)
+    if provider.verification is None or path is None:
+        return provider.verification
+    return replace(provider.verification, external_id=path)
 
 
 def _refresh_url(provider: Provider, options: Mapping[str, Any], token_url: str) -> str:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from tokenkeep.domain.rotation import Rotation, RotationKind
-from tokenkeep.providers.entry import Property, RequestFormat
+from tokenkeep.providers.entry import Presented, Property, RequestFormat, Verification
 from tokenkeep.providers.meaning import AnswerRule
 
 
@@ -30,8 +30,9 @@ class Pkce(StrEnum):
 class OAuth2Rules:
     """A provider's entry with a source's options laid over it.
 
-    URLs may hold placeholders in braces; `token_request.fill` puts an account's properties in their place. `refresh_url`
-    is always set, to `token_url` where the provider has only one. `access_token_ttl_s` is the usual life in seconds, None if unknown.
+    URLs may hold placeholders in braces; `token_request.fill` puts an account's properties in their place, or those that
+    the source holds for all of them (`source_properties`). `refresh_url` is always set, to `token_url` where the provider
+    has only one. `access_token_ttl_s` is the usual life in seconds, None if unknown.
     `confirm_revocation` above zero: an `invalid_grant` is believed when it is said again after so long.
     """
 
@@ -39,8 +40,11 @@ class OAuth2Rules:
     refresh_url: str
     client_auth: ClientAuth = ClientAuth.BASIC
     request_format: RequestFormat = RequestFormat.FORM
+    presented: Presented = Presented.REFRESH_TOKEN
+    token_params: Mapping[str, str] = field(default_factory=dict)
     refresh_params: Mapping[str, str] = field(default_factory=dict)
     placeholders: tuple[Property, ...] = ()
+    source_properties: Mapping[str, str] = field(default_factory=dict)
     scope_separator: str = " "
     pkce: Pkce = Pkce.SUPPORTED
     rotation: Rotation = Rotation(RotationKind.STRICT_REVOKE)  # noqa: RUF009 - a frozen value
@@ -48,10 +52,10 @@ class OAuth2Rules:
     access_token_ttl_s: int | None = None
     access_token_path: str | None = None
     answers: tuple[AnswerRule, ...] = ()
+    issuer: str | None = None
     authorization_url: str | None = None
     authorize_params: Mapping[str, str] = field(default_factory=dict)
     offline_scopes: tuple[str, ...] = ()
     revocation_url: str | None = None
     introspection_url: str | None = None
-    userinfo_url: str | None = None
-    external_id_path: str | None = None
+    verification: Verification | None = None

@@ -3,17 +3,21 @@
 import json
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from urllib.parse import quote_plus, urlencode
+from types import MappingProxyType
+from urllib.parse import quote, quote_plus, urlencode
 
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.answer import TokenRequest
-from tokenkeep.providers.entry import Property, RequestFormat
+from tokenkeep.providers.entry import Holder, Presented, RequestFormat
+from tokenkeep.providers.entry_file import OWN_NAMES
 from tokenkeep.providers.rules import ClientAuth, OAuth2Rules
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.]*)\}")
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_ANY: Mapping[str, str] = MappingProxyType(dict.fromkeys(OWN_NAMES, ""))
 
 
 def refresh_request(
@@ -26,14 +30,28 @@ def refresh_request(
 ) -> TokenRequest:
     """A refresh (RFC 6749, section 6). Sends no scope unless the provider's refresh parameters hold one.
 
+    Where a long-lived access token is exchanged for a new one, the provider's parameters say all of it.
+
     Raises:
         InvalidInput: A placeholder of the address has no fitting value; the field is `properties.` and its name.
     """
-    params = {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
+    own = {rules.presented.value: refresh_token.reveal(), "client_id": client_id}
+    is_exchange = rules.presented is Presented.ACCESS_TOKEN
+    params = {} if is_exchange else {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
     for name, value in rules.refresh_params.items():
-        params[name] = fill(value, rules.placeholders, properties)
-    url = fill(rules.refresh_url, rules.placeholders, properties)
+        params[name] = filled(rules, value, properties, own)
+    url = filled(rules, rules.refresh_url, properties, own)
     return _request(rules, url, params, client_id=client_id, client_secret=client_secret)
+
+
+def check_properties(rules: OAuth2Rules, properties: Mapping[str, str]) -> None:
+    """See that the account has what its refreshes will need.
+
+    Raises:
+        InvalidInput: A property is missing, or its pattern does not match all of it; the field names it.
+    """
+    for template in (rules.refresh_url, *rules.refresh_params.values()):
+        filled(rules, template, properties, _ANY)
 
 
 def authorization_code_request(
@@ -54,7 +72,9 @@ def authorization_code_request(
     params = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
     if code_verifier is not None:
         params["code_verifier"] = code_verifier.reveal()
-    url = fill(rules.token_url, rules.placeholders, properties)
+    for name, value in rules.token_params.items():
+        params[name] = filled(rules, value, properties, {"client_id": client_id})
+    url = filled(rules, rules.token_url, properties, {"client_id": client_id})
     return _request(rules, url, params, client_id=client_id, client_secret=client_secret)
 
 
@@ -76,22 +96,32 @@ def revocation_request(
     """
     params = {"token": refresh_token.reveal(), "token_type_hint": "refresh_token"}
     form = replace(rules, request_format=RequestFormat.FORM)
-    address = fill(url, rules.placeholders, properties)
+    own = {"refresh_token": quote(refresh_token.reveal(), safe=""), "client_id": quote(client_id, safe="")}
+    address = filled(rules, url, properties, own)
     return _request(form, address, params, client_id=client_id, client_secret=client_secret)
 
 
-def fill(template: str, placeholders: Sequence[Property], properties: Mapping[str, str]) -> str:
-    """The template with the account's properties, or their defaults, in place of `{name}`.
+def filled(rules: OAuth2Rules, template: str, properties: Mapping[str, str], own: Mapping[str, str] = _NOTHING) -> str:
+    """The template with a property in place of each `{name}`: the account's, the source's, or its default.
+
+    Args:
+        rules: The source's rules; they say which properties there are and what they may look like.
+        template: An address, or the value of a parameter.
+        properties: The account's properties.
+        own: What is ours to fill in and needs no look, such as `client_id`.
 
     Raises:
         InvalidInput: A property is missing, or its pattern does not match all of it.
     """
-    known = {placeholder.name: placeholder for placeholder in placeholders}
+    known = {placeholder.name: placeholder for placeholder in rules.placeholders}
 
     def value_of(match: re.Match[str]) -> str:
         name = match[1]
         placeholder = known.get(name)
-        value = properties.get(name) or (placeholder.default if placeholder else None)
+        if placeholder is None and name in own:
+            return own[name]
+        held = rules.source_properties if placeholder and placeholder.holder is Holder.SOURCE else properties
+        value = held.get(name) or (placeholder.default if placeholder else None)
         if placeholder is None or not value:
             raise InvalidInput(field=f"properties.{name}", detail="the provider's address needs it")
         if not re.fullmatch(placeholder.pattern, value):

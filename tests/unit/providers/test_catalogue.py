@@ -1,13 +1,17 @@
 """The catalogue and its data files."""
 
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.errors import CatalogueError, NotFound
 from tokenkeep.domain.rotation import RotationKind
-from tokenkeep.providers.catalogue import load_catalogue
+from tokenkeep.providers.catalogue import Package, load_catalogue
+from tokenkeep.providers.entry import Confidence, Grant, Holder, Provider
+from tokenkeep.providers.facts import facts_of
 from tokenkeep.providers.meaning import Meaning
 from tokenkeep.providers.options import effective_rules
 
@@ -19,29 +23,49 @@ def load(directory: Path, text: str, name: str = "acme.yaml") -> None:
     load_catalogue(directory)
 
 
-def test_the_built_in_catalogue_holds_the_providers_with_their_sources() -> None:
+def test_the_built_in_catalogue_holds_the_providers_that_products_connect_to() -> None:
     catalogue = load_catalogue()
-    expected = [
-        "generic-oauth2",
-        "github",
-        "google",
-        "hubspot",
-        "microsoft",
-        "quickbooks",
-        "salesforce",
-        "slack",
-        "xero",
-        "zoom",
-    ]
     slugs = [provider.slug for provider in catalogue.all()]
     assert slugs == sorted(slugs)
-    assert set(expected) <= set(slugs)
-    assert all(provider.docs for provider in catalogue.all())
+    assert len(slugs) >= 420
+    assert {"google", "quickbooks", "shopify", "slack", "twitter-oauth1", "stripe-key", "twilio", "zoom-s2s"} <= set(
+        slugs
+    )
+    assert {f"generic-{kind}" for kind in ("oauth2", "oauth1", "api-key", "basic", "bearer", "custom")} <= set(slugs)
     assert catalogue.get("quickbooks").token_url == "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer"
-    assert catalogue.get("google").auth_type is AuthType.OAUTH2
+    assert {provider.auth_type for provider in catalogue.all()} == set(AuthType)
+    assert {provider.grant for provider in catalogue.all()} == set(Grant)
 
 
-def test_every_built_in_provider_but_the_generic_one_works_without_options() -> None:
+def test_every_built_in_entry_says_where_its_facts_come_from() -> None:
+    for provider in load_catalogue().all():
+        stated = {fact.name for fact in facts_of(provider)}
+        named = {*provider.recalled_fields, *provider.documented_fields}
+        assert provider.docs or provider.confidence is Confidence.RECALLED, provider.slug
+        assert named <= stated, (provider.slug, named - stated)
+        assert not set(provider.recalled_fields) & set(provider.documented_fields), provider.slug
+        assert provider.categories, provider.slug
+
+
+def test_no_end_user_leads_a_clients_secret_to_a_host_of_his_own() -> None:
+    """What accounts fill in may name a host only inside of the provider's own domain."""
+    breaks_out = ("x/", "x#", "x?", "x@y", "x:1", "x\\y")
+    looked_at = 0
+    for provider in load_catalogue().all():
+        if provider.auth_type is not AuthType.OAUTH2:
+            continue  # elsewhere the secret is the account's own
+        own = {it.name: it for it in provider.placeholders if it.holder is Holder.ACCOUNT}
+        for url in (provider.token_url, provider.refresh_url, provider.revocation_url):
+            host = urlsplit(url or "").netloc
+            for name in own.keys() & set(re.findall(r"\{([^{}]+)\}", host)):
+                looked_at += 1
+                foreign = (*breaks_out, "evil.example") if host.endswith(f"{{{name}}}") else breaks_out
+                taken = [text for text in foreign if re.fullmatch(own[name].pattern, text)]
+                assert not taken, (provider.slug, name)
+    assert looked_at > 40
+
+
+def test_every_built_in_oauth2_provider_but_the_generic_one_works_without_addresses() -> None:
     for provider in load_catalogue().all():
         if provider.auth_type is AuthType.OAUTH2 and provider.slug != "generic-oauth2":
             assert effective_rules(provider, {}).token_url.startswith("https://")
@@ -68,7 +92,7 @@ def test_an_unknown_provider_is_not_found() -> None:
     assert caught.value.kind == "provider"
 
 
-def test_a_directory_of_ones_own_is_read_the_same_way(tmp_path: Path) -> None:
+def test_a_directory_of_ones_own_adds_providers(tmp_path: Path) -> None:
     text = (
         "token_url: https://{host}/t\nplaceholders: {host: {title: Host, pattern: '[a-z.]+'}}\n"
         "answers: [{code: DEAD-Token, status: 418, means: revoked}]\naccess_token_path: data.token\n"
@@ -76,11 +100,65 @@ def test_a_directory_of_ones_own_is_read_the_same_way(tmp_path: Path) -> None:
     )
     (tmp_path / "acme.yaml").write_text(HEAD + text, encoding="utf-8")
     (tmp_path / "README.md").write_text("not an entry", encoding="utf-8")
-    provider = load_catalogue(tmp_path).get("acme")
+    catalogue = load_catalogue(tmp_path)
+    provider = catalogue.get("acme")
     assert (provider.slug, provider.name, provider.access_token_path) == ("acme", "Acme", "data.token")
+    assert provider.origin == str(tmp_path)
     assert provider.placeholders[0].name == "host"
     assert provider.answers[0].means is Meaning.REVOKED
     assert provider.answers[0].code == "dead_token"
+    assert catalogue.get("google").origin == "built-in"
+
+
+def test_a_file_of_ones_own_outranks_the_built_in_entry(tmp_path: Path) -> None:
+    (tmp_path / "xero.yaml").write_text("name: Mine\nauth_type: oauth2\ntoken_url: https://mine.test/token\n")
+    provider = load_catalogue(tmp_path).get("xero")
+    assert (provider.name, provider.refresh_rotates) == ("Mine", None)
+
+
+def test_a_file_that_extends_another_entry_says_only_what_differs(tmp_path: Path) -> None:
+    (tmp_path / "xero.yaml").write_text("extends: xero\naccess_token_ttl_s: 60\n")
+    (tmp_path / "workspace.yaml").write_text("extends: google\nname: Workspace\nauthorize_params: {hd: acme.test}\n")
+    catalogue = load_catalogue(tmp_path)
+    assert (catalogue.get("xero").name, catalogue.get("xero").access_token_ttl_s) == ("Xero", 60)
+    workspace = catalogue.get("workspace")
+    assert (workspace.name, workspace.authorize_params) == ("Workspace", {"hd": "acme.test"})
+    assert workspace.token_url == catalogue.get("google").token_url
+
+
+def test_what_an_entry_extends_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError) as caught:
+        load(tmp_path, "extends: nobody\n")
+    assert (caught.value.file, caught.value.field) == ("acme.yaml", "extends")
+
+
+def test_packages_add_providers_and_the_directory_outranks_them(tmp_path: Path) -> None:
+    entry = {"name": "Packed", "auth_type": "bearer"}
+    packages = [Package("acme-providers", {"packed": entry, "xero": {"extends": "xero", "name": "Packed Xero"}})]
+    (tmp_path / "packed.yaml").write_text("extends: packed\nname: Unpacked\n")
+    catalogue = load_catalogue(tmp_path, packages)
+    assert catalogue.get("packed").name == "Unpacked"
+    assert (catalogue.get("xero").name, catalogue.get("xero").origin) == ("Packed Xero", "acme-providers")
+
+
+def test_a_wrong_entry_of_a_package_is_named() -> None:
+    with pytest.raises(CatalogueError) as caught:
+        load_catalogue(packages=[Package("acme-providers", {"packed": {"name": "Packed", "auth_type": "magic"}})])
+    assert (caught.value.file, caught.value.field) == ("acme-providers: packed", "auth_type")
+
+
+def test_memory_alone_never_makes_us_less_careful(tmp_path: Path) -> None:
+    text = (
+        'name: Acme\nauth_type: oauth2\ntoken_url: https://acme.test/t\nrefresh_rotates: "no"\nold_refresh_grace_s: 600\n'
+        "reuse_detection: none\n"
+    )
+    (tmp_path / "sure.yaml").write_text(text)
+    recalled = "recalled_fields: [refresh_rotates, old_refresh_grace_s, reuse_detection]\n"
+    (tmp_path / "unsure.yaml").write_text(text + recalled)
+    catalogue = load_catalogue(tmp_path)
+    assert effective_rules(catalogue.get("sure"), {}).rotation.kind is RotationKind.NONE
+    assert effective_rules(catalogue.get("unsure"), {}).rotation.kind is RotationKind.STRICT_REVOKE
+    assert effective_rules(catalogue.get("unsure"), {"refresh_rotates": "no"}).rotation.kind is RotationKind.NONE
 
 
 @pytest.mark.parametrize(
@@ -97,6 +175,18 @@ def test_a_directory_of_ones_own_is_read_the_same_way(tmp_path: Path) -> None:
         ("access_token_ttl_s: '3600'", "access_token_ttl_s"),
         ("scope_separator: ''", "scope_separator"),
         ("token_request_format: xml", "token_request_format"),
+        ("grant: password", "grant"),
+        ("key_placement: query key", "key_placement"),
+        ("categories: accounting", "categories"),
+        ("docs: [nowhere]", "docs.0"),
+        ("single_active_access_token: maybe", "single_active_access_token"),
+        ("verify: {method: GET}", "verify.url"),
+        ("verify: {url: 'https://acme.test/{who}'}", "verify.url"),
+        ("verify: {url: 'https://acme.test/', headers: {X-Big: a}}", "verify.headers"),
+        ("credentials: {'a b': {title: A}}", "credentials.a b"),
+        ("credentials: {a: {}}", "credentials.a.title"),
+        ("placeholders: {host: {title: Host, pattern: a, held_by: nobody}}", "placeholders.host.held_by"),
+        ("placeholders: {host: {title: Host, pattern: a, example: b}}", "placeholders.host.example"),
         ("refresh_params: [a]", "refresh_params"),
         ("refresh_params: {a: 1}", "refresh_params.a"),
         ("refresh_params: {a: '{b}'}", "refresh_params.a"),
@@ -122,7 +212,7 @@ def test_a_wrong_field_is_named_with_its_file(tmp_path: Path, text: str, field: 
     assert str(caught.value).startswith(f"acme.yaml: {field}: ")
 
 
-@pytest.mark.parametrize("missing", ["name", "auth_type", "docs", "confidence"])
+@pytest.mark.parametrize("missing", ["name", "auth_type"])
 def test_a_missing_field_is_named(tmp_path: Path, missing: str) -> None:
     kept = [line for line in HEAD.splitlines() if not line.startswith(missing)]
     with pytest.raises(CatalogueError) as caught:

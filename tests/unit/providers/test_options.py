@@ -40,10 +40,11 @@ TOKEN_URL = "https://provider.test/token"
         ({"token_url": TOKEN_URL, "old_refresh_grace_s": 1.5}, "options.old_refresh_grace_s"),
         ({"token_url": TOKEN_URL, "access_token_ttl_s": 0}, "options.access_token_ttl_s"),
         ({"token_url": TOKEN_URL, "access_token_ttl_s": True}, "options.access_token_ttl_s"),
-        (
-            {"token_url": TOKEN_URL, "token_endpoint_auth_method": "private_key_jwt"},
-            "options.token_endpoint_auth_method",
-        ),
+        ({"token_url": TOKEN_URL, "token_endpoint_auth_method": "magic"}, "options.token_endpoint_auth_method"),
+        ({"token_url": TOKEN_URL, "refresh_params": {"a": 1}}, "options.refresh_params.a"),
+        ({"token_url": TOKEN_URL, "refresh_params": ["a"]}, "options.refresh_params"),
+        ({"token_url": TOKEN_URL, "offline_scopes": ["a", 1]}, "options.offline_scopes.1"),
+        ({"token_url": TOKEN_URL, "token_headers": {"X-Big": "a"}}, "options.token_headers"),
         ({"token_url": TOKEN_URL, "key_placement": "header x: {key}"}, "options.key_placement"),
     ],
 )
@@ -76,7 +77,7 @@ def test_every_address_among_the_options_is_shown_for_the_check() -> None:
         "pkce": "none",
         "userinfo_url": "https://u.test/",
     }
-    assert dict(url_options(options)) == {
+    assert dict(url_options(GENERIC, options)) == {
         "options.token_url": TOKEN_URL,
         "options.revocation_url": "https://d.test/",
         "options.userinfo_url": "https://u.test/",
