@@ -11,10 +11,12 @@ from urllib.parse import parse_qsl
 
 _SENTENCE_KEYS = frozenset(
     {
-        "data", "description", "detail", "details", "display_message", "err", "errmsg", "error", "error_code",
-        "error_description", "error_message", "error_name", "error_type", "errorcode", "errormessage", "errorsummary",
-        "errortype", "err_msg", "faultstring", "hint", "longmessage", "message", "messages", "msg", "name", "reason",
-        "title",
+        "cause", "data", "desc", "description", "detail", "details", "display_message", "err", "err_msg", "errmsg", "error",
+        "error_code", "error_description", "error_detail", "error_details", "error_message", "error_msg", "error_name",
+        "error_type", "errorcode", "errordescription", "errordetail", "errordetails", "errormessage", "errormsg",
+        "errorsummary", "errortype", "explanation", "fault", "faultcode", "faultstring", "hint", "info", "longmessage",
+        "message", "messages", "msg", "name", "reason", "status_message", "statusdescription", "statusmessage", "text",
+        "title", "user_message", "usermessage",
     }
 )  # fmt: skip
 _ITEM_KEYS = frozenset({"code", "field", "resource"})
@@ -27,6 +29,8 @@ _MOST_NODES = 300
 _MOST_PAIRS = 200
 
 _FORM = re.compile(r"[A-Za-z_][A-Za-z0-9_.\[\]-]*=[^\s<>]*(?:&|\Z)")
+_PAGE = re.compile(r"<!doctype html|<(?:html|head|body|title|h[1-6]|center|p|div|script)\b", re.IGNORECASE)
+_LEAF = re.compile(r"<(?:[A-Za-z0-9]+:)?([A-Za-z_][A-Za-z0-9_.-]{0,63})(?:\s[^<>]{0,200})?>([^<>]{1,2000})</")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=[A-Z][a-z])")
 _JOINTS = re.compile(r"[\s_\-/+\"'`\u2018\u2019]+")
 
@@ -43,7 +47,7 @@ class Shape(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body as named fields and as words.
+    """A body as named fields and as words. A small XML document's leaves are fields as well.
 
     `fields` is empty unless the shape is FIELDS. `text` holds the sentences for people, normalised by `words`; it may
     quote secrets and is looked at, never kept.
@@ -74,7 +78,7 @@ def read_body(raw: bytes) -> Body:
     if content[0] in "{[":
         return _read_json(content)
     if content[0] == "<":
-        return Body(Shape.MARKUP, {}, words(content[:_LONGEST_MARKUP]))
+        return _read_markup(content[:_LONGEST_MARKUP])
     if _FORM.match(content):
         pairs = _read_form(content)
         if pairs:
@@ -96,6 +100,15 @@ def _read_json(content: str) -> Body:
     if isinstance(value, list):
         value = next((item for item in value if isinstance(item, dict)), {"message": value})
     return Body(Shape.FIELDS, value, _text_of(value))
+
+
+def _read_markup(content: str) -> Body:
+    """A page, or an XML document. No entity is expanded and nothing is looked up: only what stands there is read."""
+    text = words(content)
+    if _PAGE.search(content):
+        return Body(Shape.MARKUP, {}, text)
+    leaves = dict(_LEAF.findall(content)[:_MOST_PAIRS])
+    return Body(Shape.FIELDS, leaves, _text_of(leaves)) if leaves else Body(Shape.MARKUP, {}, text)
 
 
 def _read_form(content: str) -> dict[str, str]:

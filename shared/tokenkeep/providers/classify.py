@@ -1,5 +1,6 @@
 """What a token endpoint's answer means for the account: from bytes to a verdict, without ever raising."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -15,6 +16,7 @@ from tokenkeep.domain.verdict import (
 )
 from tokenkeep.providers.answer import Answer, NoAnswer
 from tokenkeep.providers.answer_body import Body, Shape, read_body
+from tokenkeep.providers.entry import Presented
 from tokenkeep.providers.error_codes import safe_code
 from tokenkeep.providers.lifetimes import KnownLife
 from tokenkeep.providers.meaning import Meaning, Reading
@@ -78,6 +80,8 @@ def _verdict(
             )
             if tokens is None:
                 return Unavailable(FailureReason.INSUFFICIENT_RESPONSE, maybe_spent=True, http_status=status)
+            if rules.presented is Presented.ACCESS_TOKEN:
+                tokens = replace(tokens, refresh_token=tokens.access_token)
             return Granted(tokens, status)
         case Meaning.REVOKED:
             return Revoked(code or "invalid_grant", safe_code(reading.subtype), status)

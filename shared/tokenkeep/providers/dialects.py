@@ -13,13 +13,70 @@ from tokenkeep.providers.meaning import Meaning, Reading
 _AADSTS = re.compile(r"aadsts ?(\d{4,8})")
 _MICROSOFT: Mapping[int, Meaning] = {
     **dict.fromkeys(
-        (50034, 50057, 50076, 50078, 50079, 50158, 50173, 65001, 65004, 70008, 70043, 700082, 700084), Meaning.REVOKED
+        (
+            50034,
+            50055,
+            50057,
+            50072,
+            50074,
+            50076,
+            50078,
+            50079,
+            50125,
+            50129,
+            50132,
+            50133,
+            50140,
+            50144,
+            50158,
+            50173,
+            50177,
+            50178,
+            53004,
+            54005,
+            65001,
+            65004,
+            70008,
+            70043,
+            70044,
+            700081,
+            700082,
+            700084,
+        ),
+        Meaning.REVOKED,
     ),
-    **dict.fromkeys((70011, 90002, 500011, 700016, 700027, 7000215, 7000218, 7000222), Meaning.CLIENT_MISCONFIGURED),
+    **dict.fromkeys(
+        (
+            50001,
+            50011,
+            50013,
+            50059,
+            50146,
+            65002,
+            70001,
+            70011,
+            90002,
+            500011,
+            650052,
+            650056,
+            700016,
+            700024,
+            700025,
+            700027,
+            700030,
+            700051,
+            7000112,
+            7000215,
+            7000218,
+            7000222,
+            9002326,
+        ),
+        Meaning.CLIENT_MISCONFIGURED,
+    ),
     **dict.fromkeys((50196, 90055), Meaning.RATE_LIMITED),
     **dict.fromkeys((50087, 90033), Meaning.TRANSIENT),
-    **dict.fromkeys((9002313,), Meaning.INVALID_REQUEST),
-    **dict.fromkeys((50089, 53003, 70000), Meaning.UNCLEAR),
+    **dict.fromkeys((90014, 900144, 9002313), Meaning.INVALID_REQUEST),
+    **dict.fromkeys((50020, 50053, 50089, 50105, 50131, 53000, 53001, 53002, 53003, 70000, 501051), Meaning.UNCLEAR),
 }
 """https://learn.microsoft.com/entra/identity-platform/reference-error-codes"""
 
@@ -28,6 +85,7 @@ _FACEBOOK: Mapping[int, Meaning] = {
     **dict.fromkeys((101,), Meaning.CLIENT_MISCONFIGURED),
     **dict.fromkeys((190,), Meaning.REVOKED),
 }
+_FACEBOOK_CODES = frozenset({1, 2, 10, *_FACEBOOK})
 _FACEBOOK_UNSURE = frozenset({459, 464})
 """Subcodes of 190 that the user can clear at Facebook, without a new grant."""
 
@@ -63,6 +121,8 @@ def _facebook(fields: Mapping[str, Any]) -> Reading | None:
     if not isinstance(error, dict) or error.get("type") != "OAuthException":
         return None
     code, subcode = _integer(error.get("code")), _integer(error.get("error_subcode"))
+    if "fbtrace_id" not in error and subcode < 0 and code not in _FACEBOOK_CODES:
+        return None  # others have borrowed the name
     name, detail = "OAuthException", str(subcode if subcode > 0 else code)
     message = error.get("message")
     if code == 1 and isinstance(message, str) and "client secret" in message.lower():

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tokenkeep.providers.answer_body import Body, Shape
 from tokenkeep.providers.meaning import Meaning
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _SAFE = re.compile(r"[A-Za-z_.:-]*[0-9]{0,10}[A-Za-z_.:-]*")
 _LONGEST_CODE = 64
 _LONGEST_PHRASE = 200
@@ -57,7 +59,7 @@ CODES: Mapping[str, Meaning] = {
 }
 """Codes that mean the same at every provider that uses them (RFC 6749, section 5.2, and common habits)."""
 
-_OPEN_CODES = frozenset({"access_denied", "invalid_request", "invalid_token"})
+_OPEN_CODES = frozenset({"access_denied", "invalid_request", "invalid_token", "unauthorized"})
 """Codes of the standard that say too little by themselves; the words beside them decide."""
 
 _PLACES = (
@@ -86,6 +88,23 @@ _PLACES = (
     ("data", "error"),
 )
 _PHRASES = (("message",), ("msg",), ("error", "message"), ("error_description",), ("reason",))
+_CODE_KEYS = frozenset(
+    {
+        "code",
+        "error",
+        "errorcode",
+        "error_code",
+        "errortype",
+        "error_type",
+        "errorname",
+        "faultcode",
+        "reason",
+        "subcode",
+    }
+)
+_HEADERS = ("x-mashery-error-code", "x-amzn-errortype", "x-sb-error-code", "x-error-code")
+_DEEPEST = 4
+_MOST_NODES = 60
 
 
 def normal(code: str) -> str:
@@ -104,19 +123,42 @@ def safe_code(code: str | None) -> str | None:
     return code or None
 
 
-def codes_of(body: Body) -> tuple[str, ...]:
-    """Every code that the body names, in normal form: those that we know come first, then by place.
+def codes_of(body: Body, headers: Mapping[str, str] = _NOTHING) -> tuple[str, ...]:
+    """Every code that the body and the headers name, in normal form: those that we know come first, then by place.
 
     A sentence for people counts when it is a code in other words (`{"message": "Invalid grant"}`), or begins with one
-    (`invalid_client: Invalid client_id or client_secret`).
+    (`invalid_client: Invalid client_id or client_secret`). A sentence without a blank is a code, wherever it stands.
     """
+    told = [code for name in _HEADERS if name in headers for code in _forms(headers[name])]
     if body.shape is Shape.TEXT:
-        return tuple(code for code in _forms(body.text) if _is_known(code))
+        return tuple(dict.fromkeys([code for code in _forms(body.text) if _is_known(code)] + told))
     named = [code for place in _PLACES for value in _at(body.fields, place) for code in _forms(value)]
-    phrases = [code for place in _PHRASES for value in _at(body.fields, place) for code in _forms(value)]
-    known = [code for code in named if _is_known(code)] + [code for code in phrases if _counts_as_phrase(code)]
-    others = [code for code in named if not _is_known(code)]
+    phrases = [value for place in _PHRASES for value in _at(body.fields, place)]
+    spelt = [code for value in phrases for code in _forms(value)]
+    single = [code for value in phrases if " " not in value.strip() for code in _forms(value)]
+    deep = [code for value in _deep(body.fields) for code in _forms(value)]
+    all_named = [*named, *single, *deep, *told]
+    known = [code for code in all_named if _is_known(code)] + [code for code in spelt if _counts_as_phrase(code)]
+    others = [code for code in all_named if not _is_known(code)]
     return tuple(dict.fromkeys(known + others))
+
+
+def _deep(fields: Mapping[str, Any]) -> Iterator[str]:
+    """What stands under the name of a code anywhere in the body, nearest to the top first. Looks neither deep nor long."""
+    waiting: list[tuple[Any, int]] = [(fields, 0)]
+    for _ in range(_MOST_NODES):
+        if not waiting:
+            return
+        node, depth = waiting.pop(0)
+        if isinstance(node, dict):
+            yield from (
+                value
+                for key, value in list(node.items())[:50]
+                if isinstance(value, str) and key.lower() in _CODE_KEYS and " " not in value
+            )
+        inner = node.values() if isinstance(node, dict) else node
+        if depth < _DEEPEST:
+            waiting.extend((value, depth + 1) for value in list(inner)[:20] if isinstance(value, dict | list))
 
 
 def _is_known(code: str) -> bool:
@@ -129,7 +171,9 @@ def _counts_as_phrase(code: str) -> bool:
 
 
 def _forms(value: str) -> Iterator[str]:
-    """The text as a code, and what stands before its first colon as one."""
+    """The text as a code, and what stands before its first colon as one. An address is none."""
+    if value.startswith(("http://", "https://")):
+        return
     if len(value) > _LONGEST_PHRASE:
         value = value.partition(":")[0][:_LONGEST_PHRASE]
     whole = normal(value)

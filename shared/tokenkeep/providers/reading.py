@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from tokenkeep.providers import wording
 from tokenkeep.providers.answer import Answer
 from tokenkeep.providers.answer_body import Body, Shape
+from tokenkeep.providers.code_words import of_code_words
 from tokenkeep.providers.dialects import read_dialect
 from tokenkeep.providers.error_codes import CODES, codes_of
 from tokenkeep.providers.meaning import AnswerRule, Meaning, Reading
@@ -13,14 +14,16 @@ from tokenkeep.providers.token_set import has_token
 _TOO_MANY = 429
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
+_NOT_ALLOWED = 405
 _INTERNAL = 500
 _GATEWAY_TIMEOUT = 504
 
 _BY_STATUS: Mapping[int, Meaning] = {
-    **dict.fromkeys((405, 410, 426), Meaning.CLIENT_MISCONFIGURED),
+    **dict.fromkeys((405, 407, 410, 426), Meaning.CLIENT_MISCONFIGURED),
     **dict.fromkeys((406, 411, 413, 414, 415, 431), Meaning.INVALID_REQUEST),
     **dict.fromkeys((408, 409, 421, 425), Meaning.TRANSIENT),
 }
+_BOT_WALLS = ("x-amzn-waf-action", "cf-mitigated", "x-datadome", "x-iinfo")
 _MOVED_FOR_GOOD = frozenset({301, 308})
 
 
@@ -39,7 +42,7 @@ def read_answer(
     is_success = 200 <= status < 300  # noqa: PLR2004 - RFC 9110, section 15.3
     if is_success and has_token(body.fields, token_path) and not _names_an_error(body):
         return Reading(Meaning.OK)
-    told = _told(status, body, rules)
+    told = _told(answer, body, rules)
     if told is None or (told.meaning is Meaning.UNCLEAR and told.code is None):
         told = _untold(answer, body)
     return _tempered(told, status) if status >= _INTERNAL else told
@@ -54,6 +57,9 @@ def _of_redirect(answer: Answer) -> Reading:
     if answer.status in _MOVED_FOR_GOOD:
         return Reading(Meaning.CLIENT_MISCONFIGURED)
     location = answer.headers.get("location", "").lower()
+    if "/sorry/" in location:
+        # Google sends addresses that ask too often to a page of this path.
+        return Reading(Meaning.RATE_LIMITED)
     down = "maintenance" in location or "//status." in location
     return Reading(Meaning.TRANSIENT if down else Meaning.UNCLEAR)
 
@@ -64,23 +70,36 @@ def _names_an_error(body: Body) -> bool:
     return bool(fields.get("error")) or any(fields.get(mark) is False for mark in ("ok", "success"))
 
 
-def _told(status: int, body: Body, rules: tuple[AnswerRule, ...]) -> Reading | None:
-    """What codes and sentences say; None when the body holds neither."""
-    if body.shape not in {Shape.FIELDS, Shape.TEXT}:
-        return None
-    codes = codes_of(body)
+def _told(answer: Answer, body: Body, rules: tuple[AnswerRule, ...]) -> Reading | None:
+    """What the provider's own rules, codes and sentences say; None when there is nothing to go by."""
+    status = answer.status
+    codes = codes_of(body, answer.headers)
     first = codes[0] if codes else None
     own = next((rule for rule in rules if rule.matches(status, codes, body.text)), None)
     if own is not None:
         return Reading(own.means, own.code or first, _subtype(body))
+    if body.shape not in {Shape.FIELDS, Shape.TEXT}:
+        # A page's words are weighed elsewhere; a gateway's header speaks for itself.
+        meaning = next((said for code in codes if (said := of_code_words(code)) is not None), None)
+        return None if meaning in {None, Meaning.REVOKED} else Reading(meaning, first)
     dialect = read_dialect(body)
     if dialect is not None:
         return dialect
-    return Reading(_general(status, first, body.text), first, _subtype(body))
+    if first is None and is_bot_wall(answer.headers):
+        return Reading(Meaning.TRANSIENT)
+    return Reading(_general(status, codes, body.text), first, _subtype(body))
 
 
-def _general(status: int, code: str | None, text: str) -> Meaning:
+def is_bot_wall(headers: Mapping[str, str]) -> bool:
+    """Whether the answer comes from a wall against robots: it is about our address, never about a grant."""
+    return any(name in headers for name in _BOT_WALLS)
+
+
+def _general(status: int, codes: tuple[str, ...], text: str) -> Meaning:
     """The rules that hold at every provider."""
+    code = codes[0] if codes else None
+    if status == _NOT_ALLOWED and not wording.is_throttled(text):
+        return Meaning.CLIENT_MISCONFIGURED
     known = CODES.get(code or "")
     if known is not Meaning.RATE_LIMITED and wording.is_throttled(text):
         return Meaning.RATE_LIMITED
@@ -90,7 +109,16 @@ def _general(status: int, code: str | None, text: str) -> Meaning:
         return wording.of_invalid_grant(text)
     if code == "unauthorized_client":
         return wording.of_unauthorized_client(text)
-    return wording.of_words_alone(text) if known is None else known
+    return _by_words(codes, text) if known is None else known
+
+
+def _by_words(codes: tuple[str, ...], text: str) -> Meaning:
+    """The sentences first, then what the words of a code say that nobody has listed."""
+    said = wording.of_words_alone(text)
+    if said is not Meaning.UNCLEAR:
+        return said
+    meanings = (of_code_words(code) for code in codes)
+    return next((meaning for meaning in meanings if meaning is not None), Meaning.UNCLEAR)
 
 
 def _subtype(body: Body) -> str | None:
@@ -104,6 +132,8 @@ def _subtype(body: Body) -> str | None:
 def _untold(answer: Answer, body: Body) -> Reading:
     """What the status and the kind of body say, where no code and no sentence does."""
     status = answer.status
+    if is_bot_wall(answer.headers) and status != _UNAUTHORIZED:
+        return Reading(Meaning.TRANSIENT)
     if status in _BY_STATUS:
         return Reading(_BY_STATUS[status])
     if status < 300 and body.shape is Shape.BROKEN:  # noqa: PLR2004 - a cut success
@@ -118,9 +148,11 @@ def _untold(answer: Answer, body: Body) -> Reading:
 
 def _of_page(status: int, text: str) -> Meaning:
     """A page is a proxy's, a firewall's or a sign-in form's. It never says that a grant is dead."""
+    if "csrf" in text:
+        return Meaning.UNCLEAR
     if status == _FORBIDDEN:
         return Meaning.RATE_LIMITED if wording.is_throttled(text) else Meaning.TRANSIENT
-    if wording.names_plain_http(text):
+    if wording.names_our_address(text):
         return Meaning.CLIENT_MISCONFIGURED
     if wording.names_large_headers(text):
         return Meaning.INVALID_REQUEST

@@ -9,8 +9,11 @@ from tokenkeep.domain.credential import TokenSet
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.lifetimes import KnownLife, access_expiry, refresh_expiry
 
-_ACCESS = ("access_token", "accessToken")
-_REFRESH = ("refresh_token", "refreshToken")
+_ACCESS = ("access_token", "accessToken", "AccessToken", "accesstoken", "oauth_access_token")
+_REFRESH = ("refresh_token", "refreshToken", "RefreshToken", "refreshtoken")
+_UNNAMED = ("token", "Token")
+_BESIDE_TOKENS = ("expire", "refresh", "token_type", "tokentype")
+_NO_TOKENS = frozenset({"", "n/a", "none", "not_supported", "null", "undefined"})
 _CONTAINERS = ("data", "body", "result", "credentials", "authed_user", "response", "token")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _SCOPES = re.compile(r"[\s,]+")
@@ -18,8 +21,16 @@ _SCHEMES = {"bearer": "Bearer", "dpop": "DPoP", "mac": "MAC"}
 
 
 def has_token(fields: Mapping[str, Any], token_path: str | None) -> bool:
-    """Whether the body holds an access token: a text of visible ASCII (RFC 6749, appendix A.12), so never empty."""
-    return _find(fields, token_path) is not None
+    """Whether the body holds an access token: a text of visible ASCII (RFC 6749, appendix A.12), so never empty.
+
+    The pair of OAuth 1.0a counts as one (RFC 5849, section 2.3); its secret may be empty.
+    """
+    return _find(fields, token_path) is not None or _has_pair(fields)
+
+
+def _has_pair(fields: Mapping[str, Any]) -> bool:
+    token, secret = fields.get("oauth_token"), fields.get("oauth_token_secret")
+    return isinstance(token, str) and _TOKEN.fullmatch(token) is not None and isinstance(secret, str)
 
 
 def read_token_set(
@@ -27,7 +38,7 @@ def read_token_set(
 ) -> TokenSet | None:
     """The token set of a body, or None when there is no access token in it.
 
-    A refresh token that is missing, null or empty is None: the former one is kept.
+    A refresh token that is missing, null or empty, or a word that says so, is None: the former one is kept.
     """
     found = _find(fields, token_path)
     if found is None:
@@ -64,11 +75,18 @@ def _places(fields: Mapping[str, Any], token_path: str | None) -> Iterator[tuple
         if isinstance(node, dict):
             yield node, (name,)
         return
-    yield fields, _ACCESS
+    yield fields, _names(fields)
     for name in _CONTAINERS:
         inner = _opened(fields.get(name))
         if isinstance(inner, dict):
-            yield inner, _ACCESS
+            yield inner, _names(inner)
+
+
+def _names(holder: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the access token may be called in an object. A bare `token` is one beside what only tokens have."""
+    beside = (str(key).lower() for key in list(holder)[:50])
+    is_token_set = any(mark in key for key in beside for mark in _BESIDE_TOKENS)
+    return (*_ACCESS, *_UNNAMED) if is_token_set else _ACCESS
 
 
 def _opened(node: object) -> object:
@@ -79,7 +97,7 @@ def _refresh_token(holder: Mapping[str, Any], fields: Mapping[str, Any]) -> Secr
     for place in (holder, fields):
         for name in _REFRESH:
             token = place.get(name)
-            if isinstance(token, str) and token.strip() and _is_text(token):
+            if isinstance(token, str) and _is_text(token) and token.strip().lower() not in _NO_TOKENS:
                 return Secret(token)
     return None
 

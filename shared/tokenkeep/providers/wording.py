@@ -5,74 +5,89 @@ Every function takes text as `answer_body.words` makes it: lower case, single sp
 
 import re
 
+from tokenkeep.providers.boilerplate import without_boilerplate
+from tokenkeep.providers.grant_words import names_a_dead_grant, names_an_unusable_grant
 from tokenkeep.providers.meaning import Meaning
 
 _THROTTLE = re.compile(
-    r"rate ?limit|rate exceeded|too many|throttl|slow down|automated queries|spike ?arrest|quota"
-    r"|(?:request|call|api|usage)s? (?:rate|limit)|limit (?:is |was |has been )?(?:reached|exceeded)"
-    r"|local rate|requests? per (?:second|minute|hour|day)|error code: 1015"
+    r"rate ?limit|rate (?:is |was )?exceeded|too many(?! times)|throttl|slow down|automated queries|spike ?arrest|quota"
+    r"|(?:request|call|api|usage)s? (?:rate|limit)|limit (?:is |was |has been )?(?:reached|exceeded)|over limit|exceed\w* (?:the )?(?:\w+ )?limit"
+    r"|local rate|requests? per (?:second|minute|hour|day)|error code: 1015|retry later\Z|sending requests too"
+)
+_CONCURRENT = re.compile(
+    r"concurren|being processed|in progress|another (?:request|refresh|process)|parallel|race condition|\bconflict\b|optimistic"
+    r"|fail\w* to (?:acquire|obtain|get)(?: \w+){0,2} lock|deadlock|serializ"
 )
 _OUTAGE = re.compile(
     r"temporar|unavailable(?! for legal)|maintenance|time ?d? ?out|internal (?:server )?error|internal failure|server error"
-    r"|unexpected (?:server )?error|unknown error|overload|not (?:currently )?respond|system error|\bbusy\b|upstream"
-    r"|please retry|try again|transient|error code: 1\d\d\d"
+    r"|unexpected (?:server )?(?:error|failure|exception)|unknown error|overload|not (?:currently )?respond|system error|\bbusy\b"
+    r"|upstream|please (?:retry|try)|try (?:again|later)|transient|error code: 1\d\d\d|something went wrong|bad gateway"
+    r"|connection (?:refused|reset|failure|error)|an error (?:has )?occur+ed|service (?:is )?(?:down|offline)|failed to connect"
+    r"|ring balancer|either erred|read timed|socket|unhandled exception|blocked by (?:\w+ ){0,2}(?:security|firewall|waf)\b"
 )
 _MISSING = re.compile(
     r"(?:missing|required|empty|no|mandatory) (?:\w+ ){0,2}(?:param|field|argument)"
-    r"|param\w*[^.;]{0,40} (?:missing|required|empty|not (?:given|provided|specified|supplied))"
-    r"|missing (?:the )?refresh ?token"
-    r"|refresh ?token (?:(?:is|was|field|parameter|param|cannot be|must not be|can t be) ){0,2}"
-    r"(?:null|missing|required|empty|blank|not (?:given|provided|specified|supplied|sent))"
+    r"|(?:param\w*|field|argument)[^.;]{0,40} (?:missing|required|empty|not (?:given|provided|specified|supplied))"
+    r"|missing (?:the )?refresh ?token|\Ano refresh ?token\b|(?:\. |: )no refresh ?token\b|contain the following parameter"
+    r"|refresh ?token (?:(?:is|was|field|parameter|param|cannot be|can not be|must not be|may not be|can t be|should not be) ){0,2}"
+    r"(?:null|missing|required|empty|blank|not (?:given|provided|specified|supplied|sent|present))"
     r"|must be (?:supplied|provided|present|specified|given|sent)|missing or invalid refresh ?token"
-    r"|header or cookie too large|not (?:valid|well formed) json|malformed (?:request|json|body)"
+    r"|header or cookie too large|(?:not|isn ?t|invalid) (?:a )?(?:valid |well formed )?json|json (?:parse|syntax|decod)"
+    r"|malformed (?:request|json|body)|(?:unable|failed) to parse (?:the )?(?:request|body|json)"
+    r"|(?:request )?body (?:can ?not|must not|may not) be empty|content[ -]?type|form urlencoded|media type"
+    r"|more than one (?:mechanism|client)|multiple (?:client )?credentials|parameter: (?:refresh ?token|grant type|client id)\b"
+    r"|repeat(?:s|ed) a? ?parameter|duplicate param|check the (?:\S+ ){1,3}parameter|parameter is (?:invalid|malformed)"
 )
-_DEAD = r"(?:invalid|expired|revoked|reused|unknown|incorrect|inactive|deleted|blacklisted|consumed|unrecogni[sz]ed)"
-_DEAD_AFTER = (
-    rf"(?:{_DEAD}|(?:already|been|was|is) used|not (?:found|valid|active|recogni[sz]ed|exist)|no longer"
-    r"|does ?n t exist|no match)"
-)
-_REFRESH = r"refresh ?tokens?\b(?! (?:grant|flow|service|endpoint|type|support))"
-_DEAD_REFRESH = re.compile(
-    rf"{_REFRESH}(?:(?!client|grant type|param|scope|required|missing)[^.;]){{0,60}}\b{_DEAD_AFTER}"
-    rf"|\b{_DEAD} (?:(?:or|and) \w+ )?(?:(?:the|oauth|oauth2|value|for|of|provided|user) ){{0,2}}{_REFRESH}"
-    rf"|no such {_REFRESH}|(?:failed|unable|can ?not|could not) (?:to )?(?:find|decode)[^.;]{{0,20}} {_REFRESH}"
-    rf"|\brevoked (?:oauth )?token\b|invalid or expired token\b|\bexpired or (?:revoked|invalid) token\b"
-    rf"|oauth ?token (?:is )?(?:invalid|expired|revoked)|\binvalid oauth ?token|value passed for the token was invalid"
-    rf"|(?<!access )(?<!api )(?<!client )\b(?:token|grant|consent) (?:(?!client|key)[^.;]){{0,30}}\brevoked|revoked by (?:the )?(?:end )?user"
-    rf"|user (?:has )?revoked"
+_OUR_ADDRESS = re.compile(
+    r"https (?:is )?required|requires? https|(?:must|only) (?:use|utilize|accepts?|be) https|use https|insecure transport"
+    r"|plain http request|ssl (?:is )?required|invalid hostname|realm (?:does not exist|not found|not enabled)"
+    r"|no route matched|(?:ssl|client) certificate was sent|request method (?:must|get|put)|method (?:is )?not (?:allowed|supported)|unsupported method|must be (?:a )?post\b"
+    r"|tenant (?:\S+ )?(?:not found|does not exist)|not been issued for this endpoint|cross origin token redemption"
 )
 _CLIENT = re.compile(
-    r"client (?:id|secret|key|credential|authentication|assertion|not found|is invalid|is disabled|mismatch)"
-    r"|(?:invalid|unknown|bad|wrong|unauthori[sz]ed|inactive|disabled) client"
-    r"|app(?:lication)? ?(?:id|key|secret)\b|app(?:lication)? (?:client id )?(?:not found|invalid|is disabled)"
-    r"|validating (?:application|client)|(?:api|consumer) key|grant type|redirect ur[il]|wrong sign|invalid signature"
-    r"|timestamp (?:out|refused)|authentication token|authori[sz]ation header|plain http request"
-)
-_BOILERPLATE = re.compile(
-    # RFC 6749 defines invalid_grant in these words, and many servers quote all of it for any cause.
-    r",? ?does not match the redirect(?:ion)? ur[il](?: used in the authori[sz]ation request)?"
-    r"|,? ?\bor (?:was |is |has been )?issued to another client"
+    r"client (?:id|secret|key|credential|authentication|assertion|certificate|not found|is invalid|is disabled|mismatch|does not exist"
+    r"|is not (?:allowed|authori[sz]ed|permitted|active|enabled|registered|known)|is unknown|unknown|inactive|disabled|suspended)"
+    r"|(?:invalid|unknown|bad|wrong|incorrect|unauthori[sz]ed|inactive|disabled|unregistered|suspended) (?:o ?auth ?2? )?client"
+    r"|no client (?:with|was|found|credential)|(?:find|found|recogni[sz]e|identify) (?:the |a )?client\b|client \S+ (?:not found|does not exist)"
+    r"|app(?:lication)? ?(?:id|key|secret)\b|app(?:lication)? (?:client id )?(?:not found|invalid|(?:is|was|has been) (?:disabled|suspended|deleted|invalid|blocked))"
+    r"|(?:invalid|unknown|unregistered|suspended) app(?:lication)?\b|validating (?:application|client)|(?:api|consumer|subscription) key|consumer token|grant type|redirect ur[il]"
+    r"|wrong sign|\bsign invalid|(?:invalid|bad|incorrect|wrong) signature|signature (?:is |was |does |did )?(?:invalid|mismatch|not match|verification|incorrect)"
+    r"|timestamp (?:out|refused)|authentication token|authori[sz]ation header|basic auth|without client authentication"
+    r"|full authentication is required|developer (?:account|key|token)|scopes? (?:is|are|was|were) (?:invalid|not (?:valid|allowed|supported))|invalid scope"
+    r"|\bdpop\b|ip (?:address )?(?:\S+ )?(?:is )?not (?:in the )?(?:whitelist|allow ?list|allowed)"
 )
 _GRANT_BLAMES_CLIENT = re.compile(
-    r"client (?:id|secret|credential|authentication|token|assertion|mismatch|does not|is not)|invalid client"
-    r"|(?:linked|bound|belongs?|issued|assigned) to (?:(?:this|that|the|a|an|your) )?(?:\w+ )?client"
-    r"|(?:different|another|other|wrong) client|app(?:lication)? (?:id|key|secret)\b|(?:api|consumer) key"
-    r"|\bjwt\b|assertion|\bclock\b|\biat\b|signature"
+    r"client (?:id|secret|credential|authentication|token|assertion|certificate|mismatch|does not|did not|is not|and authori[sz]ed client)|invalid client"
+    r"|(?:linked|bound|belongs?|belonging|issued|assigned|given|granted|associated) (?:to|with|for) (?:(?:this|that|the|a|an|your) )?(?:\w+ )?(?:client|app(?:lication)?)\b"
+    r"|(?:different|another|other|wrong|mismatch\w*|this) client|clients? (?:don ?t|do not|does not|mismatch)|app(?:lication)? (?:id|key|secret)\b"
+    r"|(?:api|consumer) key|\bjwt\b|assertion|\bclock\b|\biat\b|\bexp\b claim|signature|certificate|thumbprint|\bdpop\b|issuer"
+    r"|not been issued for this endpoint|grant type|grant is (?:not )?enabled|not (?:allowed|permitted|enabled) for (?:this |the )?(?:client|app)"
 )
+_ANOTHER_CLIENTS = re.compile(
+    r"(?:linked|bound|belongs?|belonging|issued|assigned|given|granted|associated) (?:to|with|for) (?:(?:this|that|the|a|an|your) )?(?:\w+ )?(?:client|app(?:lication)?)\b"
+    r"|(?:different|another|other|wrong|mismatch\w*) client|clients? (?:don ?t|do not|does not|mismatch)|(?:invalid|unknown|wrong) app(?:lication)? id|client (?:id )?mismatch"
+)
+_CLIENT_AS_WELL = re.compile(r"(?:invalid|valid) for (?:the|this|that) client|client or (?:the )?(?:refresh )?token")
 _IN_PROGRESS = re.compile(
-    r"being processed|in progress|concurrent|temporar|internal (?:server )?error|please retry|service (?:is )?unavail"
+    r"being processed|in progress|concurren|temporar|internal (?:server )?error|please (?:retry|try)|try again later"
+    r"|service (?:is )?unavail|time ?d out|another request"
 )
 _GRANT_UNCLEAR = re.compile(
-    r"\bstale token|decrypt|malformed|have required client|\bip (?:is )?(?:restricted|not allowed|blocked)"
-    r"|authentication failure|\blocked\b|conditional access"
+    r"\bstale token|decrypt|malformed(?! or not valid)|have required client|\bip (?:is |address )?(?:restricted|not allowed|blocked)"
+    r"|authentication failure|\blocked\b|conditional access|could not be revoked|fail\w* to (?:lock|acquire|revoke|save|store)"
+    r"|\bpolicy\b|not assigned to (?:a role|the app)"
 )
 _TENANT_POLICY = re.compile(r"enterprise|organi[sz]ation|\badmin|\btenant")
-_BLOCK_PAGE = re.compile(r"request rejected|requested url was rejected|just a moment|access denied|service unavailable")
+_BLOCK_PAGE = re.compile(
+    r"request rejected|requested url was rejected|just a moment|access denied|service unavailable|incapsula|captcha|attention required"
+    r"|are you (?:a )?(?:robot|human)|verify(?:ing)? (?:that )?you are (?:a )?human|enable javascript and cookies|checking your browser"
+    r"|maintenance|ddos|bot (?:protection|detection|management)|perimeterx|datadome"
+)
 
 
 def is_throttled(text: str) -> bool:
     """Whether the words ask for fewer requests."""
-    return _THROTTLE.search(text) is not None
+    return _THROTTLE.search(text) is not None and not _CONCURRENT.search(text)
 
 
 def is_block_page(text: str) -> bool:
@@ -85,28 +100,30 @@ def names_large_headers(text: str) -> bool:
     return "too large" in text
 
 
-def names_plain_http(text: str) -> bool:
-    """Whether the address was called with http where https belongs."""
-    return "plain http request" in text
+def names_our_address(text: str) -> bool:
+    """Whether the address was called in a way, or by a name, that it is not meant to be."""
+    return _OUR_ADDRESS.search(text) is not None
 
 
 def of_invalid_grant(text: str) -> Meaning:
     """What `invalid_grant` means beside these words: dead, unless they speak of something else."""
-    said = _BOILERPLATE.sub("", text)
+    said = without_boilerplate(text)
     if _MISSING.search(said):
         return Meaning.INVALID_REQUEST
     if _IN_PROGRESS.search(said):
         return Meaning.TRANSIENT
+    if _CLIENT_AS_WELL.search(said):
+        return Meaning.UNCLEAR
     if _GRANT_BLAMES_CLIENT.search(said):
         return Meaning.CLIENT_MISCONFIGURED
-    if _GRANT_UNCLEAR.search(said):
+    if _GRANT_UNCLEAR.search(said) or names_an_unusable_grant(said):
         return Meaning.UNCLEAR
     return Meaning.REVOKED
 
 
 def of_unauthorized_client(text: str) -> Meaning:
     """What `unauthorized_client` means: our client, unless the words blame the refresh token or a customer's rules."""
-    if _DEAD_REFRESH.search(text):
+    if names_a_dead_grant(text):
         return Meaning.REVOKED
     if _TENANT_POLICY.search(text):
         return Meaning.UNCLEAR
@@ -115,18 +132,27 @@ def of_unauthorized_client(text: str) -> Meaning:
 
 def of_words_alone(text: str) -> Meaning:
     """What an answer means that names no code, an unknown one, or `invalid_request`."""
-    said = _BOILERPLATE.sub("", text)
+    said = without_boilerplate(text)
     if is_throttled(said):
         return Meaning.RATE_LIMITED
-    if "missing authentication token" in said:
-        # Amazon's gateway says so of a path that it does not know.
+    if _CONCURRENT.search(said):
+        return Meaning.TRANSIENT
+    if "missing authentication token" in said or _OUR_ADDRESS.search(said):
+        # Amazon's gateway says the first of a path that it does not know.
         return Meaning.CLIENT_MISCONFIGURED
     if _MISSING.search(said):
         return Meaning.INVALID_REQUEST
-    if _DEAD_REFRESH.search(said):
-        return Meaning.REVOKED
-    if _OUTAGE.search(said):
-        return Meaning.TRANSIENT
+    if names_a_dead_grant(said):
+        return _of_a_dead_grant(said)
     if _CLIENT.search(said):
         return Meaning.CLIENT_MISCONFIGURED
-    return Meaning.UNCLEAR
+    if _OUTAGE.search(said):
+        return Meaning.TRANSIENT
+    return Meaning.INVALID_REQUEST if "missing a required parameter" in text else Meaning.UNCLEAR
+
+
+def _of_a_dead_grant(said: str) -> Meaning:
+    """A grant that is called dead, unless the words say that it is alive for another client."""
+    if _CLIENT_AS_WELL.search(said):
+        return Meaning.UNCLEAR
+    return Meaning.CLIENT_MISCONFIGURED if _ANOTHER_CLIENTS.search(said) else Meaning.REVOKED
