@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tokenkeep import __version__
-from tokenkeep.cli import demo, keys, processes, up
+from tokenkeep.cli import bench, demo, keys, processes, providers, up
 from tokenkeep.cli.one_line_errors import OneLineErrors
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 _ON_ONE_MACHINE = "On one machine"
 _PROCESSES = "Processes"
 _TENDING = "Tending"
+_MEASURING = "Measuring"
 
 app.command("up", rich_help_panel=_ON_ONE_MACHINE)(up.up)
 app.command("demo", rich_help_panel=_ON_ONE_MACHINE)(demo.demo)
@@ -27,6 +28,8 @@ app.command("scheduler", rich_help_panel=_PROCESSES)(processes.scheduler)
 app.command("worker", rich_help_panel=_PROCESSES)(processes.worker)
 app.command("migrate", rich_help_panel=_PROCESSES)(processes.migrate)
 app.add_typer(keys.app, name="keys", rich_help_panel=_TENDING)
+app.add_typer(providers.app, name="providers", rich_help_panel=_TENDING)
+app.add_typer(bench.app, name="bench", rich_help_panel=_MEASURING)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  # Typer calls it so
