@@ -29,6 +29,7 @@ from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.create_account import CreateAccount
 from tokenkeep.application.delete_account import DeleteAccount
 from tokenkeep.application.demand_refresh import DemandRefresh
+from tokenkeep.application.discover_metadata import DiscoverMetadata
 from tokenkeep.application.exchange_code import ExchangeCode
 from tokenkeep.application.issue_api_key import Authenticate, IssueApiKey, WithdrawApiKey
 from tokenkeep.application.manage_sources import CreateSource, PauseSource, UpdateSource
@@ -81,6 +82,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         works=works,
         authenticate=Authenticate(keys, settings.admin_key),
         vend=VendToken(PostgresTokenReads(database), demand, waiters, sealer, clocks, foundation.metrics),
+        discover_metadata=DiscoverMetadata(LentConnections(endpoints), clocks, deadline),
         create_source=CreateSource(foundation.catalogue, vault),
         update_source=UpdateSource(foundation.catalogue, vault),
         pause_source=PauseSource(),

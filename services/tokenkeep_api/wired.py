@@ -8,6 +8,7 @@ from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
 from tokenkeep.application.create_account import CodeExchange, CreateAccount
 from tokenkeep.application.delete_account import DeleteAccount
+from tokenkeep.application.discover_metadata import DiscoverMetadata
 from tokenkeep.application.issue_api_key import Authenticate, IssueApiKey, WithdrawApiKey
 from tokenkeep.application.manage_sources import CreateSource, PauseSource, UpdateSource
 from tokenkeep.application.release_custody import ConfirmRelease, ReleaseCustody
@@ -29,6 +30,7 @@ class Wired:
     works: PostgresWorks
     authenticate: Authenticate
     vend: VendToken
+    discover_metadata: DiscoverMetadata
     create_source: CreateSource
     update_source: UpdateSource
     pause_source: PauseSource

@@ -1,6 +1,7 @@
 """`/v1/sources`: a provider, configured with the developer's own client."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -12,7 +13,7 @@ from tokenkeep.domain.api_key import Caller, Scope
 from tokenkeep.domain.errors import InvalidInput, NotFound
 from tokenkeep.domain.ids import IdKind, SourceId, parse_id
 from tokenkeep.domain.source import Source
-from tokenkeep.providers.options import validate_options
+from tokenkeep.providers.options import DISCOVERY_URL, check_options, validate_options
 from tokenkeep_api import rendering
 from tokenkeep_api.answers import Data, Page, SourceAnswer
 from tokenkeep_api.authentication import needs
@@ -33,10 +34,11 @@ def routes(wired: Wired) -> APIRouter:
     @router.post("", status_code=201, response_model=Data[SourceAnswer])
     async def create_source(request: Request, body: SourceBody, caller: Writer) -> Response:
         """Configure a provider. The client secret is write-only."""
-        await _check_options(wired, body.provider, body.options)
+        options = await _settled_options(wired, body.provider, body.options, has_secret=body.client_secret is not None)
+        wanted = replace(body.wanted(), options=options)
 
         async def create(work: PostgresWork) -> dict[str, Any]:
-            return rendering.source(await wired.create_source(work, caller, body.wanted()))
+            return rendering.source(await wired.create_source(work, caller, wanted))
 
         return await wired.creations(request, caller, create)
 
@@ -65,11 +67,16 @@ def routes(wired: Wired) -> APIRouter:
         found = await _found(wired, caller, parsed)
         if body is None:
             raise InvalidInput("body", "names nothing that is to be changed")
+        wanted = body.wanted()
         if body.options is not None:
-            await _check_options(wired, found.provider, body.options)
+            has_secret = wanted.client_secret is not None or (
+                not wanted.drop_secret and await _holds_secret(wired, parsed)
+            )
+            options = await _settled_options(wired, found.provider, body.options, has_secret=has_secret)
+            wanted = replace(wanted, options=options)
         async with wired.works() as work:
             changed = await wired.update_source(
-                work, caller, parsed, body.wanted(), correlation_id=request.state.correlation_id
+                work, caller, parsed, wanted, correlation_id=request.state.correlation_id
             )
         return rendering.data(rendering.source(changed))
 
@@ -104,12 +111,24 @@ async def _found(wired: Wired, caller: Caller, source_id: SourceId) -> Source:
     return found
 
 
-async def _check_options(wired: Wired, slug: str, options: Mapping[str, Any]) -> None:
+async def _holds_secret(wired: Wired, source_id: SourceId) -> bool:
+    async with wired.works.reading() as work:
+        return (await work.sources.config(source_id)).client_secret_ciphertext is not None
+
+
+async def _settled_options(
+    wired: Wired, slug: str, options: Mapping[str, Any], *, has_secret: bool
+) -> Mapping[str, Any]:
+    """The options as they are to be stored: filled from the server's metadata if they say where, and checked."""
     try:
         provider = wired.foundation.catalogue.get(slug)
     except NotFound:
         raise InvalidInput("provider", "there is no such provider in the catalogue") from None
-    await check_addresses(validate_options(provider, options), wired.addresses)
+    if DISCOVERY_URL in options:
+        await check_addresses(provider, check_options(provider, options), wired.addresses)
+        options = await wired.discover_metadata(options, has_secret=has_secret)
+    await check_addresses(provider, validate_options(provider, options), wired.addresses)
+    return options
 
 
 def _parsed(text: str) -> SourceId:
