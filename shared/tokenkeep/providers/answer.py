@@ -11,16 +11,18 @@ from tokenkeep.domain.secret import Secret
 class TokenRequest:
     """One request to a token endpoint, ready to be written.
 
-    `headers` have lower-case names and leave out `host` and `content-length`. `body` holds secrets.
+    `headers` have lower-case names and leave out `host` and `content-length`. `body` holds secrets, and so does `query`, which
+    is added to the query of `url`: the address itself holds none, so it may be looked up, kept and compared.
     """
 
     url: str
     headers: Mapping[str, str]
     body: Secret
     method: str = "POST"
+    query: Secret | None = None
 
     def __repr__(self) -> str:
-        # The authorization header and, at some providers, the URL's query hold the client's secret.
+        # The authorization header holds the client's secret.
         return f"TokenRequest({self.method}, header names {sorted(self.headers)})"
 
 

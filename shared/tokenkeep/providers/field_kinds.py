@@ -1,6 +1,7 @@
 """The kinds of fields that options and data files are made of: what each accepts, and how JSON Schema says it."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -188,4 +189,26 @@ class Params:
         }
 
 
-Field = Url | Choice | Whole | Text | Prose | Flag | Listed | Params
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Names with texts, each pair judged by a function that says what is wrong with it, or None."""
+
+    judge: Callable[[str, str], str | None]
+
+    def complaint(self, value: object) -> Complaint | None:
+        """What is wrong with the value, or None."""
+        fault = Params().complaint(value)
+        if fault is not None or not isinstance(value, dict):
+            return fault
+        for name, item in value.items():
+            says = self.judge(name, item)
+            if says is not None:
+                return Complaint(says, name)
+        return None
+
+    def schema(self) -> dict[str, Any]:
+        """The field in JSON Schema; what the function judges is left to it."""
+        return Params().schema()
+
+
+Field = Url | Choice | Whole | Text | Prose | Flag | Listed | Params | Pairs

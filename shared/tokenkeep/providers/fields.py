@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from tokenkeep.providers.field_kinds import Choice, Field, Listed, Params, Text, Url, Whole
+from tokenkeep.providers.field_kinds import Choice, Field, Listed, Pairs, Params, Text, Url, Whole
+from tokenkeep.providers.request_shape import header_complaint, param_name_complaint
 
 _DAY = 86_400
 _TEN_YEARS = 3_650 * _DAY
@@ -40,8 +41,8 @@ OAUTH2_FIELDS: Mapping[str, Field] = {
     "token_request_format": Choice(("form", "json")),
     "token_request_method": Choice(("POST", "GET")),
     "refresh_request_method": Choice(("POST", "GET")),
-    "token_headers": Params(Text(r"[a-z0-9-]{1,64}", "a header's name in lower case")),
-    "token_param_names": Params(),
+    "token_headers": Pairs(header_complaint),
+    "token_param_names": Pairs(param_name_complaint),
     "refresh_with": Choice(("refresh_token", "access_token")),
     "refresh_rotates": Choice(("yes", "no", "sometimes")),
     "old_refresh_grace_s": Whole(0, 30 * _DAY),

@@ -8,7 +8,7 @@ from typing import Any
 from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.rotation import Rotation, RotationKind, rotation_of
-from tokenkeep.providers.entry import Presented, Provider, RequestFormat, Verification
+from tokenkeep.providers.entry import Presented, Provider, RequestFormat, RequestMethod, Verification
 from tokenkeep.providers.entry_file import setting_fields, source_properties
 from tokenkeep.providers.field_kinds import Field, Text, Url
 from tokenkeep.providers.rules import ClientAuth, OAuth2Rules, Pkce
@@ -94,6 +94,12 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
         refresh_url=_refresh_url(provider, options, token_url),
         client_auth=ClientAuth(chosen("token_endpoint_auth_method") or ClientAuth.BASIC),
         request_format=RequestFormat(chosen("token_request_format") or RequestFormat.FORM),
+        request_method=RequestMethod(chosen("token_request_method") or RequestMethod.POST),
+        refresh_method=RequestMethod(
+            chosen("refresh_request_method") or chosen("token_request_method") or RequestMethod.POST
+        ),
+        token_headers=chosen("token_headers"),
+        param_names=chosen("token_param_names"),
         presented=presented,
         token_params=chosen("token_params"),
         refresh_params=chosen("refresh_params"),

@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from tokenkeep.domain.rotation import Rotation, RotationKind
-from tokenkeep.providers.entry import Presented, Property, RequestFormat, Verification
+from tokenkeep.providers.entry import Presented, Property, RequestFormat, RequestMethod, Verification
 from tokenkeep.providers.meaning import AnswerRule
 
 
@@ -33,13 +33,18 @@ class OAuth2Rules:
     URLs may hold placeholders in braces; `token_request.fill` puts an account's properties in their place, or those that
     the source holds for all of them (`source_properties`). `refresh_url` is always set, to `token_url` where the provider
     has only one. `access_token_ttl_s` is the usual life in seconds, None if unknown.
-    `confirm_revocation` above zero: an `invalid_grant` is believed when it is said again after so long.
+    `confirm_revocation` above zero: an `invalid_grant` is believed when it is said again after so long. `param_names` are the
+    provider's names for standard parameters. With the method GET there is no body, so `request_format` is of no account.
     """
 
     token_url: str
     refresh_url: str
     client_auth: ClientAuth = ClientAuth.BASIC
     request_format: RequestFormat = RequestFormat.FORM
+    request_method: RequestMethod = RequestMethod.POST
+    refresh_method: RequestMethod = RequestMethod.POST
+    token_headers: Mapping[str, str] = field(default_factory=dict)
+    param_names: Mapping[str, str] = field(default_factory=dict)
     presented: Presented = Presented.REFRESH_TOKEN
     token_params: Mapping[str, str] = field(default_factory=dict)
     refresh_params: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus, urlencode
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.answer import TokenRequest
-from tokenkeep.providers.entry import Holder, Presented, RequestFormat
+from tokenkeep.providers.entry import Holder, Presented, RequestFormat, RequestMethod
 from tokenkeep.providers.entry_file import OWN_NAMES
 from tokenkeep.providers.rules import ClientAuth, OAuth2Rules
 
@@ -40,8 +40,8 @@ def refresh_request(
     params = {} if is_exchange else {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
     for name, value in rules.refresh_params.items():
         params[name] = filled(rules, value, properties, own)
-    url = filled(rules, rules.refresh_url, properties, own)
-    return _request(rules, url, params, client_id=client_id, client_secret=client_secret)
+    url = filled(rules, rules.refresh_url, properties, {"client_id": quote(client_id, safe="")})
+    return _request(replace(rules, request_method=rules.refresh_method), url, params, client_id=client_id, client_secret=client_secret)
 
 
 def check_properties(rules: OAuth2Rules, properties: Mapping[str, str]) -> None:
@@ -74,7 +74,7 @@ def authorization_code_request(
         params["code_verifier"] = code_verifier.reveal()
     for name, value in rules.token_params.items():
         params[name] = filled(rules, value, properties, {"client_id": client_id})
-    url = filled(rules, rules.token_url, properties, {"client_id": client_id})
+    url = filled(rules, rules.token_url, properties, {"client_id": quote(client_id, safe="")})
     return _request(rules, url, params, client_id=client_id, client_secret=client_secret)
 
 
@@ -89,15 +89,14 @@ def revocation_request(
 ) -> TokenRequest:
     """The revocation of a refresh token, and of the grant with it (RFC 7009, section 2.1).
 
-    A form whatever the token endpoint takes: the RFC knows nothing else.
+    A posted form whatever the token endpoint takes: the RFC knows nothing else.
 
     Raises:
         InvalidInput: A placeholder of the address has no fitting value; the field is `properties.` and its name.
     """
     params = {"token": refresh_token.reveal(), "token_type_hint": "refresh_token"}
-    form = replace(rules, request_format=RequestFormat.FORM)
-    own = {"refresh_token": quote(refresh_token.reveal(), safe=""), "client_id": quote(client_id, safe="")}
-    address = filled(rules, url, properties, own)
+    form = replace(rules, request_format=RequestFormat.FORM, request_method=RequestMethod.POST)
+    address = filled(rules, url, properties, {"client_id": quote(client_id, safe="")})
     return _request(form, address, params, client_id=client_id, client_secret=client_secret)
 
 
@@ -134,13 +133,17 @@ def filled(rules: OAuth2Rules, template: str, properties: Mapping[str, str], own
 def _request(
     rules: OAuth2Rules, url: str, params: dict[str, str], *, client_id: str, client_secret: Secret | None
 ) -> TokenRequest:
-    headers = {"accept": "application/json"}
+    # Ours come last: whatever an entry says, it can't replace them.
+    headers = {**rules.token_headers, "accept": "application/json"}
     if rules.client_auth is ClientAuth.BASIC and client_secret is not None:
         headers["authorization"] = _basic(client_id, client_secret)
     else:
         params["client_id"] = client_id
         if rules.client_auth is ClientAuth.POST and client_secret is not None:
             params["client_secret"] = client_secret.reveal()
+    params = {rules.param_names.get(name, name): value for name, value in params.items()}
+    if rules.request_method is RequestMethod.GET:
+        return TokenRequest(url, headers, Secret(""), "GET", query=Secret(urlencode(params)))
     if rules.request_format is RequestFormat.JSON:
         headers["content-type"] = "application/json"
         return TokenRequest(url, headers, Secret(json.dumps(params)))

@@ -90,6 +90,23 @@ async def test_the_request_is_written_whole_and_asks_for_no_compression(ask: Ask
         assert body == b"refresh_token=canary-7c1e"
 
 
+async def test_a_secret_query_is_sent_once_and_stays_out_of_every_memory_of_the_pool(pool: ConnectionPool) -> None:
+    answer = http(b"", "location: /elsewhere", status="302 Go")
+    async with RawServer(answering(answer)) as server:
+        loop = asyncio.get_running_loop()
+        request = TokenRequest(server.url(), {}, Secret(""), "GET", query=Secret("refresh_token=canary-7c1e"))
+        connection = await pool.acquire(request.url, reuse_window_s=5, deadline=loop.time() + 5)
+        outcome = await connection.exchange(request, deadline=loop.time() + 5, send_before=boottime() + 2)
+        pool.release(connection)
+        assert isinstance(outcome, Answer)
+        assert outcome.status == 302
+        [sent] = server.requests
+        assert sent.startswith(b"GET /token?refresh_token=canary-7c1e HTTP/1.1\r\n")
+        assert sent.endswith(b"\r\n\r\n")
+        assert b"content-length" not in sent
+        assert "canary" not in repr((request, connection, outcome, pool._origins, pool._idle))
+
+
 async def test_a_redirect_is_an_answer_and_is_not_followed(ask: Ask) -> None:
     async with RawServer(answering(http(b"", "location: /elsewhere", status="307 Go"))) as server:
         outcome = await ask(server.url())

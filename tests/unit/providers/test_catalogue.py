@@ -10,7 +10,7 @@ from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.errors import CatalogueError, NotFound
 from tokenkeep.domain.rotation import RotationKind
 from tokenkeep.providers.catalogue import Package, load_catalogue
-from tokenkeep.providers.entry import Confidence, Grant, Holder, Provider
+from tokenkeep.providers.entry import Confidence, Grant, Holder, Provider, RequestMethod
 from tokenkeep.providers.facts import facts_of
 from tokenkeep.providers.meaning import Meaning
 from tokenkeep.providers.options import effective_rules
@@ -96,7 +96,8 @@ def test_a_directory_of_ones_own_adds_providers(tmp_path: Path) -> None:
     text = (
         "token_url: https://{host}/t\nplaceholders: {host: {title: Host, pattern: '[a-z.]+'}}\n"
         "answers: [{code: DEAD-Token, status: 418, means: revoked}]\naccess_token_path: data.token\n"
-        "token_request_format: json\n"
+        "token_request_format: json\ntoken_request_method: GET\n"
+        "token_headers: {user-agent: acme/1 (us)}\ntoken_param_names: {client_id: client_key}\n"
     )
     (tmp_path / "acme.yaml").write_text(HEAD + text, encoding="utf-8")
     (tmp_path / "README.md").write_text("not an entry", encoding="utf-8")
@@ -108,6 +109,10 @@ def test_a_directory_of_ones_own_adds_providers(tmp_path: Path) -> None:
     assert provider.answers[0].means is Meaning.REVOKED
     assert provider.answers[0].code == "dead_token"
     assert catalogue.get("google").origin == "built-in"
+    rules = effective_rules(provider, {})
+    assert rules.request_method is RequestMethod.GET
+    assert rules.token_headers == {"user-agent": "acme/1 (us)"}
+    assert rules.param_names == {"client_id": "client_key"}
 
 
 def test_a_file_of_ones_own_outranks_the_built_in_entry(tmp_path: Path) -> None:
@@ -175,6 +180,15 @@ def test_memory_alone_never_makes_us_less_careful(tmp_path: Path) -> None:
         ("access_token_ttl_s: '3600'", "access_token_ttl_s"),
         ("scope_separator: ''", "scope_separator"),
         ("token_request_format: xml", "token_request_format"),
+        ("token_request_method: PUT", "token_request_method"),
+        ("token_headers: [a]", "token_headers"),
+        ("token_headers: {x-a: 1}", "token_headers.x-a"),
+        ("token_headers: {X-A: b}", "token_headers.X-A"),
+        ('token_headers: {"x a": b}', "token_headers"),
+        ('token_headers: {x-a: "b\\r\\nc: d"}', "token_headers.x-a"),
+        ("token_headers: {authorization: Basic x}", "token_headers.authorization"),
+        ("token_param_names: {scope: scopes}", "token_param_names.scope"),
+        ("token_param_names: {code: a b}", "token_param_names.code"),
         ("grant: password", "grant"),
         ("key_placement: query key", "key_placement"),
         ("categories: accounting", "categories"),

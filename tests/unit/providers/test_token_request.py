@@ -10,7 +10,7 @@ import pytest
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.answer import TokenRequest
-from tokenkeep.providers.entry import Property, RequestFormat
+from tokenkeep.providers.entry import Property, RequestFormat, RequestMethod
 from tokenkeep.providers.rules import ClientAuth, OAuth2Rules
 from tokenkeep.providers.token_request import authorization_code_request, refresh_request
 
@@ -31,7 +31,11 @@ def refresh(
 
 
 def form(request: TokenRequest) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(request.body.reveal(), keep_blank_values=True).items()}
+    return pairs(request.body)
+
+
+def pairs(written: Secret) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(written.reveal(), keep_blank_values=True).items()}
 
 
 def test_a_refresh_goes_to_the_refresh_address_as_a_form_without_a_scope() -> None:
@@ -71,6 +75,56 @@ def test_a_json_endpoint_gets_json() -> None:
     request = refresh(replace(RULES, request_format=RequestFormat.JSON))
     assert request.headers["content-type"] == "application/json"
     assert json.loads(request.body.reveal()) == {"grant_type": "refresh_token", "refresh_token": "rt+/="}
+
+
+@pytest.mark.parametrize("request_format", list(RequestFormat))
+def test_with_get_the_parameters_stand_in_a_query_that_is_kept_apart_from_the_address(
+    request_format: RequestFormat,
+) -> None:
+    rules = replace(RULES, request_method=RequestMethod.GET, client_auth=ClientAuth.POST, request_format=request_format)
+    request = refresh(rules)
+    assert (request.method, request.url) == ("GET", "https://provider.test/refresh")
+    assert request.query is not None
+    assert pairs(request.query) == {
+        "grant_type": "refresh_token",
+        "refresh_token": "rt+/=",
+        "client_id": "an id:1",
+        "client_secret": "s:e/c ret",
+    }
+    assert not request.body
+    assert "content-type" not in request.headers
+    assert "rt" not in f"{request!r} {request}"
+
+
+def test_standard_parameters_go_by_the_providers_own_names() -> None:
+    names = {"client_id": "appid", "client_secret": "secret", "refresh_token": "rt", "grant_type": "type", "code": "c"}
+    rules = replace(RULES, client_auth=ClientAuth.POST, param_names=names, refresh_params={"scope": "a"})
+    assert form(refresh(rules)) == {
+        "type": "refresh_token",
+        "rt": "rt+/=",
+        "scope": "a",
+        "appid": "an id:1",
+        "secret": "s:e/c ret",
+    }
+    exchange = authorization_code_request(
+        rules,
+        client_id="id",
+        client_secret=None,
+        code=Secret("c/1"),
+        redirect_uri="https://app.test/cb",
+        code_verifier=None,
+        properties={},
+    )
+    assert form(exchange)["c"] == "c/1"
+
+
+def test_the_entrys_headers_are_sent_and_never_replace_ours() -> None:
+    wanted = {"x-api-version": "2", "authorization": "Bearer x", "accept": "a/b", "content-type": "a/b"}
+    headers = refresh(replace(RULES, token_headers=wanted)).headers
+    assert headers["x-api-version"] == "2"
+    assert headers["authorization"].startswith("Basic ")
+    assert headers["accept"] == "application/json"
+    assert headers["content-type"] == "application/x-www-form-urlencoded"
 
 
 def test_refresh_parameters_are_added_and_outrank_the_standard_ones() -> None:

@@ -4,10 +4,12 @@ import re
 from functools import lru_cache
 
 from tokenkeep.adapters.token_endpoint.origin import MalformedUrl, Origin, split_url
+from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.answer import TokenRequest
 
 _METHOD = re.compile(r"[A-Z]{1,16}")
 _NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")  # a token (RFC 9110, section 5.6.2), lower-case
+_QUERY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]+")  # RFC 3986, section 3.4
 _VALUE = re.compile(r"[\t\x20-\x7e]*")  # no CR, LF or NUL, so no value can end its line
 # These say how a message is framed or kept, which is for the connection alone to know (RFC 9112, section 6).
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "te", "trailer", "upgrade"})
@@ -25,10 +27,10 @@ class UnsendableRequest(ValueError):
 def serialise(request: TokenRequest) -> tuple[Origin, bytes]:
     """Where a request goes, and the bytes of its head and body.
 
-    `host`, `content-length` and `accept-encoding: identity` are added. Nothing in a header can break out of its line.
+    `host`, `content-length` and `accept-encoding: identity` are added. Nothing in a query or a header can break out of its line.
 
     Raises:
-        UnsendableRequest: A method, URL, header name or header value that HTTP/1.1 does not allow here.
+        UnsendableRequest: A method, URL, query, header name or header value that HTTP/1.1 does not allow here.
     """
     try:
         origin, target = _split(request.url)
@@ -38,6 +40,8 @@ def serialise(request: TokenRequest) -> tuple[Origin, bytes]:
     if not _METHOD.fullmatch(request.method) or request.method in _BODILESS:
         msg = "the method is not allowed"
         raise UnsendableRequest(msg)
+    if request.query is not None:
+        target = _with_query(target, request.query)
     body = request.body.reveal().encode()
     lines = [f"{request.method} {target} HTTP/1.1\r\nhost: {origin.authority}\r\naccept-encoding: identity\r\n"]
     for name, value in request.headers.items():
@@ -53,3 +57,12 @@ def serialise(request: TokenRequest) -> tuple[Origin, bytes]:
         lines.append(f"content-length: {len(body)}\r\n")
     lines.append("\r\n")
     return origin, "".join(lines).encode("ascii") + body
+
+
+def _with_query(target: str, query: Secret) -> str:
+    """The target with the secret part of its query. It is added here, so that no cache or message sees it as an address."""
+    added = query.reveal()
+    if not _QUERY.fullmatch(added):
+        msg = "the query has characters that a query can't have"
+        raise UnsendableRequest(msg)
+    return f"{target}{'&' if '?' in target else '?'}{added}"

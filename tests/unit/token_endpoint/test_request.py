@@ -1,0 +1,28 @@
+"""A request as bytes."""
+
+import pytest
+
+from tokenkeep.adapters.token_endpoint.request import _OURS, UnsendableRequest, serialise
+from tokenkeep.domain.secret import Secret
+from tokenkeep.providers.answer import TokenRequest
+from tokenkeep.providers.request_shape import RESERVED_HEADERS
+
+
+@pytest.mark.parametrize(
+    ("url", "target"), [("https://a.test/t", "/t?a=1&b=%20"), ("https://a.test/t?x=y", "/t?x=y&a=1&b=%20")]
+)
+def test_a_secret_query_is_added_to_the_address(url: str, target: str) -> None:
+    origin, message = serialise(TokenRequest(url, {}, Secret(""), "GET", query=Secret("a=1&b=%20")))
+    assert str(origin) == "https://a.test"
+    assert message.decode() == f"GET {target} HTTP/1.1\r\nhost: a.test\r\naccept-encoding: identity\r\n\r\n"
+
+
+@pytest.mark.parametrize("query", ["", "a=1 HTTP/1.1\r\nx: y", "a=\x00", "a=1#b", "a=\u00e9"])
+def test_a_query_that_could_break_its_line_is_refused_and_not_quoted(query: str) -> None:
+    with pytest.raises(UnsendableRequest) as refused:
+        serialise(TokenRequest("https://a.test/t", {}, Secret(""), "GET", query=Secret(query)))
+    assert str(refused.value) == "the query has characters that a query can't have"
+
+
+def test_no_entry_of_the_catalogue_may_set_a_header_that_the_connection_sets() -> None:
+    assert _OURS <= RESERVED_HEADERS
