@@ -71,13 +71,13 @@ class Service:
         async with self.client() as admin:
             return str(data(await admin.post("/v1/api-keys", json=body), 201)["key"])
 
-    async def source(self, token_url: str, **options: Any) -> str:
+    async def source(self, token_url: str, *, client_secret: str = "canary-client-secret", **options: Any) -> str:
         """A source at this token endpoint."""
         body = {
             "provider": "generic-oauth2",
             "name": "a source",
             "client_id": "client",
-            "client_secret": "canary-client-secret",
+            "client_secret": client_secret,
             "scopes": ["read"],
             "options": {"token_url": token_url, **options},
         }

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from sqlalchemy import text
 
+from source_clients import source_clients
 from tokenkeep.adapters.postgres.event_log import events_of
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
 from tokenkeep.adapters.vault.envelope import Vault
@@ -49,9 +50,13 @@ class Road:
     log: list[MutableMapping[str, Any]]
 
     async def source(self, url: str, **options: Any) -> SourceId:
-        wanted = NewSource("generic-oauth2", "a source", "client", Secret("shh"), (), {"token_url": url, **options})
+        return await self.source_of_client("shh", token_url=url, **options)
+
+    async def source_of_client(self, secret: str, **options: Any) -> SourceId:
+        """A source whose client `client` proves itself with this."""
+        wanted = NewSource("generic-oauth2", "a source", "client", Secret(secret), (), options)
         async with self.works() as work:
-            create = CreateSource(self.foundation.catalogue, self.sealer.vault)
+            create = CreateSource(self.foundation.catalogue, self.sealer.vault, source_clients(self.sealer.vault))
             return (await create(work, CALLER, wanted)).id
 
     async def account(

@@ -9,7 +9,7 @@ from typing import Self
 
 import orjson
 
-from form_posts import read_form_post
+from form_posts import FormPost, read_form_post
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,13 @@ def says(status: int, document: object, **headers: str) -> Said:
 class TokenServer:
     """Serves scripted answers in turn; when the script is empty, it rotates: each token yields the next one.
 
-    A token is `<name>.<n>`; its access token is `access-<name>.<n>`. With `rotates` off, the refresh token stays.
+    A token, or a code, is `<name>.<n>`; its access token is `access-<name>.<n>`. With `rotates` off, the refresh token stays.
     """
 
     lifetime_s: int = 3600
     rotates: bool = True
     presented: list[str] = field(default_factory=list)
+    posts: list[FormPost] = field(default_factory=list)
     script: deque[Said] = field(default_factory=deque)
     gate: asyncio.Event | None = None
     on_request: Callable[[], Awaitable[object]] | None = None
@@ -75,7 +76,9 @@ class TokenServer:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        token = (await read_form_post(reader)).form["refresh_token"]
+        post = await read_form_post(reader)
+        self.posts.append(post)
+        token = post.form.get("refresh_token") or post.form["code"]
         self.presented.append(token)
         self.arrived.set()
         said = self.script.popleft() if self.script else self._rotated(token)

@@ -10,6 +10,7 @@ from tokenkeep.domain.api_key import Scope
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep_api.fields import (
     AccessToken,
+    ClientSecret,
     ExternalId,
     Labels,
     Lifetime,
@@ -37,7 +38,7 @@ class SourceBody(Body):
     provider: Line
     name: Line
     client_id: Line
-    client_secret: SecretText | None = None
+    client_secret: ClientSecret | None = None
     scopes: Annotated[list[ScopeName], Field(max_length=200)] = []
     options: dict[str, Any] = {}
 
@@ -58,7 +59,7 @@ class SourceChangeBody(Body):
 
     name: Line | None = None
     client_id: Line | None = None
-    client_secret: SecretText | None = None
+    client_secret: ClientSecret | None = None
     scopes: Annotated[list[ScopeName], Field(max_length=200)] | None = None
     options: dict[str, Any] | None = None
 

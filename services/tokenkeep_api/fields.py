@@ -66,6 +66,9 @@ AccessToken = _secret_type(r"[\x21-\x7e]+", "visible ASCII without blanks")
 
 SecretText = _secret_type(r"[^\x00-\x1f\x7f]+", "a text without control characters")
 
+ClientSecret = _secret_type(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+", "a text without control characters but line ends")
+"""What a client proves itself with. A key in PEM has lines; whether a secret may have them, its method says."""
+
 Moment = Annotated[datetime, PlainValidator(moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 Lifetime = Annotated[int, Field(strict=True, ge=1, le=_TEN_YEARS_S)]

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import structlog
 import uvloop
 
+from tokenkeep.adapters.client_keys.assertions import JoseAssertions
 from tokenkeep.adapters.postgres.api_keys import PostgresKeyLookup
 from tokenkeep.adapters.postgres.audit import write_audit
 from tokenkeep.adapters.postgres.engine import Database
@@ -39,9 +40,10 @@ from tokenkeep.application.replace_credentials import ReplaceCredentials
 from tokenkeep.application.request_refresh import RequestRefresh
 from tokenkeep.application.resume_source import ResumeSource
 from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.vend_token import VendToken
-from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals
+from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals, wall_clock
 from tokenkeep.domain.mass_revocation import RevocationGuard
 from tokenkeep.settings import Settings, require_redis
 from tokenkeep_api.app import create_app
@@ -69,6 +71,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
     settings, database = foundation.settings, foundation.database
     vault = Vault(read_keyring(settings.keyring, settings.keyring_file))
     sealer = TokenSealer(vault)
+    clients = SourceClients(vault, JoseAssertions(), wall_clock)
     works = PostgresWorks(database)
     keys = PostgresKeyLookup(database)
     clocks = ProcessClocks(boottime)
@@ -83,14 +86,14 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         authenticate=Authenticate(keys, settings.admin_key),
         vend=VendToken(PostgresTokenReads(database), demand, waiters, sealer, clocks, foundation.metrics),
         discover_metadata=DiscoverMetadata(LentConnections(endpoints), clocks, deadline),
-        create_source=CreateSource(foundation.catalogue, vault),
-        update_source=UpdateSource(foundation.catalogue, vault),
+        create_source=CreateSource(foundation.catalogue, vault, clients),
+        update_source=UpdateSource(foundation.catalogue, vault, clients),
         pause_source=PauseSource(),
         resume_source=ResumeSource(works, RevocationGuard()),
         create_account=CreateAccount(foundation.catalogue, sealer, foundation.policy),
         exchange_code=ExchangeCode(
             sources=PostgresSourceConfigs(database),
-            vault=vault,
+            clients=clients,
             catalogue=foundation.catalogue,
             endpoints=LentConnections(endpoints),
             clocks=clocks,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from tokenkeep.adapters.client_keys.assertions import JoseAssertions
 from tokenkeep.adapters.failpoints.ledgers import FailingLedgers
 from tokenkeep.adapters.failpoints.striking import arm
 from tokenkeep.adapters.failpoints.worker_ports import FailingEndpoints, FailingLocks, FailingSpool
@@ -28,8 +29,9 @@ from tokenkeep.application.refresh_accounts import RefreshAccounts
 from tokenkeep.application.revoke_grants import RevokeGrants
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.settle_attempts import SettleAttempts
+from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.application.watch_sources import WatchSources
-from tokenkeep.bootstrap import Foundation, ProcessClocks
+from tokenkeep.bootstrap import Foundation, ProcessClocks, wall_clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ def wire(foundation: Foundation) -> Refreshing:
     """
     settings, times = foundation.settings, foundation.times
     sealer = TokenSealer(Vault(read_keyring(settings.keyring, settings.keyring_file)))
+    clients = SourceClients(sealer.vault, JoseAssertions(), wall_clock)
     endpoints = ConnectionPool(AddressPolicy(settings.allow_private_hosts))
     ports = _Ports(
         ledgers=PostgresLedgers(foundation.database),
@@ -83,6 +86,7 @@ def wire(foundation: Foundation) -> Refreshing:
         present=PresentToken(
             ledgers=ports.ledgers,
             sealer=sealer,
+            clients=clients,
             endpoints=ports.endpoints,
             observer=observer,
             clocks=clocks,
@@ -101,6 +105,7 @@ def wire(foundation: Foundation) -> Refreshing:
         PostgresRevocationRequests(foundation.database),
         sources,
         sealer,
+        clients,
         foundation.catalogue,
         ports.endpoints,
         clocks,

@@ -7,7 +7,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import redis.asyncio
 
@@ -92,6 +92,11 @@ def stop_on_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     return stopping
+
+
+def wall_clock() -> datetime:
+    """The host's time, for what the world outside compares with its own; between processes only the database's counts."""
+    return datetime.now(UTC)
 
 
 class ProcessClocks:

@@ -24,6 +24,7 @@ from faults.terms import (
 )
 from provider_client import BASIC, Client
 from road import CALLER, Road, open_road
+from source_clients import source_clients
 from tokenkeep.adapters.demo_provider import DemoProvider, ProviderServer
 from tokenkeep.adapters.failpoints.spec import Point
 from tokenkeep.application.create_account import CreateAccount, LiveTokens, NewAccount
@@ -125,7 +126,9 @@ class House:
         }
         wanted_source = NewSource("generic-oauth2", self.kind, BASIC[0], Secret(BASIC[1]), (), options)
         async with self.road.works() as work:
-            source = await CreateSource(foundation.catalogue, sealer.vault)(work, CALLER, wanted_source)
+            source = await CreateSource(foundation.catalogue, sealer.vault, source_clients(sealer.vault))(
+                work, CALLER, wanted_source
+            )
         create = CreateAccount(foundation.catalogue, sealer, foundation.policy)
         for name in _USERS:
             user = f"{self.kind}.{self.point.value}.{name}"

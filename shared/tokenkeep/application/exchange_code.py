@@ -7,14 +7,12 @@ from typing import Any, assert_never
 
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.create_account import AuthorizationCode
-from tokenkeep.application.ports import SourceConfigs, TokenEndpoints, Vault
-from tokenkeep.application.refreshing import SourceConfig
-from tokenkeep.application.sealing import CLIENT_SECRET
+from tokenkeep.application.ports import SourceConfigs, TokenEndpoints
+from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.credential import TokenSet
 from tokenkeep.domain.errors import ConnectFailed, CredentialsRejected, NotFound, ProviderUnavailable
 from tokenkeep.domain.ids import SourceId
-from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.verdict import Granted, Misconfigured, NotSent, RateLimited, Revoked, Unavailable, Verdict
 from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
 from tokenkeep.providers.catalogue import Catalogue
@@ -37,7 +35,7 @@ class ExchangeCode:
     """
 
     sources: SourceConfigs
-    vault: Vault
+    clients: SourceClients
     catalogue: Catalogue
     endpoints: TokenEndpoints
     clocks: Clocks
@@ -59,11 +57,10 @@ class ExchangeCode:
         if source is None or source.environment != environment:
             raise NotFound("source")
         rules = effective_rules(self.catalogue.get(source.provider), source.options)
-        client_secret = self._client_secret(source)
+        client = self.clients(source, rules, properties)
         request = authorization_code_request(
             rules,
-            client_id=source.client_id or "",
-            client_secret=client_secret,
+            client=client,
             code=code.code,
             redirect_uri=code.redirect_uri,
             code_verifier=code.code_verifier,
@@ -75,21 +72,13 @@ class ExchangeCode:
         except ConnectFailed as failure:
             raise ProviderUnavailable(failure.reason, retry_after=_RETRY_S, maybe_used=False) from None
         verdict = classify(answer, rules, sent_at=sent_at, now=sent_at)
-        return _granted(without_secrets(verdict, client_secret, code.code, code.code_verifier))
+        return _granted(without_secrets(verdict, client.sent_secret, code.code, code.code_verifier))
 
     async def _answer(self, request: TokenRequest) -> Answer | NoAnswer:
         span = self.deadline.total_seconds()
         deadline = self.clocks.loop_time() + span
         async with self.endpoints.lend(request.url, reuse_window_s=0, deadline=deadline) as connection:
             return await connection.exchange(request, deadline=deadline, send_before=self.clocks.boottime() + span)
-
-    def _client_secret(self, source: SourceConfig) -> Secret | None:
-        if source.client_secret_ciphertext is None:
-            return None
-        plain = self.vault.open(
-            source.id, source.sealed_key, CLIENT_SECRET, (source.secret_version, 0), source.client_secret_ciphertext
-        )
-        return Secret(plain.decode())
 
 
 def _granted(verdict: Verdict) -> TokenSet:

@@ -8,6 +8,7 @@ from typing import Any
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.ports import Vault
 from tokenkeep.application.sealing import CLIENT_SECRET
+from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.application.work import Work
 from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.api_key import Caller
@@ -35,24 +36,25 @@ class NewSource:
 
 @dataclass(frozen=True, slots=True)
 class CreateSource:
-    """Validates the options against the provider's entry and stores the source, its client secret sealed."""
+    """Validates the options and the client secret against the provider's entry and stores the source, the secret sealed."""
 
     catalogue: Catalogue
     vault: Vault
+    clients: SourceClients
 
     async def __call__(self, work: Work, caller: Caller, wanted: NewSource) -> Source:
         """The new source.
 
         Raises:
             NotFound: There is no such provider.
-            InvalidInput: An option is unknown, missing or wrong; `field` names it.
+            InvalidInput: An option is unknown, missing or wrong, or the client secret does not serve; `field` names it.
         """
         provider = self.catalogue.get(wanted.provider)
         if provider.auth_type is not AuthType.OAUTH2:
             raise InvalidInput("provider", f"{provider.slug} is not an OAuth 2.0 provider")
         options = validate_options(provider, wanted.options)
         # A source whose rules can't be worked out would fail every refresh, so it is refused now.
-        effective_rules(provider, options)
+        self.clients.check(effective_rules(provider, options), wanted.client_id or "", wanted.client_secret)
         source_id = SourceId(new_id())
         now = await work.accounts.now()
         source = Source(
@@ -98,6 +100,7 @@ class UpdateSource:
 
     catalogue: Catalogue
     vault: Vault
+    clients: SourceClients
 
     async def __call__(
         self,
@@ -112,7 +115,7 @@ class UpdateSource:
 
         Raises:
             NotFound: There is no such source in this environment.
-            InvalidInput: An option is unknown, missing or wrong; `field` names it.
+            InvalidInput: An option is unknown, missing or wrong, or the client secret does not serve; `field` names it.
         """
         source, told = await _locked(work, caller, source_id)
         now = await work.accounts.now()
@@ -138,7 +141,6 @@ class UpdateSource:
         if change.options is not None:
             provider = self.catalogue.get(source.provider)
             options = validate_options(provider, change.options)
-            effective_rules(provider, options)
         return replace(
             source,
             name=source.name if change.name is None else change.name,
@@ -151,14 +153,15 @@ class UpdateSource:
     async def _seal(self, work: Work, source: Source, change: SourceChange) -> None:
         """Seal the client secret for the source's new version: the one that is given, else the one that it has."""
         stored = await work.sources.config(source.id)
-        ciphertext = None if change.drop_secret else stored.client_secret_ciphertext
-        key, version = stored.sealed_key, (source.secret_version, 0)
-        if change.client_secret is not None:
-            plain = change.client_secret.reveal().encode()
-            ciphertext = self.vault.seal(source.id, key, CLIENT_SECRET, version, plain)
-        elif ciphertext is not None:
-            plain = self.vault.open(source.id, key, CLIENT_SECRET, (stored.secret_version, 0), ciphertext)
-            ciphertext = self.vault.seal(source.id, key, CLIENT_SECRET, version, plain)
+        secret = change.client_secret
+        if secret is None and not change.drop_secret:
+            secret = self.clients.secret_of(stored)
+        rules = effective_rules(self.catalogue.get(source.provider), source.options)
+        self.clients.check(rules, source.client_id or "", secret)
+        ciphertext = None
+        if secret is not None:
+            plain, version = secret.reveal().encode(), (source.secret_version, 0)
+            ciphertext = self.vault.seal(source.id, stored.sealed_key, CLIENT_SECRET, version, plain)
         await work.sources.save_client_secret(source.id, ciphertext)
 
 

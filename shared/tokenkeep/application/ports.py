@@ -27,9 +27,12 @@ from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.events import Event
 from tokenkeep.domain.ids import AccountId, AttemptId, SourceId
+from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
 from tokenkeep.domain.standing import Settlement
 from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
+from tokenkeep.providers.client_assertion import UnsignedAssertion
+from tokenkeep.providers.client_authentication import ClientKey
 
 
 class CustodyLedger(Protocol):
@@ -139,6 +142,14 @@ class Vault(Protocol):
     def seal(self, owner: UUID, key: SealedKey, field: str, version: tuple[int, int], plaintext: bytes) -> bytes: ...
 
     def open(self, owner: UUID, key: SealedKey, field: str, version: tuple[int, int], ciphertext: bytes) -> bytes: ...
+
+
+class ClientAssertions(Protocol):
+    """Signs assertions. Raises `InvalidInput`, field `client_secret`, when a key does not serve for it."""
+
+    def sign_with_secret(self, assertion: UnsignedAssertion, secret: Secret) -> Secret: ...
+
+    def sign_with_key(self, assertion: UnsignedAssertion, key: ClientKey) -> Secret: ...
 
 
 class ReadyConnection(Protocol):

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from tokenkeep.application.batching import Batcher
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.ports import Ledgers, ReadyConnection, RefreshObserver, TokenEndpoints
-from tokenkeep.application.refreshing import Leased, RefreshTask, RefreshTimes, SourceConfig, WriteAhead
-from tokenkeep.application.sealing import CLIENT_SECRET, TokenSealer
+from tokenkeep.application.refreshing import Leased, RefreshTask, RefreshTimes, WriteAhead
+from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.errors import ConnectFailed, InvalidInput, VaultError
 from tokenkeep.domain.rotation import Quarantine, RotationKind, may_retry_at_once
@@ -26,11 +27,11 @@ _UNKNOWN_LIFETIME = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request that is ready to leave, and the secrets in it."""
+    """A request that is ready to leave once, and the secrets in it."""
 
     request: TokenRequest
     presented: Secret
-    client_secret: Secret | None
+    proof: Secret | None
     known_life: timedelta
 
 
@@ -60,6 +61,7 @@ class PresentToken:
         *,
         ledgers: Ledgers,
         sealer: TokenSealer,
+        clients: SourceClients,
         endpoints: TokenEndpoints,
         observer: RefreshObserver,
         clocks: Clocks,
@@ -68,6 +70,7 @@ class PresentToken:
     ) -> None:
         self._ledgers = ledgers
         self._sealer = sealer
+        self._clients = clients
         self._endpoints = endpoints
         self._observer = observer
         self._clocks = clocks
@@ -92,11 +95,11 @@ class PresentToken:
             return Presented(NotSent(failure.reason))
         if presented is None:
             return None
-        return await self._again(task, prepared, presented, began=began)
+        return await self._again(task, presented, began=began)
 
     def _prepare(self, task: RefreshTask) -> Prepared | NotSent:
         """Everything that can fail on our side is done before anything is written or sent (S0)."""
-        leased, source = task.leased, task.source
+        leased = task.leased
         if task.known_rules is None:
             self._observer.not_prepared(leased.account_id, task.correlation_id, "UnknownRules")
             return NotSent(FailureReason.INTERNAL_ERROR)
@@ -104,26 +107,12 @@ class PresentToken:
             presented = self._sealer.open_refresh(
                 leased.account_id, leased.sealed_key, leased.refresh_ciphertext, leased.version
             )
-            client_secret = self._client_secret(source)
-            request = refresh_request(
-                task.rules,
-                client_id=source.client_id or "",
-                client_secret=client_secret,
-                refresh_token=presented,
-                properties=leased.properties,
-            )
+            client = self._clients(task.source, task.rules, leased.properties)
+            request = refresh_request(task.rules, client=client, refresh_token=presented, properties=leased.properties)
         except (VaultError, InvalidInput) as error:
             self._observer.not_prepared(leased.account_id, task.correlation_id, type(error).__name__)
             return NotSent(FailureReason.INTERNAL_ERROR)
-        return Prepared(request, presented, client_secret, _known_life(leased))
-
-    def _client_secret(self, source: SourceConfig) -> Secret | None:
-        if source.client_secret_ciphertext is None:
-            return None
-        plain = self._sealer.vault.open(
-            source.id, source.sealed_key, CLIENT_SECRET, (source.secret_version, 0), source.client_secret_ciphertext
-        )
-        return Secret(plain.decode())
+        return Prepared(request, presented, client.sent_secret, _known_life(leased))
 
     def _connection(self, task: RefreshTask, prepared: Prepared) -> AbstractAsyncContextManager[ReadyConnection]:
         """S3: a connection that is ready before the intent is written. Its failure is no doubt: nothing was sent."""
@@ -169,10 +158,10 @@ class PresentToken:
         )
         sent_at = written.sent_at
         verdict = classify(answer, task.rules, sent_at=sent_at, now=sent_at, fallback_lifetime=prepared.known_life)
-        verdict = without_secrets(verdict, prepared.presented, prepared.client_secret)
+        verdict = without_secrets(verdict, prepared.presented, prepared.proof)
         return Presented(verdict, prepared.presented, sent_at, presentations)
 
-    async def _again(self, task: RefreshTask, prepared: Prepared, first: Presented, *, began: float) -> Presented:
+    async def _again(self, task: RefreshTask, first: Presented, *, began: float) -> Presented:
         """An answer was lost. Where the provider gives the same successor once more, the holder asks for it at once.
 
         The same lease covers it: its quarantine runs anew from each presentation. Whatever fails on the way leaves the doubt
@@ -180,6 +169,9 @@ class PresentToken:
         """
         latest = first
         while self._may_retry(task, latest, since_s=self._clocks.boottime() - began):
+            prepared = self._prepare(task)  # anew: an assertion is good for one presentation
+            if isinstance(prepared, NotSent):
+                return latest
             try:
                 async with self._connection(task, prepared) as connection:
                     written = await self._present_again(task)

@@ -10,11 +10,11 @@ from uuid import UUID
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.ports import SourceConfigs, TokenEndpoints
 from tokenkeep.application.refreshing import SourceConfig
-from tokenkeep.application.sealing import CLIENT_SECRET, TokenSealer
+from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.errors import ConnectFailed
 from tokenkeep.domain.ids import AccountId, SourceId
-from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.answer import TokenRequest
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.options import effective_rules
@@ -80,6 +80,7 @@ class RevokeGrants:
     requests: RevocationRequests
     sources: SourceConfigs
     sealer: TokenSealer
+    clients: SourceClients
     catalogue: Catalogue
     endpoints: TokenEndpoints
     clocks: Clocks
@@ -127,8 +128,7 @@ class RevokeGrants:
         request = revocation_request(
             rules,
             rules.revocation_url,
-            client_id=source.client_id or "",
-            client_secret=self._client_secret(source),
+            client=self.clients(source, rules, wanted.properties),
             refresh_token=token,
             properties=wanted.properties,
         )
@@ -140,11 +140,3 @@ class RevokeGrants:
         async with self.endpoints.lend(request.url, reuse_window_s=0, deadline=deadline) as connection:
             answer = await connection.exchange(request, deadline=deadline, send_before=self.clocks.boottime() + span)
         return read_revocation(answer)
-
-    def _client_secret(self, source: SourceConfig) -> Secret | None:
-        if source.client_secret_ciphertext is None:
-            return None
-        plain = self.sealer.vault.open(
-            source.id, source.sealed_key, CLIENT_SECRET, (source.secret_version, 0), source.client_secret_ciphertext
-        )
-        return Secret(plain.decode())

@@ -5,31 +5,163 @@ from tokenkeep.providers.meaning import Meaning
 _MOST_WORDS = 6
 _THROTTLE = frozenset(["qps", "quota", "ratelimit", "ratelimited", "throttle", "throttled", "throttling"])
 _TROUBLE = frozenset(
-    ["backend", "busy", "concurrent", "conflict", "gateway", "hystrix", "internal", "maintenance", "outage", "overload", "overloaded", "retry", "simultaneous", "temporarily", "temporary", "timeout", "unavailable", "unreachable", "upstream"]
+    [
+        "backend",
+        "busy",
+        "concurrent",
+        "conflict",
+        "gateway",
+        "hystrix",
+        "internal",
+        "maintenance",
+        "outage",
+        "overload",
+        "overloaded",
+        "retry",
+        "simultaneous",
+        "temporarily",
+        "temporary",
+        "timeout",
+        "unavailable",
+        "unreachable",
+        "upstream",
+    ]
 )
-_LEFT = frozenset(["deauthorized", "deauthorised", "disconnected", "unauthorize", "uninstalled", "unlinked", "unsubscribed"])
+_LEFT = frozenset(
+    ["deauthorized", "deauthorised", "disconnected", "unauthorize", "uninstalled", "unlinked", "unsubscribed"]
+)
 _ASK_THE_USER = frozenset(
-    ["consent", "interaction", "login", "mfa", "reauth", "reauthenticate", "reauthentication", "reauthorization", "reauthorize", "reconnect", "reconsent", "relink", "relogin", "signin", "sso"]
+    [
+        "consent",
+        "interaction",
+        "login",
+        "mfa",
+        "reauth",
+        "reauthenticate",
+        "reauthentication",
+        "reauthorization",
+        "reauthorize",
+        "reconnect",
+        "reconsent",
+        "relink",
+        "relogin",
+        "signin",
+        "sso",
+    ]
 )
-_GRANTS = frozenset(["authorisation", "authorization", "consent", "delegation", "grant", "login", "session", "token", "tokens"])
+_GRANTS = frozenset(
+    ["authorisation", "authorization", "consent", "delegation", "grant", "login", "session", "token", "tokens"]
+)
 _ENDED = frozenset(
-    ["blacklisted", "consumed", "deleted", "expired", "inactive", "invalidated", "removed", "rejected", "reused", "revoked", "terminated", "used", "withdrawn"]
+    [
+        "blacklisted",
+        "consumed",
+        "deleted",
+        "expired",
+        "inactive",
+        "invalidated",
+        "removed",
+        "rejected",
+        "reused",
+        "revoked",
+        "terminated",
+        "used",
+        "withdrawn",
+    ]
 )
 _WRONG = frozenset(
-    ["bad", "fail", "failed", "incorrect", "invalid", "malformed", "mismatch", "missing", "not", "notfound", "unknown", "unrecognized", "wrong"]
+    [
+        "bad",
+        "fail",
+        "failed",
+        "incorrect",
+        "invalid",
+        "malformed",
+        "mismatch",
+        "missing",
+        "not",
+        "notfound",
+        "unknown",
+        "unrecognized",
+        "wrong",
+    ]
 )
-_OTHER_TOKENS = frozenset(["access", "api", "app", "application", "bearer", "client", "code", "csrf", "device", "id", "identity", "jwt", "key"])
+_OTHER_TOKENS = frozenset(
+    [
+        "access",
+        "api",
+        "app",
+        "application",
+        "bearer",
+        "client",
+        "code",
+        "csrf",
+        "device",
+        "id",
+        "identity",
+        "jwt",
+        "key",
+    ]
+)
 _OWNERS = frozenset(
-    ["account", "company", "customer", "member", "merchant", "org", "organisation", "organization", "owner", "seller", "shop", "store", "subscription", "team", "user", "workspace"]
+    [
+        "account",
+        "company",
+        "customer",
+        "member",
+        "merchant",
+        "org",
+        "organisation",
+        "organization",
+        "owner",
+        "seller",
+        "shop",
+        "store",
+        "subscription",
+        "team",
+        "user",
+        "workspace",
+    ]
 )
 _GONE = frozenset(["closed", "deactivated", "deleted", "disabled", "gone", "inactive", "removed", "terminated"])
 _CLIENTS = frozenset(["app", "application", "client", "consumer", "developer", "partner"])
 _CLIENT_FAULTS = _WRONG | frozenset(
-    ["blocked", "deactivated", "deleted", "disabled", "disallowed", "error", "expired", "inactive", "rejected", "revoked", "suspended", "unauthorized", "unsupported"]
+    [
+        "blocked",
+        "deactivated",
+        "deleted",
+        "disabled",
+        "disallowed",
+        "error",
+        "expired",
+        "inactive",
+        "rejected",
+        "revoked",
+        "suspended",
+        "unauthorized",
+        "unsupported",
+    ]
 )
 _OUR_ADDRESS = frozenset(["hostname", "https", "insecure", "realm", "redirect", "ssl", "tenant", "tls", "transport"])
 _PARAMETERS = frozenset(
-    ["argument", "arguments", "body", "content", "field", "form", "input", "json", "media", "param", "parameter", "parameters", "params", "payload", "request", "validation"]
+    [
+        "argument",
+        "arguments",
+        "body",
+        "content",
+        "field",
+        "form",
+        "input",
+        "json",
+        "media",
+        "param",
+        "parameter",
+        "parameters",
+        "params",
+        "payload",
+        "request",
+        "validation",
+    ]
 )
 
 

@@ -130,6 +130,9 @@ class Provider:
     introspection_url: str | None = None
     token_endpoint_auth_method: str | None = None
     token_endpoint_auth_methods_supported: tuple[str, ...] = ()
+    token_endpoint_auth_signing_alg: str | None = None
+    token_endpoint_auth_signing_kid: str | None = None
+    token_endpoint_auth_audience: str | None = None
     pkce: str | None = None
     scope_separator: str | None = None
     refresh_rotates: str | None = None

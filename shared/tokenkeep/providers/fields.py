@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from tokenkeep.providers.client_assertion import SIGNING_ALGORITHMS
 from tokenkeep.providers.field_kinds import Choice, Field, Listed, Pairs, Params, Text, Url, Whole
 from tokenkeep.providers.request_shape import header_complaint, param_name_complaint
 
@@ -32,6 +33,9 @@ OAUTH2_FIELDS: Mapping[str, Field] = {
     "introspection_url": Url(),
     "userinfo_url": Url(),
     "token_endpoint_auth_method": CLIENT_AUTH,
+    "token_endpoint_auth_signing_alg": Choice(SIGNING_ALGORITHMS),
+    "token_endpoint_auth_signing_kid": Text(),
+    "token_endpoint_auth_audience": Text(r"[!-~]{1,500}", "an issuer or a URL, without blanks"),
     "pkce": Choice(("required", "supported", "none")),
     "scope_separator": Text(r"[ ,;|+]{1,2}", "a separator such as a blank or a comma"),
     "offline_scopes": Listed(),

@@ -11,7 +11,7 @@ from tokenkeep.domain.rotation import Rotation, RotationKind, rotation_of
 from tokenkeep.providers.entry import Presented, Provider, RequestFormat, RequestMethod, Verification
 from tokenkeep.providers.entry_file import setting_fields, source_properties
 from tokenkeep.providers.field_kinds import Field, Text, Url
-from tokenkeep.providers.rules import ClientAuth, OAuth2Rules, Pkce
+from tokenkeep.providers.rules import AssertionRules, ClientAuth, OAuth2Rules, Pkce
 
 DISCOVERY_URL = "discovery_url"
 """The option that fills others from the server's own metadata (RFC 8414, OpenID Connect Discovery)."""
@@ -93,11 +93,14 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
         token_url=token_url,
         refresh_url=_refresh_url(provider, options, token_url),
         client_auth=ClientAuth(chosen("token_endpoint_auth_method") or ClientAuth.BASIC),
+        assertion=AssertionRules(
+            algorithm=chosen("token_endpoint_auth_signing_alg"),
+            key_id=chosen("token_endpoint_auth_signing_kid"),
+            audience=chosen("token_endpoint_auth_audience"),
+        ),
         request_format=RequestFormat(chosen("token_request_format") or RequestFormat.FORM),
         request_method=RequestMethod(chosen("token_request_method") or RequestMethod.POST),
-        refresh_method=RequestMethod(
-            chosen("refresh_request_method") or chosen("token_request_method") or RequestMethod.POST
-        ),
+        refresh_method=_method(chosen("refresh_request_method")),
         token_headers=chosen("token_headers"),
         param_names=chosen("token_param_names"),
         presented=presented,
@@ -120,6 +123,10 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
         introspection_url=chosen("introspection_url"),
         verification=_verification(provider, options),
     )
+
+
+def _method(word: str | None) -> RequestMethod | None:
+    return None if word is None else RequestMethod(word)
 
 
 def _rotation(provider: Provider, options: Mapping[str, Any], presented: Presented) -> Rotation:

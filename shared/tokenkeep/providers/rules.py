@@ -11,11 +11,13 @@ from tokenkeep.providers.meaning import AnswerRule
 
 
 class ClientAuth(StrEnum):
-    """How the client proves itself at the token endpoint (RFC 7591, section 2)."""
+    """How the client proves itself at the token endpoint (RFC 7591, section 2; OpenID Connect Core 1.0, section 9)."""
 
     BASIC = "client_secret_basic"
     POST = "client_secret_post"
     NONE = "none"
+    SECRET_JWT = "client_secret_jwt"  # noqa: S105 - the name of a method
+    PRIVATE_KEY_JWT = "private_key_jwt"
 
 
 class Pkce(StrEnum):
@@ -24,6 +26,15 @@ class Pkce(StrEnum):
     REQUIRED = "required"
     SUPPORTED = "supported"
     NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class AssertionRules:
+    """What a client's assertions must be like (RFC 7523), where that was said: None is the usual."""
+
+    algorithm: str | None = None
+    key_id: str | None = None
+    audience: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +51,10 @@ class OAuth2Rules:
     token_url: str
     refresh_url: str
     client_auth: ClientAuth = ClientAuth.BASIC
+    assertion: AssertionRules = AssertionRules()
     request_format: RequestFormat = RequestFormat.FORM
     request_method: RequestMethod = RequestMethod.POST
-    refresh_method: RequestMethod = RequestMethod.POST
+    refresh_method: RequestMethod | None = None
     token_headers: Mapping[str, str] = field(default_factory=dict)
     param_names: Mapping[str, str] = field(default_factory=dict)
     presented: Presented = Presented.REFRESH_TOKEN

@@ -2,18 +2,18 @@
 
 import json
 import re
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from urllib.parse import quote, quote_plus, urlencode
+from urllib.parse import quote, urlencode
 
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.answer import TokenRequest
+from tokenkeep.providers.client_authentication import Client, credentials_of
 from tokenkeep.providers.entry import Holder, Presented, RequestFormat, RequestMethod
 from tokenkeep.providers.entry_file import OWN_NAMES
-from tokenkeep.providers.rules import ClientAuth, OAuth2Rules
+from tokenkeep.providers.rules import OAuth2Rules
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.]*)\}")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -23,8 +23,7 @@ _ANY: Mapping[str, str] = MappingProxyType(dict.fromkeys(OWN_NAMES, ""))
 def refresh_request(
     rules: OAuth2Rules,
     *,
-    client_id: str,
-    client_secret: Secret | None,
+    client: Client,
     refresh_token: Secret,
     properties: Mapping[str, str],
 ) -> TokenRequest:
@@ -35,13 +34,13 @@ def refresh_request(
     Raises:
         InvalidInput: A placeholder of the address has no fitting value; the field is `properties.` and its name.
     """
-    own = {rules.presented.value: refresh_token.reveal(), "client_id": client_id}
+    own = {rules.presented.value: refresh_token.reveal(), "client_id": client.id}
     is_exchange = rules.presented is Presented.ACCESS_TOKEN
     params = {} if is_exchange else {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
     for name, value in rules.refresh_params.items():
         params[name] = filled(rules, value, properties, own)
-    url = filled(rules, rules.refresh_url, properties, {"client_id": quote(client_id, safe="")})
-    return _request(replace(rules, request_method=rules.refresh_method), url, params, client_id=client_id, client_secret=client_secret)
+    url = filled(rules, rules.refresh_url, properties, _in_address(client))
+    return _request(replace(rules, request_method=rules.refresh_method or rules.request_method), url, params, client)
 
 
 def check_properties(rules: OAuth2Rules, properties: Mapping[str, str]) -> None:
@@ -57,8 +56,7 @@ def check_properties(rules: OAuth2Rules, properties: Mapping[str, str]) -> None:
 def authorization_code_request(
     rules: OAuth2Rules,
     *,
-    client_id: str,
-    client_secret: Secret | None,
+    client: Client,
     code: Secret,
     redirect_uri: str,
     code_verifier: Secret | None,
@@ -73,17 +71,16 @@ def authorization_code_request(
     if code_verifier is not None:
         params["code_verifier"] = code_verifier.reveal()
     for name, value in rules.token_params.items():
-        params[name] = filled(rules, value, properties, {"client_id": client_id})
-    url = filled(rules, rules.token_url, properties, {"client_id": quote(client_id, safe="")})
-    return _request(rules, url, params, client_id=client_id, client_secret=client_secret)
+        params[name] = filled(rules, value, properties, {"client_id": client.id})
+    url = filled(rules, rules.token_url, properties, _in_address(client))
+    return _request(rules, url, params, client)
 
 
 def revocation_request(
     rules: OAuth2Rules,
     url: str,
     *,
-    client_id: str,
-    client_secret: Secret | None,
+    client: Client,
     refresh_token: Secret,
     properties: Mapping[str, str],
 ) -> TokenRequest:
@@ -96,8 +93,8 @@ def revocation_request(
     """
     params = {"token": refresh_token.reveal(), "token_type_hint": "refresh_token"}
     form = replace(rules, request_format=RequestFormat.FORM, request_method=RequestMethod.POST)
-    address = filled(rules, url, properties, {"client_id": quote(client_id, safe="")})
-    return _request(form, address, params, client_id=client_id, client_secret=client_secret)
+    address = filled(rules, url, properties, _in_address(client))
+    return _request(form, address, params, client)
 
 
 def filled(rules: OAuth2Rules, template: str, properties: Mapping[str, str], own: Mapping[str, str] = _NOTHING) -> str:
@@ -130,28 +127,19 @@ def filled(rules: OAuth2Rules, template: str, properties: Mapping[str, str], own
     return _PLACEHOLDER.sub(value_of, template)
 
 
-def _request(
-    rules: OAuth2Rules, url: str, params: dict[str, str], *, client_id: str, client_secret: Secret | None
-) -> TokenRequest:
+def _in_address(client: Client) -> Mapping[str, str]:
+    return {"client_id": quote(client.id, safe="")}
+
+
+def _request(rules: OAuth2Rules, url: str, params: Mapping[str, str], client: Client) -> TokenRequest:
+    shown, proof = credentials_of(client)
     # Ours come last: whatever an entry says, it can't replace them.
-    headers = {**rules.token_headers, "accept": "application/json"}
-    if rules.client_auth is ClientAuth.BASIC and client_secret is not None:
-        headers["authorization"] = _basic(client_id, client_secret)
-    else:
-        params["client_id"] = client_id
-        if rules.client_auth is ClientAuth.POST and client_secret is not None:
-            params["client_secret"] = client_secret.reveal()
-    params = {rules.param_names.get(name, name): value for name, value in params.items()}
+    headers = {**rules.token_headers, "accept": "application/json", **shown}
+    named = {rules.param_names.get(name, name): value for name, value in {**params, **proof}.items()}
     if rules.request_method is RequestMethod.GET:
-        return TokenRequest(url, headers, Secret(""), "GET", query=Secret(urlencode(params)))
+        return TokenRequest(url, headers, Secret(""), "GET", query=Secret(urlencode(named)))
     if rules.request_format is RequestFormat.JSON:
         headers["content-type"] = "application/json"
-        return TokenRequest(url, headers, Secret(json.dumps(params)))
+        return TokenRequest(url, headers, Secret(json.dumps(named)))
     headers["content-type"] = "application/x-www-form-urlencoded"
-    return TokenRequest(url, headers, Secret(urlencode(params)))
-
-
-def _basic(client_id: str, client_secret: Secret) -> str:
-    """RFC 6749, section 2.3.1: each half is form-encoded first, so that a colon in an id does no harm."""
-    pair = f"{quote_plus(client_id)}:{quote_plus(client_secret.reveal())}"
-    return "Basic " + b64encode(pair.encode()).decode()
+    return TokenRequest(url, headers, Secret(urlencode(named)))

@@ -6,11 +6,14 @@ from uuid import UUID
 
 import httpx
 import pytest
+from joserfc.jwk import OctKey
 
 from api_service import Service, data, problem
+from assertion_check import AssertionCheck
 from revocation_server import RevocationServer
 from token_server import TokenServer, says
 from tokenkeep.domain.ids import IdKind, parse_id
+from tokenkeep.domain.secret import Secret
 
 PAST = "2020-01-01T00:00:00Z"
 TOKEN_URL = "https://93.184.215.14/token"
@@ -45,6 +48,20 @@ async def make_due(service: Service) -> None:
 async def delete(admin: httpx.AsyncClient, account_id: str) -> None:
     answer = await admin.delete(f"/v1/accounts/{account_id}")
     assert (answer.status_code, answer.content) == (204, b"")
+
+
+async def test_a_client_that_signs_signs_revocations_too_for_the_token_endpoint(
+    service: Service, admin: httpx.AsyncClient, revocations: RevocationServer
+) -> None:
+    secret = "a secret of some length, as servers give them"
+    options = {"revocation_url": revocations.url, "token_endpoint_auth_method": "client_secret_jwt"}
+    source_id = await service.source(TOKEN_URL, client_secret=secret, **options)
+    await delete(admin, await service.account(source_id))
+    assert await revoke(service) == 1
+    [form] = revocations.revoked
+    claims = AssertionCheck(OctKey.import_key(secret), audience=TOKEN_URL).accept(Secret(form["client_assertion"]))
+    assert claims["sub"] == form["client_id"] == "client"
+    assert revocations.authorizations == [""]
 
 
 async def test_a_deleted_account_is_gone_and_its_grant_is_revoked(

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from road import CALLER, Road
+from source_clients import source_clients
 from token_server import Said, TokenServer, says
 from tokenkeep.adapters.postgres.token_reads import PostgresDemands
 from tokenkeep.adapters.token_endpoint.clock import boottime
@@ -273,7 +274,7 @@ async def test_a_source_paused_during_a_refresh_keeps_its_token_and_sends_no_oth
 
 
 async def change_secret(road: Road, source_id: SourceId) -> None:
-    update = UpdateSource(road.foundation.catalogue, road.sealer.vault)
+    update = UpdateSource(road.foundation.catalogue, road.sealer.vault, source_clients(road.sealer.vault))
     async with road.works() as work:
         await update(work, CALLER, source_id, SourceChange(client_secret=Secret("newer")), correlation_id="cor_test")
 

@@ -10,7 +10,7 @@ from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.errors import CatalogueError, NotFound
 from tokenkeep.domain.rotation import RotationKind
 from tokenkeep.providers.catalogue import Package, load_catalogue
-from tokenkeep.providers.entry import Confidence, Grant, Holder, Provider, RequestMethod
+from tokenkeep.providers.entry import Confidence, Grant, Holder, RequestMethod
 from tokenkeep.providers.facts import facts_of
 from tokenkeep.providers.meaning import Meaning
 from tokenkeep.providers.options import effective_rules

@@ -10,7 +10,7 @@ from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.rotation import Rotation, RotationKind
 from tokenkeep.providers.catalogue import load_catalogue
 from tokenkeep.providers.options import effective_rules, url_options, validate_options
-from tokenkeep.providers.rules import ClientAuth
+from tokenkeep.providers.rules import AssertionRules, ClientAuth
 from tokenkeep.providers.schemas import credential_schema, options_schema, property_schema
 
 CATALOGUE = load_catalogue()
@@ -44,7 +44,14 @@ TOKEN_URL = "https://provider.test/token"
         ({"token_url": TOKEN_URL, "refresh_params": {"a": 1}}, "options.refresh_params.a"),
         ({"token_url": TOKEN_URL, "refresh_params": ["a"]}, "options.refresh_params"),
         ({"token_url": TOKEN_URL, "offline_scopes": ["a", 1]}, "options.offline_scopes.1"),
-        ({"token_url": TOKEN_URL, "token_headers": {"X-Big": "a"}}, "options.token_headers"),
+        ({"token_url": TOKEN_URL, "token_headers": {"X-Big": "a"}}, "options.token_headers.X-Big"),
+        ({"token_url": TOKEN_URL, "token_endpoint_auth_method": "psk_jwt"}, "options.token_endpoint_auth_method"),
+        (
+            {"token_url": TOKEN_URL, "token_endpoint_auth_signing_alg": "none"},
+            "options.token_endpoint_auth_signing_alg",
+        ),
+        ({"token_url": TOKEN_URL, "token_endpoint_auth_audience": "a b"}, "options.token_endpoint_auth_audience"),
+        ({"token_url": TOKEN_URL, "verify_tls": False}, "options.verify_tls"),
         ({"token_url": TOKEN_URL, "key_placement": "header x: {key}"}, "options.key_placement"),
     ],
 )
@@ -100,6 +107,18 @@ def test_options_outrank_the_entry() -> None:
     assert rules.rotation.kind is RotationKind.STRICT_REVOKE
     assert rules.access_token_ttl_s == 30
     assert rules.token_url == XERO.token_url
+
+
+def test_what_is_said_of_assertions_is_followed() -> None:
+    options = {
+        "token_endpoint_auth_method": "private_key_jwt",
+        "token_endpoint_auth_signing_alg": "PS256",
+        "token_endpoint_auth_signing_kid": "k1",
+        "token_endpoint_auth_audience": "https://xero.test",
+    }
+    rules = effective_rules(XERO, validate_options(XERO, options))
+    assert rules.client_auth is ClientAuth.PRIVATE_KEY_JWT
+    assert rules.assertion == AssertionRules("PS256", "k1", "https://xero.test")
 
 
 def test_a_token_address_of_ones_own_is_where_refreshes_go_too() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -10,19 +11,22 @@ from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
-from tokenkeep.providers.entry import RequestFormat
+from tokenkeep.providers.client_authentication import BasicSecret, Client, PostedSecret, Proof
+from tokenkeep.providers.entry import RequestFormat, RequestMethod
 from tokenkeep.providers.revocation import RevocationResult, read_revocation
-from tokenkeep.providers.rules import ClientAuth, OAuth2Rules
+from tokenkeep.providers.rules import OAuth2Rules
 from tokenkeep.providers.token_request import revocation_request
 
 RULES = OAuth2Rules(token_url="https://idp.example/token", refresh_url="https://idp.example/token")
 URL = "https://idp.example/revoke"
 
 
-def asked(rules: OAuth2Rules, url: str = URL) -> TokenRequest:
-    return revocation_request(
-        rules, url, client_id="client", client_secret=Secret("shh"), refresh_token=Secret("rt+1"), properties={}
-    )
+BASIC = BasicSecret(Secret("shh"))
+
+
+def asked(rules: OAuth2Rules, url: str = URL, *, proof: Proof = BASIC) -> TokenRequest:
+    client = Client("client", proof)
+    return revocation_request(rules, url, client=client, refresh_token=Secret("rt+1"), properties={})
 
 
 def form_of(request: TokenRequest) -> dict[str, list[str]]:
@@ -34,13 +38,15 @@ def test_the_token_is_named_with_its_kind_and_the_client_shows_itself() -> None:
     assert (request.method, request.url) == ("POST", URL)
     assert form_of(request) == {"token": ["rt+1"], "token_type_hint": ["refresh_token"]}
     assert request.headers["authorization"].startswith("Basic ")
-    posted = asked(replace(RULES, client_auth=ClientAuth.POST))
+    posted = asked(RULES, proof=PostedSecret(Secret("shh")))
     assert form_of(posted)["client_secret"] == ["shh"]
     assert "authorization" not in posted.headers
 
 
-def test_it_is_a_form_even_where_the_token_endpoint_takes_json() -> None:
-    request = asked(replace(RULES, request_format=RequestFormat.JSON))
+@pytest.mark.parametrize("shape", [{"request_format": RequestFormat.JSON}, {"request_method": RequestMethod.GET}])
+def test_it_is_a_posted_form_whatever_the_token_endpoint_takes(shape: dict[str, Any]) -> None:
+    request = asked(replace(RULES, **shape))
+    assert request.method == "POST"
     assert request.headers["content-type"] == "application/x-www-form-urlencoded"
     assert form_of(request)["token"] == ["rt+1"]
 

@@ -10,24 +10,23 @@ import pytest
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.answer import TokenRequest
+from tokenkeep.providers.client_authentication import Assertion, BasicSecret, Client, PostedSecret, Proof
 from tokenkeep.providers.entry import Property, RequestFormat, RequestMethod
-from tokenkeep.providers.rules import ClientAuth, OAuth2Rules
+from tokenkeep.providers.rules import OAuth2Rules
 from tokenkeep.providers.token_request import authorization_code_request, refresh_request
 
 RULES = OAuth2Rules("https://provider.test/token", "https://provider.test/refresh")
 HOST = Property("host", r"[a-z0-9-]+\.provider\.test", "Host", default="login.provider.test")
 
 
-def refresh(
-    rules: OAuth2Rules, properties: dict[str, str] | None = None, secret: str | None = "s:e/c ret"
-) -> TokenRequest:
-    return refresh_request(
-        rules,
-        client_id="an id:1",
-        client_secret=None if secret is None else Secret(secret),
-        refresh_token=Secret("rt+/="),
-        properties=properties or {},
-    )
+SECRET = Secret("s:e/c ret")
+BASIC = BasicSecret(SECRET)
+POSTED = PostedSecret(SECRET)
+
+
+def refresh(rules: OAuth2Rules, properties: dict[str, str] | None = None, proof: Proof = BASIC) -> TokenRequest:
+    client = Client("an id:1", proof)
+    return refresh_request(rules, client=client, refresh_token=Secret("rt+/="), properties=properties or {})
 
 
 def form(request: TokenRequest) -> dict[str, str]:
@@ -55,20 +54,29 @@ def test_basic_authentication_encodes_each_half_first() -> None:
 
 
 def test_client_secret_post_puts_both_in_the_body_and_nothing_in_the_headers() -> None:
-    request = refresh(replace(RULES, client_auth=ClientAuth.POST))
+    request = refresh(RULES, proof=POSTED)
     assert "authorization" not in request.headers
     assert form(request)["client_id"] == "an id:1"
     assert form(request)["client_secret"] == "s:e/c ret"
 
 
-@pytest.mark.parametrize(
-    ("auth", "secret"), [(ClientAuth.NONE, "s"), (ClientAuth.BASIC, None), (ClientAuth.POST, None)]
-)
-def test_a_public_client_names_itself_and_sends_no_secret(auth: ClientAuth, secret: str | None) -> None:
-    request = refresh(replace(RULES, client_auth=auth), secret=secret)
+def test_a_client_without_a_proof_names_itself_and_sends_no_secret() -> None:
+    request = refresh(RULES, proof=None)
     assert "authorization" not in request.headers
     assert form(request).get("client_id") == "an id:1"
     assert "client_secret" not in form(request)
+
+
+def test_an_assertion_stands_beside_the_id_of_the_client_that_it_names() -> None:
+    request = refresh(RULES, proof=Assertion(Secret("h.p.s")))
+    assert "authorization" not in request.headers
+    assert form(request) == {
+        "grant_type": "refresh_token",
+        "refresh_token": "rt+/=",
+        "client_id": "an id:1",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": "h.p.s",
+    }
 
 
 def test_a_json_endpoint_gets_json() -> None:
@@ -81,8 +89,7 @@ def test_a_json_endpoint_gets_json() -> None:
 def test_with_get_the_parameters_stand_in_a_query_that_is_kept_apart_from_the_address(
     request_format: RequestFormat,
 ) -> None:
-    rules = replace(RULES, request_method=RequestMethod.GET, client_auth=ClientAuth.POST, request_format=request_format)
-    request = refresh(rules)
+    request = refresh(replace(RULES, request_method=RequestMethod.GET, request_format=request_format), proof=POSTED)
     assert (request.method, request.url) == ("GET", "https://provider.test/refresh")
     assert request.query is not None
     assert pairs(request.query) == {
@@ -98,8 +105,8 @@ def test_with_get_the_parameters_stand_in_a_query_that_is_kept_apart_from_the_ad
 
 def test_standard_parameters_go_by_the_providers_own_names() -> None:
     names = {"client_id": "appid", "client_secret": "secret", "refresh_token": "rt", "grant_type": "type", "code": "c"}
-    rules = replace(RULES, client_auth=ClientAuth.POST, param_names=names, refresh_params={"scope": "a"})
-    assert form(refresh(rules)) == {
+    rules = replace(RULES, param_names=names, refresh_params={"scope": "a"})
+    assert form(refresh(rules, proof=POSTED)) == {
         "type": "refresh_token",
         "rt": "rt+/=",
         "scope": "a",
@@ -108,8 +115,7 @@ def test_standard_parameters_go_by_the_providers_own_names() -> None:
     }
     exchange = authorization_code_request(
         rules,
-        client_id="id",
-        client_secret=None,
+        client=Client("id"),
         code=Secret("c/1"),
         redirect_uri="https://app.test/cb",
         code_verifier=None,
@@ -162,8 +168,7 @@ def test_a_missing_property_is_named(placeholders: tuple[Property, ...]) -> None
 def test_a_code_is_exchanged_at_the_token_address(verifier: str | None) -> None:
     request = authorization_code_request(
         RULES,
-        client_id="id",
-        client_secret=Secret("s"),
+        client=Client("id", BASIC),
         code=Secret("c/1"),
         redirect_uri="https://app.test/cb?x=1",
         code_verifier=None if verifier is None else Secret(verifier),

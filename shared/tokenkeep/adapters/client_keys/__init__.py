@@ -1,0 +1,1 @@
+"""The private keys that clients prove themselves with: read, and signed with."""
