@@ -121,12 +121,17 @@ def _read_form(content: str) -> dict[str, str]:
 def _text_of(fields: Mapping[str, Any]) -> str:
     sentences: list[str] = []
     room = _LONGEST_TEXT
-    for sentence in _sentences(fields):
+    for sentence in list(_sentences(fields)) or _any_sentences(fields):
         sentences.append(words(sentence[:_LONGEST_SENTENCE]))
         room -= len(sentences[-1])
         if room <= 0:
             break
     return ". ".join(sentences)[:_LONGEST_TEXT]
+
+
+def _any_sentences(fields: Mapping[str, Any]) -> list[str]:
+    """What stands at the top and looks like a sentence, where no member has a name that we know."""
+    return [value for value in list(fields.values())[:50] if isinstance(value, str) and " " in value.strip()]
 
 
 def _sentences(fields: Mapping[str, Any]) -> Iterator[str]:

@@ -142,7 +142,9 @@ _CLIENT_FAULTS = _WRONG | frozenset(
         "unsupported",
     ]
 )
-_OUR_ADDRESS = frozenset(["hostname", "https", "insecure", "realm", "redirect", "ssl", "tenant", "tls", "transport"])
+_OUR_ADDRESS = frozenset(
+    ["certificate", "hostname", "https", "insecure", "realm", "redirect", "ssl", "tenant", "tls", "transport"]
+)
 _PARAMETERS = frozenset(
     [
         "argument",
@@ -196,7 +198,7 @@ def _names_a_dead_grant(words: frozenset[str]) -> bool:
         return not (_CLIENTS | {"param", "parameter"}) & words
     if _ASK_THE_USER & words and {"required", "needed"} & words:
         return True
-    if _OTHER_TOKENS & words:
+    if _OTHER_TOKENS & words or "certificate" in words:
         return False
     if {"consent", "grant"} & words and "invalid" in words:
         return True

@@ -45,7 +45,7 @@ _OF_USER = re.compile(
     rf"|\b{_USER} (?:\S+ )?(?:is |was |has been |has |account )?(?:deactivated|deleted|disabled|closed|inactive|uninstalled|removed)"
     rf"|\b{_USER} (?:account )?(?:is )?(?:not active|no longer (?:active|exists?|has access|a member|authori[sz]ed))"
     r"|\b(?:deactivated|deleted|disabled|inactive) (?:user|account)\b|\buser (?:\S+ )?no longer"
-    r"|(?:has been|was|is) uninstalled|\buninstalled (?:the )?app|has not authori[sz]ed (?:the )?app|not authori[sz]ed (?:by|for) (?:the |this )?user"
+    r"|(?:has been|was|is) uninstalled|app(?:lication)? (?:is )?not installed|\buninstalled (?:the )?app|has not authori[sz]ed (?:the )?app|not authori[sz]ed (?:by|for) (?:the |this )?user"
 )
 _ASK_THE_USER = re.compile(
     r"\bre ?-?(?:authori[sz]e|authenticate|consent|connect|link|login)\b|(?:log|sign) ?(?:in|on) again|authori[sz]e (?:the )?(?:app\w* )?again|connect (?:\w+ )?again"

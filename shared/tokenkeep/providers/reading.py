@@ -23,7 +23,10 @@ _BY_STATUS: Mapping[int, Meaning] = {
     **dict.fromkeys((406, 411, 413, 414, 415, 431), Meaning.INVALID_REQUEST),
     **dict.fromkeys((408, 409, 421, 425), Meaning.TRANSIENT),
 }
+_EXPIRED = frozenset({"expired_token", "token_expired"})
 _BOT_WALLS = ("x-amzn-waf-action", "cf-mitigated", "x-datadome", "x-iinfo")
+_CAPTCHA = b"captcha-delivery.com"
+_LONGEST_CAPTCHA = 2_048
 _MOVED_FOR_GOOD = frozenset({301, 308})
 
 
@@ -85,14 +88,14 @@ def _told(answer: Answer, body: Body, rules: tuple[AnswerRule, ...]) -> Reading 
     dialect = read_dialect(body)
     if dialect is not None:
         return dialect
-    if first is None and is_bot_wall(answer.headers):
+    if first is None and is_bot_wall(answer):
         return Reading(Meaning.TRANSIENT)
     return Reading(_general(status, codes, body.text), first, _subtype(body))
 
 
-def is_bot_wall(headers: Mapping[str, str]) -> bool:
+def is_bot_wall(answer: Answer) -> bool:
     """Whether the answer comes from a wall against robots: it is about our address, never about a grant."""
-    return any(name in headers for name in _BOT_WALLS)
+    return any(name in answer.headers for name in _BOT_WALLS) or _CAPTCHA in answer.body[:_LONGEST_CAPTCHA]
 
 
 def _general(status: int, codes: tuple[str, ...], text: str) -> Meaning:
@@ -101,8 +104,12 @@ def _general(status: int, codes: tuple[str, ...], text: str) -> Meaning:
     if status == _NOT_ALLOWED and not wording.is_throttled(text):
         return Meaning.CLIENT_MISCONFIGURED
     known = CODES.get(code or "")
+    if known is Meaning.TRANSIENT and status < _INTERNAL and _names_a_dead_grant(codes[1:]):
+        return Meaning.REVOKED
     if known is not Meaning.RATE_LIMITED and wording.is_throttled(text):
         return Meaning.RATE_LIMITED
+    if code in _EXPIRED and "unauthorized" in codes:
+        return Meaning.UNCLEAR  # so an API speaks of an access token
     if code == "access_denied" and status == _UNAUTHORIZED:
         return Meaning.CLIENT_MISCONFIGURED
     if code == "invalid_grant":
@@ -110,6 +117,11 @@ def _general(status: int, codes: tuple[str, ...], text: str) -> Meaning:
     if code == "unauthorized_client":
         return wording.of_unauthorized_client(text)
     return _by_words(codes, text) if known is None else known
+
+
+def _names_a_dead_grant(codes: tuple[str, ...]) -> bool:
+    """Whether a code beside a general one says what really happened."""
+    return any(of_code_words(code) is Meaning.REVOKED for code in codes)
 
 
 def _by_words(codes: tuple[str, ...], text: str) -> Meaning:
@@ -132,7 +144,7 @@ def _subtype(body: Body) -> str | None:
 def _untold(answer: Answer, body: Body) -> Reading:
     """What the status and the kind of body say, where no code and no sentence does."""
     status = answer.status
-    if is_bot_wall(answer.headers) and status != _UNAUTHORIZED:
+    if is_bot_wall(answer) and status != _UNAUTHORIZED:
         return Reading(Meaning.TRANSIENT)
     if status in _BY_STATUS:
         return Reading(_BY_STATUS[status])

@@ -12,7 +12,7 @@ from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.meaning import Meaning
 from tokenkeep.providers.reading import read_answer
 
-_CORPUS = ("collected.jsonl", "further.jsonl")
+_CORPUS = ("collected.jsonl", "further.jsonl", "unheard.jsonl")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from tokenkeep.providers.lifetimes import KnownLife, access_expiry, refresh_expi
 
 _ACCESS = ("access_token", "accessToken", "AccessToken", "accesstoken", "oauth_access_token")
 _REFRESH = ("refresh_token", "refreshToken", "RefreshToken", "refreshtoken")
-_UNNAMED = ("token", "Token")
+_UNNAMED = ("token", "Token", "access")
 _BESIDE_TOKENS = ("expire", "refresh", "token_type", "tokentype")
 _NO_TOKENS = frozenset({"", "n/a", "none", "not_supported", "null", "undefined"})
 _CONTAINERS = ("data", "body", "result", "credentials", "authed_user", "response", "token")

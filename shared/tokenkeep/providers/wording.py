@@ -11,7 +11,8 @@ from tokenkeep.providers.meaning import Meaning
 
 _THROTTLE = re.compile(
     r"rate ?limit|rate (?:is |was )?exceeded|too many(?! times)|throttl|slow down|automated queries|spike ?arrest|quota"
-    r"|(?:request|call|api|usage)s? (?:rate|limit)|limit (?:is |was |has been )?(?:reached|exceeded)|over limit|exceed\w* (?:the )?(?:\w+ )?limit"
+    r"|(?:request|call|api|usage)s? (?:rate|limit)|over limit|too frequent|频繁|頻繁"
+    r"|(?<!licence )(?<!license )(?<!seat )(?<!user )(?<!plan )limit (?:is |was |has been )?(?:reached|exceeded)|exceed\w* (?:the )?(?:\w+ )?limit"
     r"|local rate|requests? per (?:second|minute|hour|day)|error code: 1015|retry later\Z|sending requests too"
 )
 _CONCURRENT = re.compile(
@@ -23,12 +24,13 @@ _OUTAGE = re.compile(
     r"|unexpected (?:server )?(?:error|failure|exception)|unknown error|overload|not (?:currently )?respond|system error|\bbusy\b"
     r"|upstream|please (?:retry|try)|try (?:again|later)|transient|error code: 1\d\d\d|something went wrong|bad gateway"
     r"|connection (?:refused|reset|failure|error)|an error (?:has )?occur+ed|service (?:is )?(?:down|offline)|failed to connect"
-    r"|ring balancer|either erred|read timed|socket|unhandled exception|blocked by (?:\w+ ){0,2}(?:security|firewall|waf)\b"
+    r"|ring balancer|either erred|read timed|socket|unhandled exception|request (?:was |has been |is )?blocked|not available\b(?! for)|blocked by (?:\w+ ){0,2}(?:security|firewall|waf)\b"
 )
 _MISSING = re.compile(
     r"(?:missing|required|empty|no|mandatory) (?:\w+ ){0,2}(?:param|field|argument)"
     r"|(?:param\w*|field|argument)[^.;]{0,40} (?:missing|required|empty|not (?:given|provided|specified|supplied))"
-    r"|missing (?:the )?refresh ?token|\Ano refresh ?token\b|(?:\. |: )no refresh ?token\b|contain the following parameter"
+    r"|missing (?:the )?(?:refresh ?token|grant type)|\bno grant type|grant type should be|not a refresh token"
+    r"|(?:can ?not|can ?t|must not|may not) be (?:empty|null|blank)|\Ano refresh ?token\b|(?:\. |: )no refresh ?token\b|contain the following parameter"
     r"|refresh ?token (?:(?:is|was|field|parameter|param|cannot be|can not be|must not be|may not be|can t be|should not be) ){0,2}"
     r"(?:null|missing|required|empty|blank|not (?:given|provided|specified|supplied|sent|present))"
     r"|must be (?:supplied|provided|present|specified|given|sent)|missing or invalid refresh ?token"
@@ -54,18 +56,21 @@ _CLIENT = re.compile(
     r"|wrong sign|\bsign invalid|(?:invalid|bad|incorrect|wrong) signature|signature (?:is |was |does |did )?(?:invalid|mismatch|not match|verification|incorrect)"
     r"|timestamp (?:out|refused)|authentication token|authori[sz]ation header|basic auth|without client authentication"
     r"|full authentication is required|developer (?:account|key|token)|scopes? (?:is|are|was|were) (?:invalid|not (?:valid|allowed|supported))|invalid scope"
-    r"|\bdpop\b|ip (?:address )?(?:\S+ )?(?:is )?not (?:in the )?(?:whitelist|allow ?list|allowed)"
+    r"|(?:bad|wrong|invalid|incorrect) credentials|\bcertificate\b|\btpp\b|\bdpop\b|ip (?:address )?(?:\S+ )?(?:is )?not (?:in the )?(?:whitelist|allow ?list|allowed)"
 )
 _GRANT_BLAMES_CLIENT = re.compile(
     r"client (?:id|secret|credential|authentication|token|assertion|certificate|mismatch|does not|did not|is not|and authori[sz]ed client)|invalid client"
     r"|(?:linked|bound|belongs?|belonging|issued|assigned|given|granted|associated) (?:to|with|for) (?:(?:this|that|the|a|an|your) )?(?:\w+ )?(?:client|app(?:lication)?)\b"
     r"|(?:different|another|other|wrong|mismatch\w*|this) client|clients? (?:don ?t|do not|does not|mismatch)|app(?:lication)? (?:id|key|secret)\b"
-    r"|(?:api|consumer) key|\bjwt\b|assertion|\bclock\b|\biat\b|\bexp\b claim|signature|certificate|thumbprint|\bdpop\b|issuer"
+    r"|(?:api|consumer) key|\bjwt\b|assertion|\bclock\b|\biat\b|\bexp\b claim|signature|certificate|thumbprint|\btpp\b|\bdpop\b|issuer"
     r"|not been issued for this endpoint|grant type|grant is (?:not )?enabled|not (?:allowed|permitted|enabled) for (?:this |the )?(?:client|app)"
 )
 _ANOTHER_CLIENTS = re.compile(
     r"(?:linked|bound|belongs?|belonging|issued|assigned|given|granted|associated) (?:to|with|for) (?:(?:this|that|the|a|an|your) )?(?:\w+ )?(?:client|app(?:lication)?)\b"
     r"|(?:different|another|other|wrong|mismatch\w*) client|clients? (?:don ?t|do not|does not|mismatch)|(?:invalid|unknown|wrong) app(?:lication)? id|client (?:id )?mismatch"
+)
+_APP_STOPPED = re.compile(
+    r"\b(?:app(?:lication)?|client|developer account) (?:\S+ )?(?:has been|is|was) (?:suspended|disabled|blocked|banned|deactivated)"
 )
 _CLIENT_AS_WELL = re.compile(r"(?:invalid|valid) for (?:the|this|that) client|client or (?:the )?(?:refresh )?token")
 _IN_PROGRESS = re.compile(
@@ -155,4 +160,5 @@ def _of_a_dead_grant(said: str) -> Meaning:
     """A grant that is called dead, unless the words say that it is alive for another client."""
     if _CLIENT_AS_WELL.search(said):
         return Meaning.UNCLEAR
-    return Meaning.CLIENT_MISCONFIGURED if _ANOTHER_CLIENTS.search(said) else Meaning.REVOKED
+    is_about_us = _ANOTHER_CLIENTS.search(said) or _APP_STOPPED.search(said)
+    return Meaning.CLIENT_MISCONFIGURED if is_about_us else Meaning.REVOKED

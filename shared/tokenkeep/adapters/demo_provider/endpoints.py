@@ -6,6 +6,7 @@ from enum import StrEnum
 from urllib.parse import parse_qsl
 
 from authlib.oauth2.rfc6749 import OAuth2Error
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -16,6 +17,7 @@ from tokenkeep.adapters.demo_provider.faults import Dropped, FaultPlan
 from tokenkeep.adapters.demo_provider.grants import resource_protector
 from tokenkeep.adapters.demo_provider.ledger import AccessToken, Ledger
 from tokenkeep.adapters.demo_provider.oauth_request import HttpRequest
+from tokenkeep.adapters.demo_provider.options import SCOPES
 from tokenkeep.adapters.demo_provider.presentations import Outcome, PresentationJournal
 
 _LONGEST_NAME = 100
@@ -33,7 +35,7 @@ class Tally(StrEnum):
 
 
 class Endpoints:
-    """`/authorize`, `/token`, `/revoke` and `/api/me`."""
+    """`/authorize`, `/token`, `/revoke`, `/api/me` and what the server says of itself."""
 
     def __init__(
         self, authorization: Authorization, ledger: Ledger, journal: PresentationJournal, faults: FaultPlan
@@ -48,11 +50,29 @@ class Endpoints:
     def routes(self) -> list[Route]:
         """Where they are found."""
         return [
+            Route("/.well-known/oauth-authorization-server", self._metadata, methods=["GET"]),
             Route("/authorize", self._authorize, methods=["GET", "POST"]),
             Route("/token", self._token, methods=["POST"]),
             Route("/revoke", self._revoke, methods=["POST"]),
             Route("/api/me", self._me, methods=["GET"]),
         ]
+
+    async def _metadata(self, request: Request) -> Response:
+        """RFC 8414, section 3.2."""
+        issuer = str(request.base_url).rstrip("/")
+        told = AuthorizationServerMetadata(
+            issuer=issuer,
+            authorization_endpoint=f"{issuer}/authorize",
+            token_endpoint=f"{issuer}/token",
+            revocation_endpoint=f"{issuer}/revoke",
+            userinfo_endpoint=f"{issuer}/api/me",
+            response_types_supported=["code"],
+            grant_types_supported=["authorization_code", "refresh_token"],
+            token_endpoint_auth_methods_supported=["client_secret_basic", "client_secret_post"],
+            code_challenge_methods_supported=["S256"],
+            scopes_supported=list(SCOPES),
+        )
+        return JSONResponse(told)
 
     async def _authorize(self, request: Request) -> Response:
         """RFC 6749, section 3.1. `user` in the query fills in the page's form."""
