@@ -17,6 +17,8 @@ def document_of(tokens: TokenSet, **more: Any) -> bytes:
         "scopes": tokens.scopes,
         "expires_at": _text(tokens.expires_at),
         "refresh_token_expires_at": _text(tokens.refresh_token_expires_at),
+        "refresh_end_derived": tokens.refresh_end_derived,
+        "refresh_endless": tokens.refresh_endless,
         **more,
     }
     return json.dumps(document).encode()
@@ -33,6 +35,9 @@ def tokens_of(plaintext: bytes) -> tuple[TokenSet, dict[str, Any]]:
         scopes=None if scopes is None else tuple(scopes),
         expires_at=_moment(document["expires_at"]),
         refresh_token_expires_at=_moment(document["refresh_token_expires_at"]),
+        # Not in documents that an earlier release sealed: there, an end was told or not known.
+        refresh_end_derived=document.get("refresh_end_derived", False),
+        refresh_endless=document.get("refresh_endless", False),
     )
     return tokens, document
 

@@ -11,7 +11,9 @@ class TokenSet:
     """What a token endpoint gave, or a caller imported, with every field normalised.
 
     `refresh_token` None means that the answer named none: a refresh keeps the former one (RFC 6749, section 6).
-    `expires_at` None means that the access token does not expire.
+    `expires_at` None means that the access token does not expire. `refresh_token_expires_at` is what was told, or, where it is
+    `refresh_end_derived`, what follows from the usual life of such tokens for the one that is named. `refresh_endless`: it was
+    told that there is no end.
     """
 
     access_token: Secret
@@ -20,6 +22,8 @@ class TokenSet:
     scopes: tuple[str, ...] | None = None
     expires_at: datetime | None = None
     refresh_token_expires_at: datetime | None = None
+    refresh_end_derived: bool = False
+    refresh_endless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class CredentialVersion:
 
     `epoch` names the grant: it grows at re-authorisation. `generation` names the refresh token within the row: it
     grows with every install. `installed_fence` is the fencing number of the attempt that installed them.
+    `refresh_end_derived`: nobody told when the refresh token ends; it follows from what is usual, and proves nothing.
     """
 
     epoch: int
@@ -37,11 +42,17 @@ class CredentialVersion:
     expires_at: datetime | None
     refresh_token_expires_at: datetime | None
     refreshable: bool
+    refresh_end_derived: bool = False
 
     @property
     def lifetime(self) -> timedelta | None:
         """How long the access token lives from when it was asked for; None when it does not expire."""
         return None if self.expires_at is None else self.expires_at - self.obtained_at
+
+    @property
+    def told_refresh_end(self) -> datetime | None:
+        """When the refresh token ends, if somebody who must know has said so."""
+        return None if self.refresh_end_derived else self.refresh_token_expires_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,7 @@ def _verdict(
     status, code = answer.status, safe_code(reading.code)
     match reading.meaning:
         case Meaning.OK:
-            ttl = rules.access_token_ttl_s
-            known = KnownLife(None if ttl is None else timedelta(seconds=ttl), fallback_lifetime)
+            known = KnownLife(_span(rules.access_token_ttl_s), fallback_lifetime, _span(rules.refresh_token_ttl_s))
             tokens = read_token_set(
                 body.fields,
                 token_path=rules.access_token_path,
@@ -102,6 +101,10 @@ def _verdict(
             )
         case _:
             assert_never(reading.meaning)
+
+
+def _span(seconds: int | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _maybe_spent(answer: Answer, body: Body) -> bool:

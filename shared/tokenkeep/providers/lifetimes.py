@@ -20,6 +20,7 @@ _EARLIEST_EPOCH_MS = 100_000_000_000
 _EARLIEST_EPOCH_US = 100_000_000_000_000
 
 _MINUTE_MS = 60_000
+_DAY_MS = 86_400_000
 _SHORTEST_MS = 600_000
 _DAY_S = 86_400
 _YEAR_S = 31_536_000
@@ -33,19 +34,37 @@ _ABSOLUTE = (
 )  # fmt: skip
 _REFRESH_RELATIVE = (
     "refresh_token_expires_in", "x_refresh_token_expires_in", "refresh_expires_in", "refreshTokenExpiresIn",
-    "refreshExpiresIn",
+    "refreshExpiresIn", "refresh_token_expires",
 )  # fmt: skip
 _REFRESH_ABSOLUTE = (
-    "refresh_token_expires_at", "refreshTokenExpiresAt", "refresh_token_expiration", "refresh_token_expire_in",
+    "refresh_token_expires_at", "refreshTokenExpiresAt", "refresh_expires_at", "refreshExpiresAt",
+    "refresh_token_expiration", "refresh_token_expire_in",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class KnownLife:
-    """What is known of an access token's life besides the answer: the entry's or source's value, and the last life."""
+    """What is known of a token set's lives besides the answer: the entry's or source's value, and the last life.
+
+    `refresh` is the refresh token's, from its issue; the others are the access token's.
+    """
 
     usual: timedelta | None = None
     last: timedelta | None = None
+    refresh: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshEnd:
+    """When a refresh token ends; `at` None: that is not known.
+
+    `derived`: it follows from the usual life alone, and no word of the provider's has it. `endless`: the answer says that
+    there is no end.
+    """
+
+    at: datetime | None = None
+    derived: bool = False
+    endless: bool = False
 
 
 def access_expiry(
@@ -67,9 +86,24 @@ def access_expiry(
     return _after(sent_at, known.last.total_seconds())
 
 
-def refresh_expiry(fields: Mapping[str, Any], *, sent_at: datetime) -> datetime | None:
-    """When the refresh token expires, if the answer says so. 0 means that it does not."""
-    return _told(fields, _REFRESH_RELATIVE, _REFRESH_ABSOLUTE, sent_at)
+def refresh_end(
+    fields: Mapping[str, Any], refresh_token: str | None, *, sent_at: datetime, usual: timedelta | None = None
+) -> RefreshEnd:
+    """When the refresh token ends that an answer, or an import, is about.
+
+    In this order: the answer's own words, where 0 means that there is no end; the usual life of a token that the answer
+    names; that token's `exp` if it is a JWT and the moment is to come.
+    """
+    told = _told(fields, _REFRESH_RELATIVE, _REFRESH_ABSOLUTE, sent_at, least_ms=_BELIEVABLE_S)
+    if told is not None:
+        return RefreshEnd(told)
+    if any(number_of(value) == 0 for value in _values(fields, (*_REFRESH_RELATIVE, *_REFRESH_ABSOLUTE))):
+        return RefreshEnd(endless=True)
+    if refresh_token is None:
+        return RefreshEnd()
+    if usual is not None:
+        return RefreshEnd(_after(sent_at, usual.total_seconds()), derived=True)
+    return RefreshEnd(_jwt_expiry(refresh_token, sent_at))
 
 
 def number_of(value: object) -> float | None:
@@ -87,12 +121,17 @@ def number_of(value: object) -> float | None:
 
 
 def _told(
-    fields: Mapping[str, Any], relative: tuple[str, ...], absolute: tuple[str, ...], sent_at: datetime
+    fields: Mapping[str, Any],
+    relative: tuple[str, ...],
+    absolute: tuple[str, ...],
+    sent_at: datetime,
+    *,
+    least_ms: int = _SHORTEST_MS,
 ) -> datetime | None:
     """The first usable of the named members. A span is believed before a moment: it does not depend on clocks."""
     for names in (relative, absolute):
         for value in _values(fields, names):
-            moment = _moment(value, sent_at)
+            moment = _moment(value, sent_at, least_ms=least_ms)
             if moment is not None:
                 return moment
     return None
@@ -102,17 +141,20 @@ def _values(fields: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[objec
     return (fields[name] for name in names if name in fields)
 
 
-def _moment(value: object, sent_at: datetime) -> datetime | None:
+def _moment(value: object, sent_at: datetime, *, least_ms: int = _SHORTEST_MS) -> datetime | None:
     """One value as a moment after `sent_at`. Large numbers are moments and small ones spans, whatever their name."""
     number = number_of(value)
     if number is None:
         return _dated(value, sent_at) if isinstance(value, str) else None
     if number <= 0:
         return None
+    if _EARLIEST_EPOCH_S <= number <= _LONGEST_LIFE.total_seconds() * 1e3 and not number % _DAY_MS:
+        # Whole days in milliseconds; of the seconds since 1970, hardly one is such a number.
+        return _after(sent_at, number / 1e3)
     for threshold, unit in ((_EARLIEST_EPOCH_US, 1e6), (_EARLIEST_EPOCH_MS, 1e3), (_EARLIEST_EPOCH_S, 1.0)):
         if number >= threshold:
             return _after(sent_at, number / unit - (sent_at - _EPOCH).total_seconds())
-    return _after(sent_at, number / 1e3 if _is_milliseconds(number) else number)
+    return _after(sent_at, number / 1e3 if number >= least_ms and _is_milliseconds(number) else number)
 
 
 def _is_milliseconds(number: float) -> bool:
@@ -121,8 +163,11 @@ def _is_milliseconds(number: float) -> bool:
     3,600,000 is a thousand hours or one. Real long lives are whole days or years, and milliseconds of whole minutes
     are not; beyond 400 days only whole years are believed. A span that is read too short costs an early refresh, one
     that is read too long costs an outage.
+
+    Refresh tokens are asked only beyond 400 days: providers tell what is left of months, second by second, and now and
+    then that is a whole number of minutes.
     """
-    if number < _SHORTEST_MS or number % _MINUTE_MS:
+    if number % _MINUTE_MS:
         return False
     if number >= _BELIEVABLE_S:
         return bool(number % _YEAR_S)

@@ -113,6 +113,8 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
         rotation=_rotation(provider, options, presented),
         confirm_revocation=timedelta(seconds=chosen("confirm_revocation_s") or 0),
         access_token_ttl_s=chosen("access_token_ttl_s"),
+        refresh_token_ttl_s=chosen("refresh_token_ttl_s"),
+        refresh_token_idle_ttl_s=chosen("refresh_token_idle_ttl_s"),
         access_token_path=chosen("access_token_path"),
         answers=provider.answers,
         issuer=chosen("issuer"),

@@ -43,7 +43,8 @@ class OAuth2Rules:
 
     URLs may hold placeholders in braces; `token_request.fill` puts an account's properties in their place, or those that
     the source holds for all of them (`source_properties`). `refresh_url` is always set, to `token_url` where the provider
-    has only one. `access_token_ttl_s` is the usual life in seconds, None if unknown.
+    has only one. `access_token_ttl_s` is the usual life in seconds, None if unknown; `refresh_token_ttl_s`
+    is the refresh token's from its issue, `refresh_token_idle_ttl_s` from its last use.
     `confirm_revocation` above zero: an `invalid_grant` is believed when it is said again after so long. `param_names` are the
     provider's names for standard parameters. With the method GET there is no body, so `request_format` is of no account.
     """
@@ -67,6 +68,8 @@ class OAuth2Rules:
     rotation: Rotation = Rotation(RotationKind.STRICT_REVOKE)  # noqa: RUF009 - a frozen value
     confirm_revocation: timedelta = timedelta(0)
     access_token_ttl_s: int | None = None
+    refresh_token_ttl_s: int | None = None
+    refresh_token_idle_ttl_s: int | None = None
     access_token_path: str | None = None
     answers: tuple[AnswerRule, ...] = ()
     issuer: str | None = None
@@ -76,3 +79,9 @@ class OAuth2Rules:
     revocation_url: str | None = None
     introspection_url: str | None = None
     verification: Verification | None = None
+
+    @property
+    def idle_life(self) -> timedelta | None:
+        """How long a refresh token may lie unused before it dies; None when nobody says that it may not."""
+        seconds = self.refresh_token_idle_ttl_s
+        return None if seconds is None else timedelta(seconds=seconds)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenkeep.domain.credential import TokenSet
 from tokenkeep.domain.secret import Secret
-from tokenkeep.providers.lifetimes import KnownLife, access_expiry, refresh_expiry
+from tokenkeep.providers.lifetimes import KnownLife, access_expiry, refresh_end
 
 _ACCESS = ("access_token", "accessToken", "AccessToken", "accesstoken", "oauth_access_token")
 _REFRESH = ("refresh_token", "refreshToken", "RefreshToken", "refreshtoken")
@@ -45,13 +45,18 @@ def read_token_set(
         return None
     holder, access_token = found
     told = {**fields, **holder}
+    refresh_token = _refresh_token(holder, fields)
+    named = None if refresh_token is None else refresh_token.reveal()
+    end = refresh_end(told, named, sent_at=sent_at, usual=known.refresh)
     return TokenSet(
         access_token=Secret(access_token),
         token_type=_scheme(told.get("token_type", told.get("tokenType"))),
-        refresh_token=_refresh_token(holder, fields),
+        refresh_token=refresh_token,
         scopes=_scopes(told, scope_separator),
         expires_at=access_expiry(told, access_token, sent_at=sent_at, known=known),
-        refresh_token_expires_at=refresh_expiry(told, sent_at=sent_at),
+        refresh_token_expires_at=end.at,
+        refresh_end_derived=end.derived,
+        refresh_endless=end.endless,
     )
 
 

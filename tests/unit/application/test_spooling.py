@@ -26,8 +26,10 @@ FULL = TokenSet(
     scopes=("a", "b"),
     expires_at=LATER,
     refresh_token_expires_at=LATER,
+    refresh_end_derived=True,
 )
 BARE = TokenSet(access_token=Secret("canary-access"))
+ENDLESS = TokenSet(access_token=Secret("canary-access"), refresh_endless=True)
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def answered(vault: Vault, tokens: TokenSet, presented: Secret | None) -> Answer
     )
 
 
-@pytest.mark.parametrize("tokens", [FULL, BARE], ids=["full", "bare"])
+@pytest.mark.parametrize("tokens", [FULL, BARE, ENDLESS], ids=["full", "bare", "endless"])
 @pytest.mark.parametrize("presented", [Secret("canary-presented"), None], ids=["presented", "none"])
 def test_the_whole_answer_comes_back(vault: Vault, tokens: TokenSet, presented: Secret | None) -> None:
     given = answered(vault, tokens, presented)

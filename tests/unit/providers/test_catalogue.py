@@ -178,6 +178,8 @@ def test_memory_alone_never_makes_us_less_careful(tmp_path: Path) -> None:
         ("old_refresh_grace_s: -1", "old_refresh_grace_s"),
         ("access_token_ttl_s: true", "access_token_ttl_s"),
         ("access_token_ttl_s: '3600'", "access_token_ttl_s"),
+        ("refresh_token_ttl_s: 1.5", "refresh_token_ttl_s"),
+        ("refresh_token_idle_ttl_s: 0", "refresh_token_idle_ttl_s"),
         ("scope_separator: ''", "scope_separator"),
         ("token_request_format: xml", "token_request_format"),
         ("token_request_method: PUT", "token_request_method"),

@@ -58,6 +58,18 @@ def test_a_success_gives_every_field_normalised() -> None:
     assert tokens.refresh_token_expires_at == SENT + timedelta(days=100)
 
 
+def test_the_usual_life_of_a_refresh_token_counts_from_the_request_and_is_no_word_of_the_providers() -> None:
+    rules = OAuth2Rules(RULES.token_url, RULES.refresh_url, refresh_token_ttl_s=86_400)
+    new = granted({"access_token": "at", "refresh_token": "rt"}, rules).tokens
+    assert (new.refresh_token_expires_at, new.refresh_end_derived) == (SENT + timedelta(days=1), True)
+    told = granted({"access_token": "at", "refresh_token": "rt", "refresh_expires_in": 60}, rules).tokens
+    assert (told.refresh_token_expires_at, told.refresh_end_derived) == (SENT + timedelta(minutes=1), False)
+    kept = granted({"access_token": "at"}, rules).tokens
+    assert (kept.refresh_token_expires_at, kept.refresh_end_derived) == (None, False)
+    endless = granted({"access_token": "at", "refresh_token": "rt", "refresh_expires_in": 0}, rules).tokens
+    assert (endless.refresh_token_expires_at, endless.refresh_endless) == (None, True)
+
+
 @pytest.mark.parametrize("missing", [{}, {"refresh_token": None}, {"refresh_token": ""}, {"refresh_token": " "}])
 def test_a_success_without_a_refresh_token_keeps_the_former_one(missing: dict[str, Any]) -> None:
     assert granted({"access_token": "at", **missing}).tokens.refresh_token is None

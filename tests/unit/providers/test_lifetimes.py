@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tokenkeep.providers.lifetimes import KnownLife, access_expiry, refresh_expiry
+from tokenkeep.providers.lifetimes import KnownLife, RefreshEnd, access_expiry, refresh_end
 
 SENT = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -67,6 +67,8 @@ def test_an_hour_is_an_hour_however_it_is_written(fields: dict[str, Any]) -> Non
         (7_200_000, timedelta(hours=2)),
         (86_400_000, timedelta(days=1)),
         (604_800_000, timedelta(days=7)),
+        (1_814_400_000, timedelta(days=21)),
+        (5_184_000_000, timedelta(days=60)),
     ],
 )
 def test_milliseconds_are_told_from_long_lives(seconds: int, life: timedelta) -> None:
@@ -118,13 +120,74 @@ def test_lives_without_sense_are_cut_to_ten_years(value: object) -> None:
         {"refresh_token_expires_in": 7200},
         {"x_refresh_token_expires_in": "7200"},
         {"refresh_expires_in": 7200},
-        {"refreshTokenExpiresIn": 7200},
+        {"refreshTokenExpiresIn": 7200.0},
+        {"refresh_token_expires": 7200},
         {"refresh_token_expires_at": "2026-05-01T14:00:00Z"},
+        {"refreshExpiresAt": (EPOCH_S + 3600) * 1000},
+        {"refresh_token_expire_in": EPOCH_S + 3600},
+        {"refresh_token_expires_in": str(EPOCH_S + 3600)},
+        {"refresh_expires_in": 0, "refresh_expires_at": EPOCH_S + 3600},
+        {"refresh_expires_in": -1, "refresh_expires_at": EPOCH_S + 3600},
+        {"refresh_expires_in": None, "refresh_expires_at": EPOCH_S + 3600},
     ],
 )
-def test_a_refresh_tokens_end_is_read_under_its_many_names(fields: dict[str, Any]) -> None:
-    assert refresh_expiry(fields, sent_at=SENT) == SENT + 2 * HOUR
+@pytest.mark.parametrize("token", ["rt", None, a_jwt(exp=EPOCH_S)])
+@pytest.mark.parametrize("usual", [None, HOUR])
+def test_what_the_answer_tells_of_a_refresh_tokens_end_comes_first(
+    fields: dict[str, Any], token: str | None, usual: timedelta | None
+) -> None:
+    assert refresh_end(fields, token, sent_at=SENT, usual=usual) == RefreshEnd(SENT + 2 * HOUR)
 
 
-def test_a_refresh_life_of_zero_means_no_end() -> None:
-    assert refresh_expiry({"refresh_expires_in": 0}, sent_at=SENT) is None
+@pytest.mark.parametrize(
+    ("value", "life"),
+    [
+        (15_552_000, timedelta(days=180)),
+        (8_580_000, timedelta(seconds=8_580_000)),
+        (1_800_000, timedelta(seconds=1_800_000)),
+        (157_680_000, timedelta(days=5 * 365)),
+        (1_209_600_000, timedelta(days=14)),
+        (7_776_000_000, timedelta(days=90)),
+        (86_400_000, timedelta(days=1)),
+    ],
+)
+def test_what_is_left_of_months_is_not_taken_for_milliseconds(value: int, life: timedelta) -> None:
+    assert refresh_end({"refresh_token_expires_in": value}, "rt", sent_at=SENT) == RefreshEnd(SENT + life)
+
+
+@pytest.mark.parametrize("value", [0, "0", 0.0])
+@pytest.mark.parametrize("name", ["refresh_expires_in", "refresh_token_expires_at"])
+def test_a_refresh_life_of_zero_means_no_end_whatever_is_usual(name: str, value: object) -> None:
+    token = a_jwt(exp=EPOCH_S)
+    assert refresh_end({name: value}, token, sent_at=SENT, usual=HOUR) == RefreshEnd(endless=True)
+
+
+@pytest.mark.parametrize("value", [None, -1, "-5", "soon", True, "", [], float("nan"), "2020-01-01T00:00:00Z"])
+def test_a_refresh_life_without_sense_tells_nothing(value: object) -> None:
+    fields = {"refresh_token_expires_in": value}
+    assert refresh_end(fields, "rt", sent_at=SENT) == RefreshEnd()
+    assert refresh_end(fields, "rt", sent_at=SENT, usual=HOUR) == RefreshEnd(SENT + HOUR, derived=True)
+
+
+def test_the_usual_life_begins_with_a_refresh_token_and_not_without_one() -> None:
+    assert refresh_end({}, "rt", sent_at=SENT, usual=HOUR) == RefreshEnd(SENT + HOUR, derived=True)
+    assert refresh_end({}, None, sent_at=SENT, usual=HOUR) == RefreshEnd()
+
+
+@pytest.mark.parametrize(
+    ("token", "end"),
+    [
+        (a_jwt(exp=EPOCH_S, typ="Refresh"), SENT + HOUR),
+        (a_jwt(exp=EPOCH_S - 3600), None),
+        (a_jwt(exp=EPOCH_S - 86_400), None),
+        (a_jwt(exp=0), None),
+        (a_jwt(typ="Offline"), None),
+        ("opaque", None),
+        ("a.%%%.c", None),
+        (None, None),
+    ],
+)
+def test_a_refresh_token_that_is_a_jwt_tells_its_end_where_nothing_else_does(
+    token: str | None, end: datetime | None
+) -> None:
+    assert refresh_end({}, token, sent_at=SENT) == RefreshEnd(end)

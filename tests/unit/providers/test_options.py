@@ -1,6 +1,7 @@
 """A source's options and what they make of its provider's entry."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -46,6 +47,9 @@ TOKEN_URL = "https://provider.test/token"
         ({"token_url": TOKEN_URL, "offline_scopes": ["a", 1]}, "options.offline_scopes.1"),
         ({"token_url": TOKEN_URL, "token_headers": {"X-Big": "a"}}, "options.token_headers.X-Big"),
         ({"token_url": TOKEN_URL, "token_endpoint_auth_method": "psk_jwt"}, "options.token_endpoint_auth_method"),
+        ({"token_url": TOKEN_URL, "refresh_token_ttl_s": 0}, "options.refresh_token_ttl_s"),
+        ({"token_url": TOKEN_URL, "refresh_token_ttl_s": 3650 * 86_400 + 1}, "options.refresh_token_ttl_s"),
+        ({"token_url": TOKEN_URL, "refresh_token_idle_ttl_s": "14d"}, "options.refresh_token_idle_ttl_s"),
         (
             {"token_url": TOKEN_URL, "token_endpoint_auth_signing_alg": "none"},
             "options.token_endpoint_auth_signing_alg",
@@ -98,6 +102,19 @@ def test_what_nobody_says_is_chosen_with_care() -> None:
     assert rules.scope_separator == " "
     assert rules.rotation == Rotation(RotationKind.STRICT_REVOKE)
     assert rules.access_token_ttl_s is None
+    assert rules.refresh_token_ttl_s is None
+    assert rules.idle_life is None
+
+
+def test_the_lives_of_refresh_tokens_are_taken_from_the_entry_or_the_options() -> None:
+    entry = replace(XERO, refresh_token_ttl_s=5_184_000, refresh_token_idle_ttl_s=86_400)
+    assert effective_rules(entry, {}).refresh_token_ttl_s == 5_184_000
+    assert effective_rules(entry, {}).idle_life == timedelta(days=1)
+    options = {"refresh_token_ttl_s": 60, "refresh_token_idle_ttl_s": 30}
+    assert validate_options(entry, options) == options
+    assert effective_rules(entry, options).refresh_token_ttl_s == 60
+    assert effective_rules(entry, options).idle_life == timedelta(seconds=30)
+    assert options_schema(entry)["properties"]["refresh_token_idle_ttl_s"]["default"] == 86_400
 
 
 def test_options_outrank_the_entry() -> None:
