@@ -27,11 +27,13 @@ class Lease:
     `fence` only grows; a write that follows from a refresh must name the number it was leased under.
     `next_refresh_at` is None unless the account is active, held and refreshable.
     `due_at` is when a scheduler looks at it next: to hint that a refresh is due, to see after a lease that was never
-    given back, or to disable credentials that ran out and can't be refreshed. None means never.
+    given back, or to tell of credentials that can't be refreshed that they are about to end, and to disable them when they
+    have. None means never.
     `not_before` binds everybody, on-demand callers too: a provider's Retry-After, or the floor of a back-off.
     `demanded_at` asks for credentials obtained after that moment; it is met once they are, and never cleared.
     `doubts` counts presentations of the present refresh token whose answers were never had.
     `suspected_at` is when a provider that is known for spurious refusals first called the grant dead.
+    `watched_end` is the end that is told ahead, and `tell_at` when that is done next; None when all of it has been told.
     """
 
     fence: int
@@ -51,6 +53,8 @@ class Lease:
     doubt_since: datetime | None = None
     suspected_at: datetime | None = None
     event_sequence: int = 0
+    watched_end: datetime | None = None
+    tell_at: datetime | None = None
 
     def freed(self) -> "Lease":
         """The lease in nobody's hands."""

@@ -136,6 +136,7 @@ class PostgresAccounts:
             "obtained_at": version.obtained_at,
             "expires_at": version.expires_at,
             "refresh_token_expires_at": version.refresh_token_expires_at,
+            "refresh_end_derived": version.refresh_end_derived,
             "last_refreshed_at": None,
         }
         statement = upsert(CredentialRow).values(account_id=account_id, **values)

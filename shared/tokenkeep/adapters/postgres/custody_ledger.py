@@ -221,6 +221,7 @@ def _install(write: SettlementWrite) -> dict[str, object]:
         "obtained_at": version.obtained_at,
         "expires_at": version.expires_at,
         "refresh_token_expires_at": version.refresh_token_expires_at,
+        "refresh_end_derived": version.refresh_end_derived,
     }
 
 

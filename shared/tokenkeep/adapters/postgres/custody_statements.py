@@ -128,6 +128,8 @@ LEASES = Columns(
     doubt_since="timestamptz",
     suspected_at="timestamptz",
     event_sequence="bigint",
+    watched_end="timestamptz",
+    tell_at="timestamptz",
 )
 # A demand that came during the flight and is not met by it is looked at again as soon as it may be. A token in doubt waits
 # for its probe, whoever demands: a refusal might take the access token along that still works.
@@ -140,7 +142,8 @@ UPDATE leases AS l
                           AND n.doubts = 0
                      THEN LEAST(n.due_at, GREATEST(clock_timestamp(), n.not_before)) ELSE n.due_at END,
        consecutive_failures = n.consecutive_failures, failing_since = n.failing_since, doubts = n.doubts,
-       doubt_since = n.doubt_since, suspected_at = n.suspected_at, event_sequence = n.event_sequence
+       doubt_since = n.doubt_since, suspected_at = n.suspected_at, event_sequence = n.event_sequence,
+       watched_end = n.watched_end, tell_at = n.tell_at
   FROM {LEASES.relation("n")} WHERE l.account_id = n.account_id
 """)  # noqa: S608 - only our own names are put in
 
@@ -178,6 +181,7 @@ CREDENTIALS = Columns(
     obtained_at="timestamptz",
     expires_at="timestamptz",
     refresh_token_expires_at="timestamptz",  # noqa: S106 - the name of a type
+    refresh_end_derived="boolean",
 )
 # The fence stands here once more, though the row is locked and was compared: no token overwrites a younger one (I3).
 INSTALL = text(f"""
@@ -185,7 +189,8 @@ UPDATE credentials AS c
    SET generation = n.generation, installed_fence = n.installed_fence, access_ciphertext = n.access_ciphertext,
        refresh_ciphertext = n.refresh_ciphertext, token_type = n.token_type,
        scopes = string_to_array(n.scopes, ' '), obtained_at = n.obtained_at, expires_at = n.expires_at,
-       refresh_token_expires_at = n.refresh_token_expires_at, last_refreshed_at = clock_timestamp()
+       refresh_token_expires_at = n.refresh_token_expires_at, refresh_end_derived = n.refresh_end_derived,
+       last_refreshed_at = clock_timestamp()
   FROM {CREDENTIALS.relation("n")}
  WHERE c.account_id = n.account_id AND c.epoch = n.epoch AND c.installed_fence < n.installed_fence
 """)  # noqa: S608 - only our own names are put in

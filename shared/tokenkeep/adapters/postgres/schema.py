@@ -208,6 +208,7 @@ class CredentialRow(Base):
     obtained_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     refresh_token_expires_at: Mapped[datetime | None]
+    refresh_end_derived: Mapped[bool | None] = mapped_column(server_default=text("false"))
     last_refreshed_at: Mapped[datetime | None]
 
 
@@ -257,6 +258,8 @@ class LeaseRow(Base):
     doubt_since: Mapped[datetime | None]
     suspected_at: Mapped[datetime | None]
     event_sequence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    watched_end: Mapped[datetime | None]
+    tell_at: Mapped[datetime | None]
 
 
 class AttemptRow(Base):

@@ -23,10 +23,11 @@ ACCOUNT_COLUMNS = """a.id, a.source_id, a.environment, a.provider, a.auth_type, 
        a.state, a.disabled_reason, a.disabled_detail, a.disabled_at, a.disabled_by, a.health, a.custody,
        a.last_error_reason, a.last_error_http_status, a.last_error_at"""
 CREDENTIAL_COLUMNS = """c.epoch AS credential_epoch, c.generation, c.installed_fence, c.obtained_at, c.expires_at,
-       c.refresh_token_expires_at, c.refresh_ciphertext IS NOT NULL AS refreshable, c.key_id, c.wrapped_key"""
+       c.refresh_token_expires_at, c.refresh_end_derived, c.refresh_ciphertext IS NOT NULL AS refreshable, c.key_id,
+       c.wrapped_key"""
 LEASE_COLUMNS = """l.fence, l.epoch, l.phase, l.attempt_id, l.lease_until, l.sent_at, l.presented_generation,
        l.next_refresh_at, l.due_at, l.not_before, l.demanded_at, l.consecutive_failures, l.failing_since, l.doubts,
-       l.doubt_since, l.suspected_at, l.event_sequence"""
+       l.doubt_since, l.suspected_at, l.event_sequence, l.watched_end, l.tell_at"""
 
 
 def account_from(row: RowMapping) -> Account:
@@ -67,6 +68,7 @@ def credential_from(row: RowMapping) -> CredentialVersion:
         expires_at=row["expires_at"],
         refresh_token_expires_at=row["refresh_token_expires_at"],
         refreshable=row["refreshable"],
+        refresh_end_derived=row["refresh_end_derived"] is True,
     )
 
 
@@ -91,6 +93,8 @@ def lease_from(row: RowMapping) -> Lease:
         doubt_since=row["doubt_since"],
         suspected_at=row["suspected_at"],
         event_sequence=row["event_sequence"],
+        watched_end=row["watched_end"],
+        tell_at=row["tell_at"],
     )
 
 
@@ -132,4 +136,6 @@ def lease_values(account: Account, lease: Lease) -> dict[str, Any]:
         "doubt_since": lease.doubt_since,
         "suspected_at": lease.suspected_at,
         "event_sequence": lease.event_sequence,
+        "watched_end": lease.watched_end,
+        "tell_at": lease.tell_at,
     }
