@@ -78,7 +78,7 @@ class Road:
 
     async def toggle(self, account_id: AccountId, *, on: bool) -> None:
         async with self.works() as work:
-            await ToggleAccount()(work, CALLER, account_id, on=on, correlation_id="cor_test")
+            await ToggleAccount(self.foundation.catalogue)(work, CALLER, account_id, on=on, correlation_id="cor_test")
 
     async def blocked(self, count: int) -> None:
         """Wait until so many of the database's sessions wait for a lock."""

@@ -104,7 +104,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         release_custody=ReleaseCustody(works, waiters, sealer, clocks),
         confirm_release=ConfirmRelease(),
         delete_account=DeleteAccount(foundation.catalogue, sealer),
-        toggle_account=ToggleAccount(),
+        toggle_account=ToggleAccount(foundation.catalogue),
         request_refresh=RequestRefresh(works, demand),
         issue_api_key=IssueApiKey(),
         withdraw_api_key=WithdrawApiKey(),

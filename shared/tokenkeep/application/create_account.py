@@ -22,9 +22,10 @@ from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.settlement import Settlement, Standing
 from tokenkeep.domain.source import Source
-from tokenkeep.domain.transitions import first_due_at
+from tokenkeep.domain.transitions import first_scheduled
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.entry import Presented
+from tokenkeep.providers.lifetimes import refresh_end
 from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.token_request import check_properties
 
@@ -102,15 +103,17 @@ class CreateAccount:
             raise NotFound("source")
         now = await work.accounts.now()
         token_set = None if tokens is None else normalised(self.catalogue, tokens, source, now=now)
+        idle_life = None
         if token_set is not None and token_set.refresh_token is not None:
             rules = effective_rules(self.catalogue.get(source.provider), source.options)
             check_properties(rules, wanted.properties)
+            idle_life = rules.idle_life
         account = _new_account(source, wanted, token_set)
         lease = Lease(fence=0, epoch=1)
         version = _first_version(token_set, now=now)
         if version is not None:
-            due, look = first_due_at(Standing(account, lease, version), now=now, policy=self.policy)
-            lease = replace(lease, next_refresh_at=due, due_at=look)
+            standing = Standing(account, lease, version)
+            lease = first_scheduled(standing, now=now, policy=self.policy, idle_life=idle_life)
         happenings = (Happening(EventType.CREATED), *((Happening(EventType.ACTIVATED),) if version else ()))
         told = Standing(account, lease, version or _no_version(now))
         settlement, events = number_events(
@@ -148,13 +151,17 @@ def normalised(catalogue: Catalogue, tokens: LiveTokens | TokenSet, source: Sour
     refresh_token = tokens.refresh_token
     if refresh_token is None and rules.presented is Presented.ACCESS_TOKEN:
         refresh_token = tokens.access_token
+    refresh_ends_at = tokens.refresh_token_expires_at
+    if refresh_ends_at is None and tokens.refresh_token is not None:
+        # The usual life tells nothing here: nobody knows when it began.
+        refresh_ends_at = refresh_end({}, tokens.refresh_token.reveal(), sent_at=now).at
     return TokenSet(
         access_token=tokens.access_token,
         token_type=tokens.token_type,
         refresh_token=refresh_token,
         scopes=tokens.scopes if tokens.scopes is not None else source.scopes,
         expires_at=expires_at,
-        refresh_token_expires_at=tokens.refresh_token_expires_at,
+        refresh_token_expires_at=refresh_ends_at,
     )
 
 
@@ -184,6 +191,7 @@ def _first_version(tokens: TokenSet | None, *, now: datetime) -> CredentialVersi
         expires_at=tokens.expires_at,
         refresh_token_expires_at=tokens.refresh_token_expires_at,
         refreshable=tokens.refresh_token is not None,
+        refresh_end_derived=tokens.refresh_end_derived,
     )
 
 

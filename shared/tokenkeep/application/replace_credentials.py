@@ -55,11 +55,15 @@ class ReplaceCredentials:
         if source is None:
             raise NotFound("source")
         token_set = normalised(self.catalogue, tokens, source, now=full.now)
+        idle_life = None
         if token_set.refresh_token is not None:
             rules = effective_rules(self.catalogue.get(source.provider), source.options)
             check_properties(rules, full.properties)
+            idle_life = rules.idle_life
         former = None if full.stored is None else full.stored.version
-        decided = reauthorize(full.account, full.lease, former, token_set, now=full.now, policy=self.policy)
+        decided = reauthorize(
+            full.account, full.lease, former, token_set, now=full.now, policy=self.policy, idle_life=idle_life
+        )
         settlement, events = number_events(decided, now=full.now, correlation_id=correlation_id)
         write = SettlementWrite(
             before=full.standing, settlement=settlement, attempt=None, events=events, settled_at=full.now

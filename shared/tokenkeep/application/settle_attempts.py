@@ -72,7 +72,7 @@ class SettleAttempts:
                 if account is None:
                     results[index] = Settled(item, None)
                     continue
-                usual = Circumstances(presentations=item.presentations)
+                usual = Circumstances(presentations=item.presentations, same_token=_gave_back(item))
                 bearing = circumstances.get(item.attempt.account_id, usual)
                 settlement, write = self._written(item, account, self._settled(item, account, bearing))
                 results[index] = Settled(item, settlement, account.now)
@@ -159,7 +159,13 @@ class SettleAttempts:
         return None
 
     def _settled(self, item: Answered, locked: LockedAccount, circumstances: Circumstances) -> Settlement:
-        rules = Rules(self.policy, item.rules.rotation, self.quarantine, item.rules.confirm_revocation)
+        rules = Rules(
+            self.policy,
+            item.rules.rotation,
+            self.quarantine,
+            item.rules.confirm_revocation,
+            item.rules.idle_life,
+        )
         return settle(
             locked.standing, item.attempt, item.verdict, now=locked.now, rules=rules, circumstances=circumstances
         )
@@ -199,6 +205,12 @@ def _is_to_be_judged(settlement: Settlement) -> bool:
     told = {happening.type for happening in settlement.happenings}
     disabled = settlement.standing.account.disabled
     return EventType.DISABLED in told and disabled is not None and disabled.reason is not DisabledReason.EXPIRED
+
+
+def _gave_back(item: Answered) -> bool:
+    """Whether the answer holds the very refresh token that was presented for it."""
+    given = item.verdict.tokens.refresh_token if isinstance(item.verdict, Granted) else None
+    return given is not None and given == item.presented
 
 
 def _with_scopes(tokens: TokenSet, former: tuple[str, ...]) -> TokenSet:

@@ -1,7 +1,7 @@
 """The sweeper: free what was leased and never given back, and disable what ran out (custody protocol, S9)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from tokenkeep.application.clocks import Clocks
@@ -101,12 +101,12 @@ class SweepLeases:
     async def _take_over(self, stuck: Sequence[StuckLease]) -> int:
         if not stuck:
             return 0
-        rotations = await self._rotations({lease.source_id for lease in stuck})
+        rules = await self._rules({lease.source_id for lease in stuck})
         now = self._clocks.loop_time()
-        ripe = [lease for lease in stuck if self._may_take(lease, rotations[lease.source_id], now=now)]
+        ripe = [lease for lease in stuck if self._may_take(lease, rules[lease.source_id].rotation, now=now)]
         freed = 0
         for start in range(0, len(ripe), _BATCH):
-            freed += await self._take_batch(ripe[start : start + _BATCH], rotations)
+            freed += await self._take_batch(ripe[start : start + _BATCH], rules)
         return freed
 
     def _may_take(self, lease: StuckLease, rotation: Rotation, *, now: float) -> bool:
@@ -124,17 +124,17 @@ class SweepLeases:
         needed = self._quarantine.span(rotation).total_seconds()
         return self._watch.watched_for(lease, now=now) >= needed
 
-    async def _take_batch(self, leases: Sequence[StuckLease], rotations: Mapping[SourceId, Rotation]) -> int:
+    async def _take_batch(self, leases: Sequence[StuckLease], rules: Mapping[SourceId, Rules]) -> int:
         """Take over a batch in one transaction; where that fails, each by itself, so that a bad one fails alone."""
         try:
-            return await self._take(leases, rotations)
+            return await self._take(leases, rules)
         except Exception as error:  # noqa: BLE001 - told below, row by row
             if len(leases) == 1:
                 self._observer.not_taken_over(leases[0], type(error).__name__)
                 return 0
-        return sum([await self._take_batch([lease], rotations) for lease in leases])
+        return sum([await self._take_batch([lease], rules) for lease in leases])
 
-    async def _take(self, leases: Sequence[StuckLease], rotations: Mapping[SourceId, Rotation]) -> int:
+    async def _take(self, leases: Sequence[StuckLease], rules: Mapping[SourceId, Rules]) -> int:
         taken: list[tuple[StuckLease, Settlement]] = []
         async with self._ledgers() as ledger:
             locked = await ledger.lock([lease.account_id for lease in leases])
@@ -143,8 +143,8 @@ class SweepLeases:
                 account = locked.get(lease.account_id)
                 if account is None or not _still_stuck(account, lease):
                     continue
-                rules = Rules(self._policy, rotations[lease.source_id], self._quarantine)
-                settlement, write = _write(account, take_over(account.standing, now=account.now, rules=rules))
+                over = take_over(account.standing, now=account.now, rules=rules[lease.source_id])
+                settlement, write = _write(account, over)
                 writes.append(write)
                 taken.append((lease, settlement))
             await ledger.write(writes)
@@ -178,17 +178,18 @@ class SweepLeases:
             await ledger.write([write])
             return True
 
-    async def _rotations(self, source_ids: set[SourceId]) -> dict[SourceId, Rotation]:
-        """The sources' kinds. One that this process can't work out counts as the strictest, and stops nobody else."""
+    async def _rules(self, source_ids: set[SourceId]) -> dict[SourceId, Rules]:
+        """What the sources go by. One that this process can't work out counts as the strictest, and stops nobody else."""
         configs = await self._sources(source_ids)
-        rotations = dict.fromkeys(source_ids, Rotation(RotationKind.STRICT_REVOKE))
+        strictest = Rules(self._policy, Rotation(RotationKind.STRICT_REVOKE), self._quarantine)
+        found = dict.fromkeys(source_ids, strictest)
         for source_id, config in configs.items():
             try:
                 rules = effective_rules(self._catalogue.get(config.provider), config.options)
             except TokenkeepError:
                 continue
-            rotations[source_id] = rules.rotation
-        return rotations
+            found[source_id] = replace(strictest, rotation=rules.rotation, idle_life=rules.idle_life)
+        return found
 
 
 def _still_stuck(locked: LockedAccount, lease: StuckLease) -> bool:

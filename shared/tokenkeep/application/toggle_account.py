@@ -1,22 +1,27 @@
 """Enable and disable accounts, by hand."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.refreshing import SettlementWrite
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work
-from tokenkeep.domain.account import AccountView, Custody, DisabledReason
+from tokenkeep.domain.account import Account, AccountView, Custody, DisabledReason
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.errors import AccountPending, NotFound, ReauthorizationRequired, TokenkeepError
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.settlement import Settlement
 from tokenkeep.domain.transitions import disable, enable
+from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.options import effective_rules
 
 
 @dataclass(frozen=True, slots=True)
 class ToggleAccount:
     """Changes an account's state under its row lock; the event is written in the same transaction."""
+
+    catalogue: Catalogue
 
     async def __call__(
         self, work: Work, caller: Caller, account_id: AccountId, *, on: bool, correlation_id: str
@@ -41,7 +46,8 @@ class ToggleAccount:
             return view
         decided: Settlement | TokenkeepError | None
         if on:
-            decided = enable(locked.standing, now=locked.now)
+            idle_life = await self._idle_life(work, view.account)
+            decided = enable(locked.standing, now=locked.now, idle_life=idle_life)
         else:
             decided = disable(locked.standing, DisabledReason.BY_OPERATOR, by=caller.name, now=locked.now)
         if isinstance(decided, TokenkeepError):
@@ -57,3 +63,13 @@ class ToggleAccount:
         changed = await work.accounts.view(account_id, caller.environment)
         assert changed is not None  # noqa: S101 - its lease is locked
         return changed
+
+    async def _idle_life(self, work: Work, account: Account) -> timedelta | None:
+        """How long the source lets a refresh token lie unused; None where this process can't work it out."""
+        source = await work.sources.get(account.source_id, account.environment)
+        if source is None:
+            return None
+        try:
+            return effective_rules(self.catalogue.get(source.provider), source.options).idle_life
+        except TokenkeepError:
+            return None

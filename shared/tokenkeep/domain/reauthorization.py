@@ -1,7 +1,7 @@
 """New credentials for an account that exists: another grant under the same id."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tokenkeep.domain.account import Account, AccountState, Custody
 from tokenkeep.domain.attempt import Outcome
@@ -10,7 +10,7 @@ from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.lease import Lease
 from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.standing import Settlement, Standing
-from tokenkeep.domain.transitions import first_due_at
+from tokenkeep.domain.transitions import first_scheduled
 
 
 def reauthorize(
@@ -21,6 +21,7 @@ def reauthorize(
     *,
     now: datetime,
     policy: RefreshPolicy,
+    idle_life: timedelta | None = None,
 ) -> Settlement:
     """The account, active with new credentials, whatever it was before.
 
@@ -38,6 +39,7 @@ def reauthorize(
         expires_at=tokens.expires_at,
         refresh_token_expires_at=tokens.refresh_token_expires_at,
         refreshable=tokens.refresh_token is not None,
+        refresh_end_derived=tokens.refresh_end_derived,
     )
     custody = Custody.NONE if tokens.refresh_token is None else Custody.HELD
     active = account.turned_on().evolve(custody=custody)
@@ -52,9 +54,8 @@ def reauthorize(
         doubt_since=None,
         suspected_at=None,
     )
-    due, look = first_due_at(Standing(active, free, credential), now=now, policy=policy)
+    scheduled = first_scheduled(Standing(active, free, credential), now=now, policy=policy, idle_life=idle_life)
     told = EventType.ACTIVATED if account.state is AccountState.PENDING else EventType.REAUTHORIZED
-    scheduled = replace(free, next_refresh_at=due, due_at=look)
     return Settlement(
         Standing(active, scheduled, credential), Outcome.OK, install=tokens, happenings=(Happening(told),)
     )

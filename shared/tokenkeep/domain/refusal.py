@@ -96,6 +96,7 @@ def _orphan_installed(
         expires_at=now,
         refresh_token_expires_at=orphan.tokens.refresh_token_expires_at,
         refreshable=stored.refreshable,
+        refresh_end_derived=orphan.tokens.refresh_end_derived,
     )
     active = standing.account.state is AccountState.ACTIVE
     due = now + rules.policy.shortest_wait if active else None
@@ -146,10 +147,13 @@ def _disabled(standing: Standing, verdict: Revoked, facts: dict[str, Any], *, no
 
 
 def _why_dead(standing: Standing, *, now: datetime) -> DisabledReason:
-    """Tells a user's revocation from a rotation lost on the wire, and both from a refresh token that ran out."""
+    """Tells a user's revocation from a rotation lost on the wire, and both from a refresh token that ran out.
+
+    An end that nobody told proves nothing: were a wrong figure enough, it would hide a mass revocation from its guard.
+    """
     if standing.lease.doubts:
         return DisabledReason.IN_DOUBT
-    ends = standing.credential.refresh_token_expires_at
+    ends = standing.credential.told_refresh_end
     return DisabledReason.EXPIRED if ends is not None and ends <= now else DisabledReason.REVOKED
 
 

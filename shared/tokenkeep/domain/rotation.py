@@ -103,7 +103,7 @@ def probe_at(
     the grant, so no number of unanswered presentations disables an account; the waits grow instead.
 
     With strict kinds the first probe comes late, because a refused presentation may also kill the access token that
-    still works (custody protocol, section 4). A provider whose grace has passed since `doubt_since`, the first unanswered
+    still works (custody protocol, section 4); `expires_at` is until when a refresh comes in time. A provider whose grace has passed since `doubt_since`, the first unanswered
     presentation, is as strict as any.
     """
     span = quarantine.span(rotation)
@@ -120,9 +120,10 @@ def probe_at(
             return max(earliest, min(wanted, latest))
 
 
-def late_probe_at(*, sent_at: datetime, expires_at: datetime, now: datetime) -> datetime:
+def late_probe_at(*, sent_at: datetime, expires_at: datetime | None, now: datetime) -> datetime:
     """When to probe a token in doubt whose provider's kind is not at hand: as late as with the strictest."""
-    return max(now, min(expires_at - timedelta(minutes=1), sent_at + timedelta(minutes=15)))
+    latest = sent_at + timedelta(minutes=15)
+    return max(now, latest if expires_at is None else min(expires_at - timedelta(minutes=1), latest))
 
 
 _MOST_RETRIES = 2

@@ -8,13 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from tokenkeep.domain.account import Account, AccountState, DisabledReason, FailureReason, Health
+from tokenkeep.domain.account import AccountState, DisabledReason, FailureReason, Health
 from tokenkeep.domain.attempt import Attempt, Outcome, Resolution
 from tokenkeep.domain.credential import CredentialVersion, TokenSet
+from tokenkeep.domain.due_time import is_steady, next_refresh_at
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.postponement import backoff, held_back, postponed, set_aside
-from tokenkeep.domain.refresh_policy import RefreshPolicy, spread
 from tokenkeep.domain.refusal import refused
 from tokenkeep.domain.standing import Circumstances, Orphan, Rules, Settlement, Standing
 from tokenkeep.domain.verdict import (
@@ -27,7 +27,7 @@ from tokenkeep.domain.verdict import (
     Verdict,
 )
 
-__all__ = ["Circumstances", "Orphan", "Rules", "Settlement", "Standing", "next_refresh_at", "settle"]
+__all__ = ["Circumstances", "Orphan", "Rules", "Settlement", "Standing", "settle"]
 
 _AS_IT_IS = Circumstances()
 
@@ -104,14 +104,16 @@ def _granted(
     tokens = verdict.tokens
     # A database that failed over with loss may have given a number out twice: then its present holder takes the next one.
     fence = max(attempt.fence, stored.installed_fence + 1)
+    refresh_end, derived = _refresh_end(tokens, stored, same_token=circumstances.same_token)
     credential = CredentialVersion(
         epoch=stored.epoch,
         generation=generation,
         installed_fence=fence,
         obtained_at=obtained_at,
         expires_at=tokens.expires_at,
-        refresh_token_expires_at=_end_of(tokens, stored),
+        refresh_token_expires_at=refresh_end,
         refreshable=stored.refreshable,
+        refresh_end_derived=derived,
     )
     happenings = [Happening(EventType.REFRESHED)]
     lost_and_found = account.disabled is not None and account.disabled.reason is DisabledReason.IN_DOUBT
@@ -121,13 +123,13 @@ def _granted(
     healthy = account.turned_on() if on else account.evolve(health=Health.HEALTHY, last_error=None)
     settled = lease.freed() if holds else lease
     in_others_hands = settled.phase is not Phase.IDLE
-    due = next_refresh_at(credential, account, rules.policy) if on else None
-    if due is not None:  # a provider that gives tokens which are dead on arrival is not asked without end
-        due = max(due, now + rules.policy.shortest_wait)
     # A first request that was given up may still be on its way: to use its successor's successor would make it a reuse.
     quiet_until = obtained_at + rules.quarantine.span(rules.rotation) if circumstances.unanswered else None
-    if due is not None and quiet_until is not None:
-        due = max(due, quiet_until)
+    due = None
+    if on:
+        # A provider that gives tokens which are dead on arrival is not asked without end.
+        earliest = max(now + rules.policy.shortest_wait, quiet_until or now)
+        due = _due_after(stored, Standing(account, settled, credential), rules=rules, earliest=earliest)
     settled = replace(
         settled,
         fence=max(lease.fence, fence),
@@ -150,11 +152,24 @@ def _granted(
     )
 
 
-def _end_of(tokens: TokenSet, stored: CredentialVersion) -> datetime | None:
-    """When the refresh token ends. A new one that tells no end does not inherit that of the old one."""
-    if tokens.refresh_token_expires_at is not None or tokens.refresh_token is not None:
-        return tokens.refresh_token_expires_at
-    return stored.refresh_token_expires_at
+def _due_after(former: CredentialVersion, standing: Standing, *, rules: Rules, earliest: datetime) -> datetime | None:
+    """When credentials that a refresh brought are refreshed in their turn."""
+    steady = is_steady(former, standing.credential)
+    due = next_refresh_at(standing.credential, standing.account, rules.policy, idle_life=rules.idle_life, steady=steady)
+    return None if due is None else max(due, earliest)
+
+
+def _refresh_end(tokens: TokenSet, stored: CredentialVersion, *, same_token: bool) -> tuple[datetime | None, bool]:
+    """When the refresh token ends, and whether that is only derived.
+
+    The answer's word comes first. One that kept the former token, or gave it back, began no new life; and a new token of which
+    nothing is known does not inherit the end of the old one.
+    """
+    end, derived = tokens.refresh_token_expires_at, tokens.refresh_end_derived
+    told = tokens.refresh_endless or (end is not None and not derived)
+    if told or (tokens.refresh_token is not None and not same_token):
+        return end, derived
+    return stored.refresh_token_expires_at, stored.refresh_end_derived
 
 
 def _stale(standing: Standing, verdict: Verdict) -> Settlement:
@@ -209,21 +224,6 @@ def _doubtful(
         standing=replace(settled.standing, lease=doubtful),
         outcome=Outcome.IN_DOUBT,
         happenings=(*told, *settled.happenings),
-    )
-
-
-def next_refresh_at(credential: CredentialVersion, account: Account, policy: RefreshPolicy) -> datetime | None:
-    """When credentials come due for a refresh; None when they do not expire or can't be refreshed.
-
-    A refresh token that ends before its access token does is used before its own end.
-    """
-    ends = [end for end in (credential.expires_at, credential.refresh_token_expires_at) if end is not None]
-    if credential.expires_at is None or not credential.refreshable:
-        return None
-    return policy.due_at(
-        obtained_at=credential.obtained_at,
-        expires_at=min(ends),
-        jitter=spread(account.id, credential.generation),
     )
 
 

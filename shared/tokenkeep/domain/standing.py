@@ -27,13 +27,14 @@ class Rules:
     """What the decision goes by, besides the facts.
 
     `confirm_revocation` above zero: the provider is known for spurious refusals, so one is believed when it is repeated
-    after so long.
+    after so long. `idle_life`: a refresh token that is not used for so long is dead.
     """
 
     policy: RefreshPolicy
     rotation: Rotation
     quarantine: Quarantine
     confirm_revocation: timedelta = timedelta(0)
+    idle_life: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,15 @@ class Circumstances:
 
     `revocations_held`: so many of the source's accounts are called revoked that nobody is believed. `client_changed`: the
     source has another client secret by now than the one that the attempt used. `presentations` counts how often the token left
-    under the attempt: all but the last were not answered.
+    under the attempt: all but the last were not answered. `same_token`: the answer gave back the refresh token that was
+    presented, so no new life has begun.
     """
 
     revocations_held: bool = False
     client_changed: bool = False
     orphan: Orphan | None = None
     presentations: int = 1
+    same_token: bool = False
 
     @property
     def unanswered(self) -> int:

@@ -6,6 +6,7 @@ from datetime import datetime
 from tokenkeep.domain.account import Account, AccountState, FailureReason, Health, LastError
 from tokenkeep.domain.attempt import Outcome
 from tokenkeep.domain.credential import CredentialVersion
+from tokenkeep.domain.due_time import last_chance
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.lease import Lease, Phase
 from tokenkeep.domain.refresh_policy import RefreshPolicy
@@ -52,7 +53,7 @@ def take_over(standing: Standing, *, now: datetime, rules: Rules) -> Settlement:
         rules.quarantine,
         presentations=doubts,
         sent_at=sent_at,
-        expires_at=standing.credential.expires_at,
+        expires_at=last_chance(standing.credential, now=now, idle_life=rules.idle_life),
         doubt_since=freed.doubt_since,
     )
     at = max(probe, now)

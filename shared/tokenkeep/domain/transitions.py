@@ -1,16 +1,18 @@
 """Changes of an account's state that no token endpoint has a part in."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tokenkeep.domain.account import AccountState, Custody, DisabledReason
 from tokenkeep.domain.attempt import Outcome
+from tokenkeep.domain.credential import CredentialVersion
+from tokenkeep.domain.due_time import last_chance, next_refresh_at
 from tokenkeep.domain.errors import AccountPending, ReauthorizationRequired, TokenkeepError
 from tokenkeep.domain.events import EventType, Happening
-from tokenkeep.domain.lease import Phase
+from tokenkeep.domain.lease import Lease, Phase
 from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.rotation import late_probe_at
-from tokenkeep.domain.settlement import Settlement, Standing, next_refresh_at
+from tokenkeep.domain.standing import Settlement, Standing
 
 
 def disable(
@@ -29,11 +31,14 @@ def disable(
     return Settlement(Standing(account, off, standing.credential), Outcome.OK, happenings=(told,))
 
 
-def enable(standing: Standing, *, now: datetime) -> Settlement | TokenkeepError | None:
+def enable(
+    standing: Standing, *, now: datetime, idle_life: timedelta | None = None
+) -> Settlement | TokenkeepError | None:
     """The account, active again; None when it is so already; an error when only the end user can bring it back.
 
     A held account is refreshed at once: that shows whether the grant is still good. If its refresh token is in doubt, it waits
-    for its probe.
+    for its probe. One whose access token lives for ever, and whose refresh token is in no danger, needs neither; and a refresh
+    token that is said to have ended could only bring a living access token to an end.
     """
     account, lease, credential = standing.account, standing.lease, standing.credential
     if account.state is AccountState.PENDING:
@@ -47,12 +52,10 @@ def enable(standing: Standing, *, now: datetime) -> Settlement | TokenkeepError 
         return ReauthorizationRequired(DisabledReason.EXPIRED.value)
     refreshing = account.custody is Custody.HELD and credential.refreshable
     due = None
-    if refreshing and credential.expires_at is not None:
-        due = (
-            late_probe_at(sent_at=lease.sent_at or now, expires_at=credential.expires_at, now=now)
-            if lease.doubts
-            else now
-        )
+    if refreshing and (credential.expires_at is not None or idle_life is not None):
+        in_time = last_chance(credential, now=now, idle_life=idle_life)
+        at_once = _after_its_end(credential, now=now) if _has_ended(credential, now=now) else now
+        due = late_probe_at(sent_at=lease.sent_at or now, expires_at=in_time, now=now) if lease.doubts else at_once
     on = replace(
         lease,
         next_refresh_at=due,
@@ -74,20 +77,36 @@ def run_out(standing: Standing, *, now: datetime) -> Settlement | None:
     return disable(standing, DisabledReason.EXPIRED, by="tokenkeep", now=now)
 
 
-def first_due_at(
-    standing: Standing, *, now: datetime, policy: RefreshPolicy
-) -> tuple[datetime | None, datetime | None]:
-    """`next_refresh_at` and `due_at` of an account whose credentials have just come in from outside.
-
-    A refresh token that came without any word on the access token's life is used at once, to learn it.
-    """
-    credential = standing.credential
-    if standing.account.state is not AccountState.ACTIVE:
-        return None, None
+def first_scheduled(
+    standing: Standing, *, now: datetime, policy: RefreshPolicy, idle_life: timedelta | None = None
+) -> Lease:
+    """The lease of an account whose credentials have just come in from outside, with the time when they are due."""
+    account, credential = standing.account, standing.credential
+    lease = replace(standing.lease, next_refresh_at=None, due_at=None)
+    if account.state is not AccountState.ACTIVE:
+        return lease
     if not credential.refreshable:
-        return None, credential.expires_at
+        return replace(lease, due_at=credential.expires_at)
+    due = _first_due_at(standing, now=now, policy=policy, idle_life=idle_life)
+    return replace(lease, next_refresh_at=due, due_at=due)
+
+
+def _first_due_at(standing: Standing, *, now: datetime, policy: RefreshPolicy, idle_life: timedelta | None) -> datetime:
+    """A refresh token that came without any word on the access token's life is used at once, to learn it."""
+    credential = standing.credential
     if credential.expires_at is None:
-        return now, now
-    due = next_refresh_at(credential, standing.account, policy) or now
-    due = max(due, now)
-    return due, due
+        return now
+    if _has_ended(credential, now=now):
+        return _after_its_end(credential, now=now) or now
+    return max(next_refresh_at(credential, standing.account, policy, idle_life=idle_life) or now, now)
+
+
+def _has_ended(credential: CredentialVersion, *, now: datetime) -> bool:
+    """Whether somebody who must know has said that the refresh token's time would be over by now."""
+    told = credential.told_refresh_end
+    return told is not None and told <= now
+
+
+def _after_its_end(credential: CredentialVersion, *, now: datetime) -> datetime | None:
+    """When a refresh token is presented that is said to have ended: once nothing can be lost by it any more."""
+    return None if credential.expires_at is None else max(credential.expires_at, now)

@@ -1,5 +1,6 @@
 """Accounts over HTTP: created, shown, listed, toggled."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -139,6 +140,36 @@ async def test_a_code_is_exchanged_at_the_sources_token_endpoint(service: Servic
     assert b"code_verifier=" + b"v" * 43 in request
     token = data(await admin.post(f"/v1/accounts/{account['id']}/token"))
     assert token["access_token"] == "at.1"
+
+
+async def test_a_first_grants_refresh_token_ends_as_usual_unless_the_provider_says_otherwise(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    tokens = b'"access_token": "at.1", "expires_in": 600, "refresh_token": '
+    for told, days in ((b'"rt.1"', 30), (b'"rt.2", "refresh_expires_in": 864000', 10)):
+        async with RawServer(answering(http(b"{" + tokens + told + b"}"))) as provider:
+            source_id = await service.source(provider.url(), refresh_token_ttl_s=30 * 86_400)
+            body = {"source_id": source_id, "credentials": CODE}
+            account = data(await admin.post("/v1/accounts", json=body), 201)
+        left = datetime.fromisoformat(account["refresh_token_expires_at"]) - datetime.now(UTC)
+        assert timedelta(days=days) - timedelta(minutes=5) < left < timedelta(days=days)
+
+
+async def test_of_a_refresh_token_that_is_brought_along_only_what_is_told_is_believed(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    source_id = await service.source(TOKEN_URL, refresh_token_ttl_s=30 * 86_400)
+    ends = "2030-01-02T03:04:05.000Z"
+    # {"exp": 1893553445}, which is that moment
+    own = "e30.eyJleHAiOjE4OTM1NTM0NDV9.c2ln"
+    for changes, expected in (
+        ({"refresh_token": "rt.1"}, None),
+        ({"refresh_token": own}, ends),
+        ({"refresh_token": f"{own}2", "refresh_token_expires_at": "2029-01-01T00:00:00Z"}, "2029-01-01T00:00:00.000Z"),
+    ):
+        body = {"source_id": source_id, "credentials": {**LIVE, **changes}}
+        account = data(await admin.post("/v1/accounts", json=body), 201)
+        assert account["refresh_token_expires_at"] == expected
 
 
 @pytest.mark.parametrize(

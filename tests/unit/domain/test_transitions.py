@@ -10,7 +10,7 @@ from tokenkeep.domain.events import EventType
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.settlement import Settlement, Standing
-from tokenkeep.domain.transitions import disable, enable, first_due_at, run_out
+from tokenkeep.domain.transitions import disable, enable, first_scheduled, run_out
 
 IDLE = {"phase": Phase.IDLE, "attempt_id": None, "lease_until": None}
 
@@ -84,16 +84,18 @@ def test_first_due_times() -> None:
     policy = RefreshPolicy()
 
     def due(**credential: object) -> object:
-        return first_due_at(a_standing(lease=IDLE, credential=credential), now=NOW, policy=policy)
+        lease = first_scheduled(a_standing(lease=IDLE, credential=credential), now=NOW, policy=policy)
+        return lease.next_refresh_at, lease.due_at
 
     assert due(expires_at=NOW - HOUR) == (NOW, NOW)
     assert due(expires_at=None) == (NOW, NOW)
     assert due(refreshable=False, expires_at=NOW + HOUR) == (None, NOW + HOUR)
     assert due(refreshable=False, expires_at=None) == (None, None)
-    first, look = first_due_at(
+    lease = first_scheduled(
         a_standing(lease=IDLE, credential={"obtained_at": NOW, "expires_at": NOW + HOUR}), now=NOW, policy=policy
     )
-    assert first == look
+    first = lease.next_refresh_at
+    assert first == lease.due_at
     assert first is not None
     assert NOW + HOUR / 2 <= first <= NOW + timedelta(minutes=45)
 

@@ -1,0 +1,72 @@
+"""When credentials are refreshed next: before the first of the things ends that a refresh can still save."""
+
+from datetime import datetime, timedelta
+
+from tokenkeep.domain.account import Account
+from tokenkeep.domain.credential import CredentialVersion
+from tokenkeep.domain.refresh_policy import RefreshPolicy, spread
+
+
+def next_refresh_at(
+    credential: CredentialVersion,
+    account: Account,
+    policy: RefreshPolicy,
+    *,
+    idle_life: timedelta | None = None,
+    steady: bool = False,
+) -> datetime | None:
+    """When credentials come due for a refresh; None when nothing calls for one, or they can't be refreshed.
+
+    A refresh token that ends before its access token does is used before its own end, and one that dies when it is not used
+    for `idle_life` before that has passed, though the access token may live on, or for ever. `steady`: the latest refresh
+    has not moved the refresh token's end.
+    """
+    if not credential.refreshable or (credential.expires_at is None and idle_life is None):
+        return None
+    obtained_at = credential.obtained_at
+    ends = (credential.expires_at, _idle_end(credential, idle_life), _end_to_forestall(credential, steady=steady))
+    first = min(end for end in ends if end is not None)
+    due = policy.due_at(obtained_at=obtained_at, expires_at=first, jitter=spread(account.id, credential.generation))
+    told = credential.told_refresh_end
+    if told is not None and obtained_at < told < due:
+        # By then nothing is to be had for it any more, so the access token is used to its own end.
+        return credential.expires_at
+    return due
+
+
+def last_chance(credential: CredentialVersion, *, now: datetime, idle_life: timedelta | None = None) -> datetime | None:
+    """Until when a refresh comes in time; None when nothing ends. Ends of the refresh token that are past count no more."""
+    ends = (_idle_end(credential, idle_life), credential.refresh_token_expires_at)
+    coming = [end for end in ends if end is not None and end > now]
+    if credential.expires_at is not None:
+        coming.append(credential.expires_at)
+    return min(coming, default=None)
+
+
+def is_steady(former: CredentialVersion, credential: CredentialVersion) -> bool:
+    """Whether a refresh left the refresh token's end where it was.
+
+    An end that rolls moves on with the time between two refreshes; one that stands is told anew with the latency of the wire.
+    """
+    before, after = former.refresh_token_expires_at, credential.refresh_token_expires_at
+    if before is None or after is None:
+        return False
+    return after - before <= (credential.obtained_at - former.obtained_at) / 2
+
+
+def _idle_end(credential: CredentialVersion, idle_life: timedelta | None) -> datetime | None:
+    return None if idle_life is None else credential.obtained_at + idle_life
+
+
+def _end_to_forestall(credential: CredentialVersion, *, steady: bool) -> datetime | None:
+    """The refresh token's end, where it is of use to refresh before it.
+
+    An end that the token has outlived was wrong. And before one that stands, another refresh must bring half an access
+    token's life at least: or each would be followed by another one, half as far from the end.
+    """
+    end, obtained_at, expires_at = credential.refresh_token_expires_at, credential.obtained_at, credential.expires_at
+    if end is None or end <= obtained_at:
+        return None
+    if steady and (expires_at is None or (end - obtained_at) * 2 < expires_at - obtained_at):
+        return None
+    return end
