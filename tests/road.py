@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -60,11 +61,22 @@ class Road:
             return (await create(work, CALLER, wanted)).id
 
     async def account(
-        self, source_id: SourceId, name: str = "grant", *, expires_in_s: float = 0.0, refreshable: bool = True
+        self,
+        source_id: SourceId,
+        name: str = "grant",
+        *,
+        expires_in_s: float = 0.0,
+        refreshable: bool = True,
+        refresh_ends_at: datetime | None = None,
     ) -> AccountId:
         """An active account whose refresh token is `<name>.1`; by default its access token has just expired."""
         refresh_token = Secret(f"{name}.1") if refreshable else None
-        tokens = LiveTokens(Secret(f"access-{name}.1"), refresh_token, expires_in_s=expires_in_s)
+        tokens = LiveTokens(
+            Secret(f"access-{name}.1"),
+            refresh_token,
+            expires_in_s=expires_in_s,
+            refresh_token_expires_at=refresh_ends_at,
+        )
         wanted = NewAccount(source_id, tokens, external_id=None, metadata={}, properties={})
         create = CreateAccount(self.foundation.catalogue, self.sealer, self.foundation.policy)
         async with self.works() as work:
@@ -116,6 +128,21 @@ class Road:
         async with self.foundation.database.transaction() as connection:
             result = await connection.execute(text(statement), parameters)
             return result.mappings().all() if result.returns_rows else None
+
+    async def pass_time(self, account_id: AccountId, span: timedelta) -> None:
+        """As if so much time had passed for this account: all that is stored of it moves into the past."""
+        for statement in (
+            """UPDATE leases SET obtained_at = obtained_at - CAST(:span AS interval),
+                      next_refresh_at = next_refresh_at - CAST(:span AS interval),
+                      due_at = due_at - CAST(:span AS interval), not_before = not_before - CAST(:span AS interval),
+                      watched_end = watched_end - CAST(:span AS interval), tell_at = tell_at - CAST(:span AS interval)
+                WHERE account_id = :id""",
+            """UPDATE credentials SET obtained_at = obtained_at - CAST(:span AS interval),
+                      expires_at = expires_at - CAST(:span AS interval),
+                      refresh_token_expires_at = refresh_token_expires_at - CAST(:span AS interval)
+                WHERE account_id = :id""",
+        ):
+            await self.sql(statement, id=account_id, span=span)
 
     async def make_due(self, account_id: AccountId) -> None:
         await self.sql(

@@ -1,4 +1,4 @@
-"""The sweeper: free what was leased and never given back, and disable what ran out (custody protocol, S9)."""
+"""The sweeper: free what was leased and never given back, tell what is about to end, disable what has (custody protocol, S9)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.rotation import GRACE_MARGIN, Quarantine, Rotation, RotationKind
 from tokenkeep.domain.settlement import Rules, Settlement
 from tokenkeep.domain.takeover import take_over
-from tokenkeep.domain.transitions import run_out
+from tokenkeep.domain.transitions import end_or_tell
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.options import effective_rules
 
@@ -85,7 +85,7 @@ class SweepLeases:
         self._watch = WatchList(longest_gap.total_seconds())
 
     async def __call__(self) -> int:
-        """One round; returns how many accounts were freed or disabled."""
+        """One round; returns how many accounts were freed, disabled, or told to be expiring."""
         try:
             stuck = await self._schedule.stuck(limit=self._limit)
         except Exception:  # whatever it was, the watch was broken; the error goes on to the caller
@@ -155,6 +155,7 @@ class SweepLeases:
         return len(taken)
 
     async def _end_expired(self) -> int:
+        """Look at credentials that can't be refreshed and are due: at their end, or at a stage before it that is told."""
         ended = 0
         failed = 0
         for account_id in await self._schedule.run_out(limit=self._limit):
@@ -171,7 +172,7 @@ class SweepLeases:
     async def _end(self, account_id: AccountId) -> bool:
         async with self._ledgers() as ledger:
             locked = (await ledger.lock([account_id])).get(account_id)
-            settlement = None if locked is None else run_out(locked.standing, now=locked.now)
+            settlement = None if locked is None else end_or_tell(locked.standing, now=locked.now)
             if locked is None or settlement is None:
                 return False
             _, write = _write(locked, settlement)

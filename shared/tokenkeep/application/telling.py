@@ -19,7 +19,7 @@ def number_events(
             happening,
             standing.account,
             sequence=sequence + number,
-            expires_at=standing.credential.expires_at,
+            expires_at=happening.ends_at or standing.credential.expires_at,
             time=now,
             correlation_id=correlation_id,
         )

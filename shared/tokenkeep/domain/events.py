@@ -20,6 +20,7 @@ class EventType(StrEnum):
     FAILING = "tokenkeep.account.failing"
     RECOVERED = "tokenkeep.account.recovered"
     IN_DOUBT = "tokenkeep.account.in_doubt"
+    EXPIRING = "tokenkeep.account.expiring"
     DISABLED = "tokenkeep.account.disabled"
     ENABLED = "tokenkeep.account.enabled"
     REAUTHORIZED = "tokenkeep.account.reauthorized"
@@ -31,10 +32,14 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One fact about one account, as the function that decided it states it."""
+    """One fact about one account, as the function that decided it states it.
+
+    `ends_at` is the end that the fact is about; without one, the event's `expires_at` is the access token's.
+    """
 
     type: EventType
     reason: str | None = None
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

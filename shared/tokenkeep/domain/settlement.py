@@ -13,6 +13,7 @@ from tokenkeep.domain.attempt import Attempt, Outcome, Resolution
 from tokenkeep.domain.credential import CredentialVersion, TokenSet
 from tokenkeep.domain.due_time import is_steady, next_refresh_at
 from tokenkeep.domain.events import EventType, Happening
+from tokenkeep.domain.expiry_notice import due_for_notice, notice
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.postponement import backoff, held_back, postponed, set_aside
 from tokenkeep.domain.refusal import refused
@@ -127,6 +128,8 @@ def _granted(
     quiet_until = obtained_at + rules.quarantine.span(rules.rotation) if circumstances.unanswered else None
     due = None
     if on:
+        settled, expiring = notice(settled, credential, now=now)
+        happenings += expiring
         # A provider that gives tokens which are dead on arrival is not asked without end.
         earliest = max(now + rules.policy.shortest_wait, quiet_until or now)
         due = _due_after(stored, Standing(account, settled, credential), rules=rules, earliest=earliest)
@@ -156,6 +159,7 @@ def _due_after(former: CredentialVersion, standing: Standing, *, rules: Rules, e
     """When credentials that a refresh brought are refreshed in their turn."""
     steady = is_steady(former, standing.credential)
     due = next_refresh_at(standing.credential, standing.account, rules.policy, idle_life=rules.idle_life, steady=steady)
+    due = due_for_notice(due, standing.lease)
     return None if due is None else max(due, earliest)
 
 

@@ -9,6 +9,7 @@ from tokenkeep.domain.credential import CredentialVersion
 from tokenkeep.domain.due_time import last_chance, next_refresh_at
 from tokenkeep.domain.errors import AccountPending, ReauthorizationRequired, TokenkeepError
 from tokenkeep.domain.events import EventType, Happening
+from tokenkeep.domain.expiry_notice import due_for_notice, look_at, notice, watched
 from tokenkeep.domain.lease import Lease, Phase
 from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.rotation import late_probe_at
@@ -56,10 +57,11 @@ def enable(
         in_time = last_chance(credential, now=now, idle_life=idle_life)
         at_once = _after_its_end(credential, now=now) if _has_ended(credential, now=now) else now
         due = late_probe_at(sent_at=lease.sent_at or now, expires_at=in_time, now=now) if lease.doubts else at_once
+    watching = watched(lease, credential, now=now)
     on = replace(
-        lease,
+        watching,
         next_refresh_at=due,
-        due_at=(due or credential.expires_at) if lease.phase is Phase.IDLE else lease.due_at,
+        due_at=(due or look_at(watching, credential)) if lease.phase is Phase.IDLE else lease.due_at,
         consecutive_failures=0,
         failing_since=None,
     )
@@ -77,17 +79,37 @@ def run_out(standing: Standing, *, now: datetime) -> Settlement | None:
     return disable(standing, DisabledReason.EXPIRED, by="tokenkeep", now=now)
 
 
+def end_or_tell(standing: Standing, *, now: datetime) -> Settlement | None:
+    """What follows when a scheduler looks at credentials that can't be refreshed: they have run out, or are about to.
+
+    None when neither is the case, and the account is looked at when it should be.
+    """
+    ended = run_out(standing, now=now)
+    account, lease, credential = standing.account, standing.lease, standing.credential
+    if ended is not None or account.state is not AccountState.ACTIVE or lease.next_refresh_at is not None:
+        return ended
+    told, expiring = notice(lease, credential, now=now)
+    looked_at = replace(told, due_at=look_at(told, credential))
+    if looked_at == lease:
+        return None
+    return Settlement(Standing(account, looked_at, credential), Outcome.OK, happenings=expiring)
+
+
 def first_scheduled(
     standing: Standing, *, now: datetime, policy: RefreshPolicy, idle_life: timedelta | None = None
 ) -> Lease:
-    """The lease of an account whose credentials have just come in from outside, with the time when they are due."""
+    """The lease of an account whose credentials have just come in from outside: when they are due, and which end is watched.
+
+    What was told of the credentials of before says nothing of these.
+    """
     account, credential = standing.account, standing.credential
-    lease = replace(standing.lease, next_refresh_at=None, due_at=None)
+    lease = replace(standing.lease, next_refresh_at=None, due_at=None, watched_end=None, tell_at=None)
     if account.state is not AccountState.ACTIVE:
         return lease
+    lease = watched(lease, credential, now=now)
     if not credential.refreshable:
-        return replace(lease, due_at=credential.expires_at)
-    due = _first_due_at(standing, now=now, policy=policy, idle_life=idle_life)
+        return replace(lease, due_at=look_at(lease, credential))
+    due = due_for_notice(_first_due_at(standing, now=now, policy=policy, idle_life=idle_life), lease)
     return replace(lease, next_refresh_at=due, due_at=due)
 
 

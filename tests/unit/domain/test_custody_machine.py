@@ -17,6 +17,7 @@ from tokenkeep.domain.account import AccountState, DisabledReason, FailureReason
 from tokenkeep.domain.attempt import Attempt, Trigger
 from tokenkeep.domain.credential import TokenSet
 from tokenkeep.domain.events import EventType
+from tokenkeep.domain.expiry_notice import STAGES
 from tokenkeep.domain.ids import AttemptId
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.reauthorization import reauthorize
@@ -49,6 +50,24 @@ HARMLESS: list[Verdict] = [
     Misconfigured(FailureReason.INVALID_CLIENT, "invalid_client", 401),
     Unavailable(FailureReason.PROVIDER_4XX, maybe_spent=False, http_status=403),
     NotSent(FailureReason.TIMEOUT),
+]
+
+
+@dataclass(frozen=True)
+class Lives:
+    """How long tokens live: the access token (None: for ever), a refresh token unused, and a grant, whatever is done."""
+
+    access: timedelta | None = timedelta(hours=1)
+    idle: timedelta | None = None
+    grant: timedelta | None = None
+
+
+LIVES = [
+    Lives(),
+    Lives(),
+    Lives(access=None, idle=timedelta(days=14)),
+    Lives(access=timedelta(days=60), idle=timedelta(days=14)),
+    Lives(access=timedelta(days=60), grant=timedelta(days=90)),
 ]
 
 
@@ -103,13 +122,25 @@ class World:
     provider: Provider
     rules: Rules
     standing: Standing
+    lives: Lives
     now: datetime = NOW
+    granted_at: datetime = NOW
     token: int = 1
     flights: list[Flight] = field(default_factory=list)
     orphans: dict[AttemptId, tuple[int, int, int]] = field(default_factory=dict)
     told: list[EventType] = field(default_factory=list)
     attempts: int = 0
+    expiring_told: int = 0
     overslept: bool = False
+
+    def token_set(self, number: int) -> TokenSet:
+        lives = self.lives
+        return TokenSet(
+            Secret("access"),
+            refresh_token=Secret(str(number)),
+            expires_at=None if lives.access is None else self.now + lives.access,
+            refresh_token_expires_at=None if lives.grant is None else self.granted_at + lives.grant,
+        )
 
 
 def number_of(tokens: TokenSet) -> int:
@@ -117,22 +148,19 @@ def number_of(tokens: TokenSet) -> int:
     return int(tokens.refresh_token.reveal())
 
 
-def token_set(number: int, now: datetime) -> TokenSet:
-    return TokenSet(Secret("access"), refresh_token=Secret(str(number)), expires_at=now + timedelta(hours=1))
-
-
 class Custody(RuleBasedStateMachine):
     """What may happen to one account."""
 
     world: World
 
-    @initialize(rotation=st.sampled_from(ROTATIONS))
-    def begin(self, rotation: Rotation) -> None:
+    @initialize(rotation=st.sampled_from(ROTATIONS), lives=st.sampled_from(LIVES))
+    def begin(self, rotation: Rotation, lives: Lives) -> None:
         standing = a_standing(
             lease={"phase": Phase.IDLE, "attempt_id": None, "lease_until": None, "fence": 0},
             credential={"generation": 1, "installed_fence": 0},
         )
-        self.world = World(Provider(rotation), Rules(POLICY, rotation, QUARANTINE), standing)
+        rules = Rules(POLICY, rotation, QUARANTINE, idle_life=lives.idle)
+        self.world = World(Provider(rotation), rules, standing, lives)
 
     # Workers.
 
@@ -217,7 +245,7 @@ class Custody(RuleBasedStateMachine):
         elif brought is None:
             flight.verdict = Revoked("invalid_grant", None, 400)
         else:
-            flight.verdict, flight.brought = Granted(token_set(brought, self.world.now)), brought
+            flight.verdict, flight.brought = Granted(self.world.token_set(brought)), brought
 
     @precondition(lambda self: self.lost_in_flight())
     @rule(processed=FATES, answered=FATES)
@@ -263,7 +291,7 @@ class Custody(RuleBasedStateMachine):
         stored = self.world.standing.credential
         for attempt_id, (number, epoch, generation) in self.world.orphans.items():
             if epoch == stored.epoch and generation >= stored.generation - 1:
-                return Orphan(attempt_id, token_set(number, self.world.now))
+                return Orphan(attempt_id, self.world.token_set(number))
         return None
 
     @precondition(lambda self: self.world.flights)
@@ -328,7 +356,7 @@ class Custody(RuleBasedStateMachine):
     @precondition(lambda self: self.disabled_for() is DisabledReason.BY_OPERATOR)
     @rule()
     def switch_on(self) -> None:
-        on = enable(self.world.standing, now=self.world.now)
+        on = enable(self.world.standing, now=self.world.now, idle_life=self.world.lives.idle)
         assert isinstance(on, Settlement)
         self.apply(on)
 
@@ -342,11 +370,10 @@ class Custody(RuleBasedStateMachine):
         world, provider = self.world, self.world.provider
         provider.newest = provider.oldest = provider.newest + 1
         provider.dead = provider.revoked_by_user = provider.successor_lost = False
-        tokens = token_set(provider.newest, world.now)
-        standing = world.standing
-        self.apply(
-            reauthorize(standing.account, standing.lease, standing.credential, tokens, now=world.now, policy=POLICY)
-        )
+        world.granted_at, world.expiring_told = world.now, 0
+        tokens, idle = world.token_set(provider.newest), world.lives.idle
+        account, lease, stored = world.standing.account, world.standing.lease, world.standing.credential
+        self.apply(reauthorize(account, lease, stored, tokens, now=world.now, policy=POLICY, idle_life=idle))
 
     def apply(self, settled: Settlement) -> None:
         before, after = self.world.standing, settled.standing
@@ -374,6 +401,7 @@ class Custody(RuleBasedStateMachine):
         )
         assert told.count(EventType.DISABLED) == turned_off
         assert len(told) == len(set(told))
+        self.world.expiring_told += told.count(EventType.EXPIRING)
 
     # What must hold at all times.
 
@@ -397,6 +425,18 @@ class Custody(RuleBasedStateMachine):
             assert standing.lease.next_refresh_at is not None
         if standing.lease.phase is not Phase.IDLE or standing.lease.next_refresh_at is not None:
             assert standing.lease.due_at is not None
+
+    @invariant()
+    def a_grants_end_is_told_once_for_each_stage_and_only_where_there_is_one(self) -> None:
+        assert self.world.expiring_told <= (0 if self.world.lives.grant is None else len(STAGES))
+
+    @invariant()
+    def nobody_lets_a_refresh_token_die_unused(self) -> None:
+        standing, idle = self.world.standing, self.world.lives.idle
+        hindered = standing.lease.consecutive_failures or standing.lease.not_before is not None
+        if idle is not None and standing.account.state is AccountState.ACTIVE and not hindered:
+            assert standing.lease.next_refresh_at is not None
+            assert standing.lease.next_refresh_at < standing.credential.obtained_at + idle
 
     @invariant()
     def at_most_one_holder_may_write_bad_news(self) -> None:
