@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 LOCK := requirements/dev.txt
+FUZZ_LOCK := requirements/fuzz.txt
 ROOMS := shared services deploy tests docs/custody/model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-fast storm model check format lint types imports lock clean
+.PHONY: help setup run demo test test-fast fuzz storm model check format lint types imports lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}'
@@ -36,6 +37,10 @@ test: $(READY) ## Run the whole test suite against real PostgreSQL and Valkey
 test-fast: $(READY) ## Run the unit tests only
 	@$(PYTEST) tests/unit
 
+fuzz: $(READY) ## Search for answers that the classifier can't read, for SECONDS (default 60; Linux)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(FUZZ_LOCK)
+	@$(BIN)/python tests/fuzz/fuzz_verdict.py -max_total_time=$(or $(SECONDS),60) -print_final_stats=1
+
 storm: $(READY) ## Kill, stop and cut everything for MINUTES (default 15) and count what was lost
 	@$(BIN)/python tests/storm/run.py --minutes $(or $(MINUTES),15)
 
@@ -58,10 +63,12 @@ types: $(READY) ## Type-check (mypy, strict)
 imports: $(READY) ## Check who imports whom
 	@$(BIN)/lint-imports
 
-lock: ## Pin the requirements anew (needs uv)
-	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+lock: ## Pin the requirements that pyproject.toml names (needs uv; UPGRADE=--upgrade takes the newest)
+	@uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --extra server --extra embedded --extra demo --group dev \
 	  --custom-compile-command "make lock" -o $(LOCK) pyproject.toml
+	@uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --group fuzz --custom-compile-command "make lock" -o $(FUZZ_LOCK)
 
 clean: ## Remove what the other targets made (keeps .tokenkeep, your data)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

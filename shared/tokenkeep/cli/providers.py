@@ -46,7 +46,7 @@ def list_providers(
     for it in found:
         table.add_row(it.slug, it.name, _kind(it), ", ".join(it.categories), it.confidence.value)
     Console().print(table)
-    typer.echo(f"{len(found)} providers")
+    typer.echo("1 provider" if len(found) == 1 else f"{len(found)} providers")
 
 
 @app.command()

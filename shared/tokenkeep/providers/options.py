@@ -113,7 +113,8 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
         rotation=_rotation(provider, options, presented),
         confirm_revocation=timedelta(seconds=chosen("confirm_revocation_s") or 0),
         access_token_ttl_s=chosen("access_token_ttl_s"),
-        refresh_token_ttl_s=chosen("refresh_token_ttl_s"),
+        # Users are asked to connect again ahead of this end: not because somebody remembers it so.
+        refresh_token_ttl_s=_established(provider, options, "refresh_token_ttl_s"),
         refresh_token_idle_ttl_s=chosen("refresh_token_idle_ttl_s"),
         access_token_path=chosen("access_token_path"),
         answers=provider.answers,
@@ -137,21 +138,23 @@ def _rotation(provider: Provider, options: Mapping[str, Any], presented: Present
         # A long-lived token that is exchanged for a new one goes on living until its own end.
         return Rotation(RotationKind.NONE)
 
-    def established(name: str) -> Any:
-        value = options.get(name)
-        if value is None and name not in provider.recalled_fields:
-            return getattr(provider, name)
-        return value
-
     rotates = options.get("refresh_rotates") or provider.refresh_rotates
     if rotates == "no":
-        rotates = established("refresh_rotates")
+        rotates = _established(provider, options, "refresh_rotates")
     return rotation_of(
         rotates=rotates or "sometimes",
-        grace=timedelta(seconds=established("old_refresh_grace_s") or 0),
-        reuse=established("reuse_detection") or "unknown",
-        successor=established("old_refresh_grace_answer") or "unknown",
+        grace=timedelta(seconds=_established(provider, options, "old_refresh_grace_s") or 0),
+        reuse=_established(provider, options, "reuse_detection") or "unknown",
+        successor=_established(provider, options, "old_refresh_grace_answer") or "unknown",
     )
+
+
+def _established(provider: Provider, options: Mapping[str, Any], name: str) -> Any:
+    """What the source says, else the entry; but nothing that the entry has from memory alone."""
+    value = options.get(name)
+    if value is None and name not in provider.recalled_fields:
+        return getattr(provider, name)
+    return value
 
 
 def _verification(provider: Provider, options: Mapping[str, Any]) -> Verification | None:
