@@ -1,0 +1,20 @@
+"""The reference names everything that there is."""
+
+from pathlib import Path
+
+from tokenkeep.domain.account import AuthType
+from tokenkeep.providers.entry_file import file_fields, setting_fields
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_every_field_of_provider_files_is_on_its_page() -> None:
+    page = (DOCS / "reference" / "provider-files.md").read_text(encoding="utf-8")
+    for auth_type in AuthType:
+        names = {*file_fields(auth_type), *setting_fields(auth_type), "placeholders", "answers", "verify", "credentials"}
+        assert {name for name in names if f"`{name}`" not in page} == set(), auth_type
+
+
+def test_every_auth_type_has_its_page() -> None:
+    pages = {page.stem for page in (DOCS / "reference" / "auth-types").glob("*.md")}
+    assert pages == {auth_type.value.replace("_", "-") for auth_type in AuthType}
