@@ -1,21 +1,12 @@
-"""A server that says exactly the bytes it is told to, and the certificates for it."""
+"""A server that says exactly the bytes it is told to."""
 
 import asyncio
-import datetime as dt
-import ipaddress
 import socket
 import ssl
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 
 class Peer:
@@ -25,6 +16,11 @@ class Peer:
         self._server = server
         self._reader = reader
         self._writer = writer
+
+    @property
+    def client(self) -> str | None:
+        """The name in the certificate that the client has shown."""
+        return client_name(self._writer)
 
     async def request(self) -> bytes:
         """The next whole request; it is noted by the server. Raises IncompleteReadError when the client has gone."""
@@ -37,6 +33,10 @@ class Peer:
         self._server.requests.append(message)
         self._server.asked.set()
         return message
+
+    async def piece(self) -> bytes:
+        """What comes next, whatever it is."""
+        return await self._reader.read(65_536)
 
     async def say(self, data: bytes) -> None:
         """Writes these bytes and waits until the socket has taken them."""
@@ -62,6 +62,15 @@ class Peer:
         """Returns once the client has closed."""
         while await self._reader.read(65_536):
             pass
+
+
+def client_name(writer: asyncio.StreamWriter) -> str | None:
+    """The name in the certificate that a connection's client has shown; None if it showed none."""
+    certificate = writer.get_extra_info("peercert")
+    if not certificate:
+        return None
+    subject = dict(part for parts in certificate["subject"] for part in parts)
+    return str(subject["commonName"])
 
 
 Script = Callable[[Peer], Awaitable[None]]
@@ -135,59 +144,3 @@ def http(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
     """An answer with a content-length."""
     lines = "".join(f"{header}\r\n" for header in headers)
     return f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n{lines}\r\n".encode() + body
-
-
-@dataclass(frozen=True, slots=True)
-class Certificates:
-    """TLS for a server that is `localhost` and 127.0.0.1, for one that is another, and for a client of both."""
-
-    server: ssl.SSLContext
-    another: ssl.SSLContext
-    client: ssl.SSLContext
-
-
-def make_certificates(directory: Path) -> Certificates:
-    """Server certificates by an authority of our own, and a client's context that trusts it."""
-    now = dt.datetime.now(dt.UTC)
-    authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority for tests")])
-
-    def builder(subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(authority)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=1))
-        )
-
-    root = (
-        builder(authority, authority_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(authority_key, hashes.SHA256())
-    )
-
-    def server(*names: x509.GeneralName) -> ssl.SSLContext:
-        leaf = (
-            builder(x509.Name([]), server_key)
-            .add_extension(x509.SubjectAlternativeName(names), critical=True)
-            .sign(authority_key, hashes.SHA256())
-        )
-        pem = directory / "server.pem"
-        pem.write_bytes(
-            server_key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            + leaf.public_bytes(serialization.Encoding.PEM)
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(pem)
-        return context
-
-    return Certificates(
-        server(x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))),
-        server(x509.DNSName("another.example")),
-        ssl.create_default_context(cadata=root.public_bytes(serialization.Encoding.PEM).decode()),
-    )

@@ -4,6 +4,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tokenkeep.adapters.client_keys.assertions import JoseAssertions
+from tokenkeep.adapters.token_endpoint.tls_contexts import TlsContexts
 from tokenkeep.application.ports import Vault
 from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.bootstrap import wall_clock
@@ -12,7 +13,7 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 
 def source_clients(vault: Vault) -> SourceClients:
-    return SourceClients(vault, JoseAssertions(), wall_clock)
+    return SourceClients(vault, JoseAssertions(), TlsContexts(), wall_clock)
 
 
 def rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:

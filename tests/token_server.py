@@ -1,6 +1,7 @@
 """A token endpoint that says what the test tells it to, and remembers what was presented."""
 
 import asyncio
+import ssl
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Self
 import orjson
 
 from form_posts import FormPost, read_form_post
+from raw_http import client_name
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,15 @@ class TokenServer:
     """Serves scripted answers in turn; when the script is empty, it rotates: each token yields the next one.
 
     A token, or a code, is `<name>.<n>`; its access token is `access-<name>.<n>`. With `rotates` off, the refresh token stays.
+    `clients` are the names in the certificates that came with the `posts`.
     """
 
     lifetime_s: int = 3600
     rotates: bool = True
+    tls: ssl.SSLContext | None = None
     presented: list[str] = field(default_factory=list)
     posts: list[FormPost] = field(default_factory=list)
+    clients: list[str | None] = field(default_factory=list)
     script: deque[Said] = field(default_factory=deque)
     gate: asyncio.Event | None = None
     on_request: Callable[[], Awaitable[object]] | None = None
@@ -47,7 +52,7 @@ class TokenServer:
     _server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
         return self
 
     async def __aexit__(
@@ -60,7 +65,7 @@ class TokenServer:
     def url(self) -> str:
         assert self._server is not None
         port: int = self._server.sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}/token"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{port}/token"
 
     def most_presented(self) -> int:
         """How often the most presented refresh token was presented."""
@@ -78,6 +83,7 @@ class TokenServer:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         post = await read_form_post(reader)
         self.posts.append(post)
+        self.clients.append(client_name(writer))
         token = post.form.get("refresh_token") or post.form["code"]
         self.presented.append(token)
         self.arrived.set()

@@ -24,6 +24,7 @@ from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.clock import boottime
 from tokenkeep.adapters.token_endpoint.lending import LentConnections
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
+from tokenkeep.adapters.token_endpoint.tls_contexts import TlsContexts
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring_file import read_keyring
 from tokenkeep.application.auditing import AuditEntry
@@ -71,13 +72,14 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
     settings, database = foundation.settings, foundation.database
     vault = Vault(read_keyring(settings.keyring, settings.keyring_file))
     sealer = TokenSealer(vault)
-    clients = SourceClients(vault, JoseAssertions(), wall_clock)
+    tls = TlsContexts()
+    clients = SourceClients(vault, JoseAssertions(), tls, wall_clock)
     works = PostgresWorks(database)
     keys = PostgresKeyLookup(database)
     clocks = ProcessClocks(boottime)
     demand = DemandRefresh(PostgresDemands(database), queue)
     addresses = AddressPolicy(settings.allow_private_hosts)
-    endpoints = ConnectionPool(addresses)
+    endpoints = ConnectionPool(addresses, tls=tls)
     waiters = RedisWaiters(foundation.redis)
     deadline = foundation.times.provider_deadline
     return Wired(

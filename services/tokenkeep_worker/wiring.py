@@ -18,6 +18,7 @@ from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.clock import boottime
 from tokenkeep.adapters.token_endpoint.lending import LentConnections
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
+from tokenkeep.adapters.token_endpoint.tls_contexts import TlsContexts
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring_file import read_keyring
 from tokenkeep.application.drain_spool import DrainSpool
@@ -63,8 +64,9 @@ def wire(foundation: Foundation) -> Refreshing:
     """
     settings, times = foundation.settings, foundation.times
     sealer = TokenSealer(Vault(read_keyring(settings.keyring, settings.keyring_file)))
-    clients = SourceClients(sealer.vault, JoseAssertions(), wall_clock)
-    endpoints = ConnectionPool(AddressPolicy(settings.allow_private_hosts))
+    tls = TlsContexts()
+    clients = SourceClients(sealer.vault, JoseAssertions(), tls, wall_clock)
+    endpoints = ConnectionPool(AddressPolicy(settings.allow_private_hosts), tls=tls)
     ports = _Ports(
         ledgers=PostgresLedgers(foundation.database),
         locks=RedisCustodyLocks(foundation.redis, ttl=times.lease),

@@ -52,7 +52,7 @@ class DiscoverMetadata:
         request = TokenRequest(address, {"accept": "application/json"}, Secret(""), "GET")
         left = deadline - self.clocks.loop_time()
         try:
-            async with self.endpoints.lend(address, reuse_window_s=0, deadline=deadline) as connection:
+            async with self.endpoints.lend(request, reuse_window_s=0, deadline=deadline) as connection:
                 answer = await connection.exchange(
                     request, deadline=deadline, send_before=self.clocks.boottime() + max(left, 0.0)
                 )

@@ -77,7 +77,7 @@ class ExchangeCode:
     async def _answer(self, request: TokenRequest) -> Answer | NoAnswer:
         span = self.deadline.total_seconds()
         deadline = self.clocks.loop_time() + span
-        async with self.endpoints.lend(request.url, reuse_window_s=0, deadline=deadline) as connection:
+        async with self.endpoints.lend(request, reuse_window_s=0, deadline=deadline) as connection:
             return await connection.exchange(request, deadline=deadline, send_before=self.clocks.boottime() + span)
 
 

@@ -152,6 +152,12 @@ class ClientAssertions(Protocol):
     def sign_with_key(self, assertion: UnsignedAssertion, key: ClientKey) -> Secret: ...
 
 
+class ClientCertificates(Protocol):
+    """Looks at keys for TLS. Raises `InvalidInput`, field `client_secret`, when one does not serve for it."""
+
+    def check(self, key: ClientKey) -> None: ...
+
+
 class ReadyConnection(Protocol):
     """A connection to a token endpoint that is open and has been used for nothing yet in this attempt."""
 
@@ -161,10 +167,10 @@ class ReadyConnection(Protocol):
 
 
 class TokenEndpoints(Protocol):
-    """Connections to token endpoints, lent for one exchange. Raises `ConnectFailed` when none can be had."""
+    """Connections to where requests go, as whom they go, lent for one exchange. Raises `ConnectFailed` when none can be had."""
 
     def lend(
-        self, url: str, *, reuse_window_s: float, deadline: float
+        self, request: TokenRequest, *, reuse_window_s: float, deadline: float
     ) -> AbstractAsyncContextManager[ReadyConnection]: ...
 
 

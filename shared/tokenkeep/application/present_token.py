@@ -119,7 +119,7 @@ class PresentToken:
         strict = task.rules.rotation.kind in {RotationKind.STRICT, RotationKind.STRICT_REVOKE}
         window = self._times.strict_reuse_window if strict else self._times.reuse_window
         return self._endpoints.lend(
-            prepared.request.url,
+            prepared.request,
             reuse_window_s=window.total_seconds(),
             deadline=self._clocks.loop_time() + (self._times.lease / 3).total_seconds(),
         )

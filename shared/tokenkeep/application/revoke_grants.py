@@ -137,6 +137,6 @@ class RevokeGrants:
     async def _exchanged(self, request: TokenRequest) -> RevocationResult:
         span = self.deadline.total_seconds()
         deadline = self.clocks.loop_time() + span
-        async with self.endpoints.lend(request.url, reuse_window_s=0, deadline=deadline) as connection:
+        async with self.endpoints.lend(request, reuse_window_s=0, deadline=deadline) as connection:
             answer = await connection.exchange(request, deadline=deadline, send_before=self.clocks.boottime() + span)
         return read_revocation(answer)

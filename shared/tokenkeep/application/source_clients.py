@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, assert_never
 
-from tokenkeep.application.ports import ClientAssertions, Vault
+from tokenkeep.application.ports import ClientAssertions, ClientCertificates, Vault
 from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.application.sealing import CLIENT_SECRET
 from tokenkeep.domain.errors import InvalidInput
@@ -36,6 +36,7 @@ class SourceClients:
 
     vault: Vault
     assertions: ClientAssertions
+    certificates: ClientCertificates
     now: Callable[[], datetime]
 
     def __call__(self, source: SourceConfig, rules: OAuth2Rules, properties: Mapping[str, Any]) -> Client:
@@ -70,7 +71,9 @@ class SourceClients:
         if secret is not None and rules.client_auth in _BY_TEXT:
             check_plain_secret(secret)
         to_nobody = replace(rules, assertion=replace(rules.assertion, audience="nobody"))
-        self._proof(to_nobody, client_id, secret, {})
+        proof = self._proof(to_nobody, client_id, secret, {})
+        if isinstance(proof, ClientKey):
+            self.certificates.check(proof)
 
     def _proof(self, rules: OAuth2Rules, client_id: str, secret: Secret | None, properties: Mapping[str, Any]) -> Proof:
         match rules.client_auth:
@@ -86,6 +89,8 @@ class SourceClients:
             case ClientAuth.PRIVATE_KEY_JWT:
                 unsigned = self._unsigned(rules, client_id, properties)
                 return Assertion(self.assertions.sign_with_key(unsigned, ClientKey.of(_given(secret, rules))))
+            case ClientAuth.TLS | ClientAuth.SELF_SIGNED_TLS:
+                return ClientKey.of(_given(secret, rules))
             case _:
                 assert_never(rules.client_auth)
 

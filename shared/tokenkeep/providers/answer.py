@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.secret import Secret
+from tokenkeep.providers.client_authentication import ClientKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +13,8 @@ class TokenRequest:
     """One request to a token endpoint, ready to be written.
 
     `headers` have lower-case names and leave out `host` and `content-length`. `body` holds secrets, and so does `query`, which
-    is added to the query of `url`: the address itself holds none, so it may be looked up, kept and compared.
+    is added to the query of `url`: the address itself holds none, so it may be looked up, kept and compared. A request with a
+    `client_key` goes over a connection that was made with it, and over no other.
     """
 
     url: str
@@ -20,6 +22,7 @@ class TokenRequest:
     body: Secret
     method: str = "POST"
     query: Secret | None = None
+    client_key: ClientKey | None = None
 
     def __repr__(self) -> str:
         # The authorization header holds the client's secret.
@@ -42,7 +45,8 @@ class Answer:
 class NoAnswer:
     """The exchange ended without a complete answer.
 
-    `maybe_sent`: at least one byte of the request was accepted by the socket, so the provider may have acted on it.
+    `maybe_sent`: at least one byte of the request was accepted by the socket, so the provider may have acted on it; unless it
+    refused the TLS handshake, and so has read none.
     `reason` is `network_error`, `timeout` or `malformed_response` (not HTTP, cut short, or over the size bound).
     """
 

@@ -11,13 +11,15 @@ from tokenkeep.providers.meaning import AnswerRule
 
 
 class ClientAuth(StrEnum):
-    """How the client proves itself at the token endpoint (RFC 7591, section 2; OpenID Connect Core 1.0, section 9)."""
+    """How the client proves itself at the token endpoint (RFC 7591, section 2; RFC 8705; OpenID Connect Core 1.0, section 9)."""
 
     BASIC = "client_secret_basic"
     POST = "client_secret_post"
     NONE = "none"
     SECRET_JWT = "client_secret_jwt"  # noqa: S105 - the name of a method
     PRIVATE_KEY_JWT = "private_key_jwt"
+    TLS = "tls_client_auth"
+    SELF_SIGNED_TLS = "self_signed_tls_client_auth"
 
 
 class Pkce(StrEnum):

@@ -137,9 +137,10 @@ def _request(rules: OAuth2Rules, url: str, params: Mapping[str, str], client: Cl
     headers = {**rules.token_headers, "accept": "application/json", **shown}
     named = {rules.param_names.get(name, name): value for name, value in {**params, **proof}.items()}
     if rules.request_method is RequestMethod.GET:
-        return TokenRequest(url, headers, Secret(""), "GET", query=Secret(urlencode(named)))
+        query = Secret(urlencode(named))
+        return TokenRequest(url, headers, Secret(""), "GET", query=query, client_key=client.key)
     if rules.request_format is RequestFormat.JSON:
         headers["content-type"] = "application/json"
-        return TokenRequest(url, headers, Secret(json.dumps(named)))
+        return TokenRequest(url, headers, Secret(json.dumps(named)), client_key=client.key)
     headers["content-type"] = "application/x-www-form-urlencoded"
-    return TokenRequest(url, headers, Secret(urlencode(named)))
+    return TokenRequest(url, headers, Secret(urlencode(named)), client_key=client.key)

@@ -37,6 +37,8 @@ def body(secret: str | None, method: str, url: str = "https://93.184.215.14/toke
         (None, "client_secret_jwt", {}, "client_secret"),
         (KEY, "client_secret_basic", {}, "client_secret"),
         (KEY, JWT, {"token_endpoint_auth_signing_alg": "RS256"}, "client_secret"),
+        (KEY, "tls_client_auth", {}, "client_secret"),
+        (None, "self_signed_tls_client_auth", {}, "client_secret"),
         (KEY, JWT, {"token_endpoint_auth_signing_alg": "HS256"}, "options.token_endpoint_auth_signing_alg"),
         (KEY, JWT, {"token_endpoint_auth_signing_alg": "none"}, "options.token_endpoint_auth_signing_alg"),
         (KEY, "psk_jwt", {}, "options.token_endpoint_auth_method"),

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from raw_http import Certificates, make_certificates
+from certificates import Authority, make_authority
 from tokenkeep.adapters.token_endpoint import AddressPolicy, ConnectionPool
 from tokenkeep.adapters.token_endpoint.clock import boottime
+from tokenkeep.adapters.token_endpoint.tls_contexts import TlsContexts
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
 
@@ -20,14 +21,14 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 
 @pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     directory: Path = tmp_path_factory.mktemp("tls")
-    return make_certificates(directory)
+    return make_authority(directory)
 
 
 @pytest.fixture
-async def pool(certificates: Certificates) -> AsyncIterator[ConnectionPool]:
-    loopback = ConnectionPool(AddressPolicy(["127.0.0.0/8", "localhost"]), ssl_context=certificates.client)
+async def pool(authority: Authority) -> AsyncIterator[ConnectionPool]:
+    loopback = ConnectionPool(AddressPolicy(["127.0.0.0/8", "localhost"]), tls=TlsContexts(authority.trusting))
     yield loopback
     await loopback.close()
 

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from cryptography import x509
 
-from raw_http import Certificates, Peer, RawServer, answering, closing_after, http
+from certificates import LOOPBACK, Authority
+from raw_http import Peer, RawServer, answering, closing_after, http
 from tokenkeep.adapters.token_endpoint import (
     AddressPolicy,
     ConnectFailed,
@@ -40,7 +42,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def aged(clock: Clock) -> AsyncIterator[ConnectionPool]:
     """A pool whose idle connections age by the test's clock."""
-    pool = ConnectionPool(AddressPolicy(["127.0.0.0/8"]), now=clock, max_idle_per_origin=2)
+    pool = ConnectionPool(AddressPolicy(["127.0.0.0/8"]), now=clock, max_idle=2)
     yield pool
     await pool.close()
 
@@ -210,25 +212,25 @@ async def test_a_name_may_resolve_to_addresses_that_are_allowed() -> None:
 
 
 async def test_tls_is_verified_against_the_name_and_connected_to_the_checked_address(
-    ask: Ask, certificates: Certificates
+    ask: Ask, authority: Authority
 ) -> None:
-    async with RawServer(answering(OK, OK), tls=certificates.server) as server:
+    async with RawServer(answering(OK, OK), tls=authority.server(*LOOPBACK)) as server:
         for host in ("localhost", "127.0.0.1", "localhost", "127.0.0.1"):
             assert isinstance(await ask(server.url(host), reuse_window_s=5.0), Answer)
         assert server.connections == 2
 
 
-async def test_a_certificate_of_another_name_is_refused(certificates: Certificates, ask: Ask) -> None:
-    async with RawServer(answering(OK), tls=certificates.another) as server:
+async def test_a_certificate_of_another_name_is_refused(authority: Authority, ask: Ask) -> None:
+    async with RawServer(answering(OK), tls=authority.server(x509.DNSName("another.example"))) as server:
         with pytest.raises(ConnectFailed, match="certificate not trusted") as failed:
             await ask(server.url("localhost"))
         assert failed.value.reason is FailureReason.NETWORK_ERROR
         assert server.requests == []
 
 
-async def test_a_certificate_of_an_unknown_authority_is_refused(certificates: Certificates) -> None:
+async def test_a_certificate_of_an_unknown_authority_is_refused(authority: Authority) -> None:
     pool = ConnectionPool(AddressPolicy(["localhost"]))
-    async with RawServer(answering(OK), tls=certificates.server) as server:
+    async with RawServer(answering(OK), tls=authority.server(*LOOPBACK)) as server:
         with pytest.raises(ConnectFailed, match="certificate not trusted") as failed:
             await used(pool, server.url("localhost"))
         assert failed.value.reason is FailureReason.NETWORK_ERROR
@@ -260,14 +262,14 @@ async def test_a_peer_that_speaks_no_tls_is_a_network_error(ask: Ask) -> None:
 CLOSE_DELIMITED = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\naccess_token=abc"
 
 
-async def test_over_tls_an_orderly_close_completes_a_body(certificates: Certificates, ask: Ask) -> None:
-    async with RawServer(closing_after(CLOSE_DELIMITED), tls=certificates.server) as server:
+async def test_over_tls_an_orderly_close_completes_a_body(authority: Authority, ask: Ask) -> None:
+    async with RawServer(closing_after(CLOSE_DELIMITED), tls=authority.server(*LOOPBACK)) as server:
         outcome = await ask(server.url())
         assert isinstance(outcome, Answer)
         assert outcome.body == b"access_token=abc"
 
 
-async def test_over_tls_a_cut_does_not_pass_for_an_end(certificates: Certificates, ask: Ask) -> None:
+async def test_over_tls_a_cut_does_not_pass_for_an_end(authority: Authority, ask: Ask) -> None:
     """Without a close_notify anybody on the way could have shortened the body (RFC 9112, section 9.8)."""
 
     async def cut(peer: Peer) -> None:
@@ -275,14 +277,14 @@ async def test_over_tls_a_cut_does_not_pass_for_an_end(certificates: Certificate
         await peer.say(CLOSE_DELIMITED)
         await peer.cut()
 
-    async with RawServer(cut, tls=certificates.server) as server:
+    async with RawServer(cut, tls=authority.server(*LOOPBACK)) as server:
         outcome = await ask(server.url())
         assert isinstance(outcome, NoAnswer)
         assert outcome.maybe_sent
 
 
 async def test_over_tls_a_closed_idle_connection_is_seen_before_the_write(
-    certificates: Certificates, pool: ConnectionPool
+    authority: Authority, pool: ConnectionPool
 ) -> None:
     may_end, has_ended = asyncio.Event(), asyncio.Event()
 
@@ -292,7 +294,7 @@ async def test_over_tls_a_closed_idle_connection_is_seen_before_the_write(
         has_ended.set()
         await peer.gone()
 
-    async with RawServer(end_when_told, tls=certificates.server) as server:
+    async with RawServer(end_when_told, tls=authority.server(*LOOPBACK)) as server:
         loop = asyncio.get_running_loop()
         connection = await pool.acquire(server.url(), reuse_window_s=5, deadline=loop.time() + 5)
         may_end.set()

@@ -1,6 +1,7 @@
 """How a source's client comes to prove itself, and what is said of a secret that can't."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.jwk import ECKey
 
 from assertion_check import AssertionCheck
-from source_clients import pem, source_clients
+from certificates import make_authority
+from source_clients import pem, rsa_key, source_clients
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring import Keyring
 from tokenkeep.application.refreshing import SourceConfig
@@ -16,9 +18,10 @@ from tokenkeep.application.sealing import CLIENT_SECRET
 from tokenkeep.domain.errors import InvalidInput, VaultError
 from tokenkeep.domain.ids import SourceId, new_id
 from tokenkeep.domain.secret import Secret
-from tokenkeep.providers.client_authentication import Assertion, BasicSecret, PostedSecret, Proof
+from tokenkeep.providers.client_authentication import Assertion, BasicSecret, ClientKey, PostedSecret, Proof
 from tokenkeep.providers.entry import Property
 from tokenkeep.providers.rules import AssertionRules, ClientAuth, OAuth2Rules
+from tokenkeep.providers.token_request import refresh_request
 
 VAULT = Vault(Keyring.generate())
 CLIENTS = source_clients(VAULT)
@@ -26,6 +29,10 @@ URL = "https://{tenant}.provider.test/token"
 TENANT = Property("tenant", "[a-z]+", "Tenant")
 P256 = ec.generate_private_key(ec.SECP256R1())
 KEY = pem(P256)
+AUTHORITY = make_authority(Path())
+CERTIFIED = AUTHORITY.client("client")
+WEAK = AUTHORITY.client("client", rsa_key(1024))
+NOT_CERTIFIED = "expected one PEM text with a private key and its certificate, the certificate's issuers after it"
 
 
 def rules(method: ClientAuth, **changes: Any) -> OAuth2Rules:
@@ -54,6 +61,17 @@ def test_a_secret_is_shown_where_the_method_says(method: ClientAuth, secret: str
     client = CLIENTS(source(secret), rules(method), {})
     assert (client.id, client.proof) == ("client", proof)
     assert client.sent_secret == (None if proof is None else Secret("shh"))
+
+
+@pytest.mark.parametrize("method", [ClientAuth.TLS, ClientAuth.SELF_SIGNED_TLS])
+def test_a_client_with_a_certificate_writes_nothing_of_it_into_requests(method: ClientAuth) -> None:
+    client = CLIENTS(source(CERTIFIED), rules(method), {})
+    assert client.key == ClientKey.of(Secret(CERTIFIED))
+    assert client.sent_secret is None
+    request = refresh_request(rules(method), client=client, refresh_token=Secret("rt"), properties={})
+    assert request.body.reveal() == "grant_type=refresh_token&refresh_token=rt&client_id=client"
+    assert "authorization" not in request.headers
+    assert request.client_key == client.key
 
 
 def test_an_assertion_is_for_the_token_endpoint_of_the_account_and_never_the_same_twice() -> None:
@@ -88,6 +106,8 @@ def test_a_secret_that_was_sealed_for_another_version_does_not_open() -> None:
         (ClientAuth.NONE, None),
         (ClientAuth.SECRET_JWT, "short"),
         (ClientAuth.PRIVATE_KEY_JWT, KEY),
+        (ClientAuth.TLS, CERTIFIED),
+        (ClientAuth.SELF_SIGNED_TLS, CERTIFIED),
     ],
 )
 def test_a_secret_that_serves_passes_the_rehearsal(method: ClientAuth, secret: str | None) -> None:
@@ -104,6 +124,17 @@ def test_a_secret_that_serves_passes_the_rehearsal(method: ClientAuth, secret: s
         (ClientAuth.SECRET_JWT, None, "client_secret_jwt needs one"),
         (ClientAuth.PRIVATE_KEY_JWT, None, "private_key_jwt needs one"),
         (ClientAuth.PRIVATE_KEY_JWT, "canary", "expected a PEM private key or a private JWK"),
+        (ClientAuth.TLS, None, "tls_client_auth needs one"),
+        (ClientAuth.SELF_SIGNED_TLS, None, "self_signed_tls_client_auth needs one"),
+        (ClientAuth.TLS, "canary", NOT_CERTIFIED),
+        (ClientAuth.TLS, KEY, NOT_CERTIFIED),
+        (ClientAuth.TLS, CERTIFIED[CERTIFIED.index("-----BEGIN CERT") :], NOT_CERTIFIED),
+        (
+            ClientAuth.TLS,
+            KEY + CERTIFIED[CERTIFIED.index("-----BEGIN CERT") :],
+            "the first certificate is not the private key's",
+        ),
+        (ClientAuth.TLS, WEAK, "TLS does not take this key and certificate: EE_KEY_TOO_SMALL"),
     ],
 )
 def test_a_secret_that_does_not_serve_is_refused_and_not_quoted(

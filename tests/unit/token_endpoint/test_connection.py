@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import socket
+import ssl
 from itertools import pairwise
 
 import pytest
@@ -185,6 +186,49 @@ async def test_a_socket_that_takes_no_byte_at_all_has_sent_nothing() -> None:
         assert isinstance(outcome, NoAnswer)
         assert (outcome.reason, outcome.maybe_sent) == (FailureReason.NETWORK_ERROR, False)
         await connection.wait_closed()
+
+
+def alert(name: str) -> ssl.SSLError:
+    fault = ssl.SSLError(1, "an alert")
+    fault.reason = name
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("pieces", "fault", "sent"),
+    [
+        ([], alert("TLSV1_ALERT_UNKNOWN_CA"), False),
+        ([], alert("TLSV13_ALERT_CERTIFICATE_REQUIRED"), False),
+        ([], alert("TLSV1_ALERT_INTERNAL_ERROR"), True),
+        ([], ConnectionResetError(), True),
+        ([b"HTTP/1.1 100 Continue\r\n\r\n"], alert("TLSV1_ALERT_UNKNOWN_CA"), True),
+    ],
+)
+async def test_only_a_refusal_of_the_handshake_shows_that_nothing_was_read(
+    pieces: list[bytes], fault: Exception, *, sent: bool
+) -> None:
+    outcome, _, written = await exchanged(pieces, ends=True, fault=fault)
+    assert isinstance(outcome, NoAnswer)
+    assert (outcome.reason, outcome.maybe_sent) == (FailureReason.NETWORK_ERROR, sent)
+    assert written
+
+
+async def test_a_refusal_after_an_exchange_is_none_of_the_handshake() -> None:
+    loop = asyncio.get_running_loop()
+    near, far = socket.socketpair()
+    with near, far:
+        connection = Connection(Origin("http", "127.0.0.1", 1), now=lambda: 0.0)
+        transport = FakeTransport(connection, near)
+        first = asyncio.ensure_future(connection.exchange(REQUEST, deadline=loop.time() + 5, send_before=1.0))
+        await asyncio.sleep(0)
+        connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        assert isinstance(await first, Answer)
+        second = asyncio.ensure_future(connection.exchange(REQUEST, deadline=loop.time() + 5, send_before=1.0))
+        await asyncio.sleep(0)
+        transport.lose(alert("TLSV13_ALERT_CERTIFICATE_REQUIRED"))
+        outcome = await second
+        assert isinstance(outcome, NoAnswer)
+        assert outcome.maybe_sent
 
 
 @pytest.mark.parametrize(("late_by", "sent"), [(0.0, True), (0.001, False)])

@@ -76,10 +76,12 @@ class FailingEndpoints:
         self._points = points
 
     @asynccontextmanager
-    async def lend(self, url: str, *, reuse_window_s: float, deadline: float) -> AsyncIterator[ReadyConnection]:
+    async def lend(
+        self, request: TokenRequest, *, reuse_window_s: float, deadline: float
+    ) -> AsyncIterator[ReadyConnection]:
         """As the port says."""
         self._points.hit(Point.CONNECT_BEFORE)
-        async with self._endpoints.lend(url, reuse_window_s=reuse_window_s, deadline=deadline) as connection:
+        async with self._endpoints.lend(request, reuse_window_s=reuse_window_s, deadline=deadline) as connection:
             self._points.hit(Point.CONNECTED)
             with_hook = connection if isinstance(connection, Connection) else None
             if with_hook is not None:

@@ -17,11 +17,13 @@ from collections.abc import Callable
 from typing import cast
 
 from tokenkeep.adapters.token_endpoint.clock import boottime
+from tokenkeep.adapters.token_endpoint.handshake import is_refusal
 from tokenkeep.adapters.token_endpoint.origin import Origin
 from tokenkeep.adapters.token_endpoint.request import UnsendableRequest, serialise
 from tokenkeep.adapters.token_endpoint.response import MAX_BODY_BYTES, ResponseReader
 from tokenkeep.domain.account import FailureReason
 from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
+from tokenkeep.providers.client_authentication import ClientKey
 
 # One pass of the loop polls the sockets after the callbacks that were ready, or before them; so it takes two passes to
 # be sure that a poll has happened and what it found has been delivered.
@@ -31,10 +33,11 @@ _MOST_PASSES = 64
 
 
 class Connection(asyncio.Protocol):
-    """A connection that is ready to carry requests to one origin.
+    """A connection that is ready to carry requests to one origin, of one client where it was made with a certificate.
 
     Args:
         origin: Where it leads. A request to anywhere else is not sent.
+        client_key: What the client's certificate in the handshake was of. A request of any other client is not sent.
         max_body_bytes: The largest body that is taken, both as received and unpacked.
         now: The clock of `send_before` and of `idle_since`, in seconds; counts suspend.
 
@@ -43,9 +46,15 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(
-        self, origin: Origin, *, max_body_bytes: int = MAX_BODY_BYTES, now: Callable[[], float] = boottime
+        self,
+        origin: Origin,
+        client_key: ClientKey | None = None,
+        *,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        now: Callable[[], float] = boottime,
     ) -> None:
         self.origin = origin
+        self.client_key = client_key
         self.idle_since: float | None = None
         self.on_sent: Callable[[], None] | None = None
         self._max_body_bytes = max_body_bytes
@@ -82,7 +91,8 @@ class Connection(asyncio.Protocol):
             origin, message = serialise(request)
         except UnsendableRequest as fault:
             return _unsent(FailureReason.INTERNAL_ERROR, str(fault))
-        if origin != self.origin or self._outcome is not None:
+        is_for_us = origin == self.origin and request.client_key == self.client_key
+        if not is_for_us or self._outcome is not None:
             return _unsent(FailureReason.INTERNAL_ERROR, "the connection is not one for this request")
         outcome: asyncio.Future[Answer | NoAnswer] = self._loop.create_future()
         self._outcome = outcome
@@ -172,11 +182,7 @@ class Connection(asyncio.Protocol):
         """The socket is gone."""
         self._usable = False
         if self._outcome is not None and not self._outcome.done():
-            if exc is None and self._reader is not None:
-                self._outcome.set_result(self._reader.end(clean=False))
-            else:
-                lost = NoAnswer(FailureReason.NETWORK_ERROR, maybe_sent=True, detail="the connection was reset")
-                self._outcome.set_result(lost)
+            self._outcome.set_result(self._lost(exc))
         if not self._closed.done():
             self._closed.set_result(None)
 
@@ -191,6 +197,15 @@ class Connection(asyncio.Protocol):
             self._idle_limit_s = reader.idle_limit_s
         if self._outcome is not None:
             self._outcome.set_result(result)
+
+    def _lost(self, fault: Exception | None) -> Answer | NoAnswer:
+        """The outcome of an exchange whose connection went away."""
+        if fault is None and self._reader is not None:
+            return self._reader.end(clean=False)
+        has_read = self.idle_since is not None or (self._reader is not None and self._reader.received > 0)
+        if is_refusal(fault) and not has_read:
+            return _unsent(FailureReason.NETWORK_ERROR, "the server refused the client's certificate, or wants one")
+        return NoAnswer(FailureReason.NETWORK_ERROR, maybe_sent=True, detail="the connection was reset")
 
     def _look_again(self, seen: int, quiet: int, passes: int) -> None:
         """The deadline has passed: waits no longer, but reads on for as long as every look at the socket finds more."""

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from tokenkeep.adapters.token_endpoint.connection import Connection
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
+from tokenkeep.providers.answer import TokenRequest
 
 
 class LentConnections:
@@ -14,9 +15,11 @@ class LentConnections:
         self._pool = pool
 
     @asynccontextmanager
-    async def lend(self, url: str, *, reuse_window_s: float, deadline: float) -> AsyncIterator[Connection]:
+    async def lend(self, request: TokenRequest, *, reuse_window_s: float, deadline: float) -> AsyncIterator[Connection]:
         """A ready connection, given back at the end of the block. Raises `ConnectFailed`: nothing was sent."""
-        connection = await self._pool.acquire(url, reuse_window_s=reuse_window_s, deadline=deadline)
+        connection = await self._pool.acquire(
+            request.url, request.client_key, reuse_window_s=reuse_window_s, deadline=deadline
+        )
         try:
             yield connection
         finally:

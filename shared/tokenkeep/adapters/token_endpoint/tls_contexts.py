@@ -1,0 +1,80 @@
+"""What TLS connections are made with: the trust that all share, and the certificate of a client that proves itself by one."""
+
+import ssl
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from secrets import token_bytes
+from tempfile import NamedTemporaryFile
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from cryptography.x509 import Certificate, load_pem_x509_certificates
+
+from tokenkeep.adapters.client_keys.private_keys import FIELD, read_pem_key
+from tokenkeep.domain.errors import InvalidInput
+from tokenkeep.domain.secret import Secret
+from tokenkeep.providers.client_authentication import ClientKey
+
+_EXPECTED: Final = "expected one PEM text with a private key and its certificate, the certificate's issuers after it"
+
+
+class TlsContexts:
+    """Contexts that verify the server's certificate and name: nothing switches that off.
+
+    Args:
+        trusting: Makes a context; the system's trust store, if left out.
+        cached: How many contexts with certificates are kept, the longest unused going first. Each holds the whole trust
+            store, which takes some hundred kilobytes, and tens of milliseconds to read.
+    """
+
+    def __init__(
+        self, trusting: Callable[[], ssl.SSLContext] = ssl.create_default_context, *, cached: int = 64
+    ) -> None:
+        self._trusting = trusting
+        self.without_certificate = trusting()
+        self.with_certificate = lru_cache(maxsize=cached)(self._with_certificate)
+
+    def _with_certificate(self, key: ClientKey) -> ssl.SSLContext:
+        """The context for connections as this client. Raises `InvalidInput` when the key does not serve."""
+        context = self._trusting()
+        _load(context, key)
+        return context
+
+    def check(self, key: ClientKey) -> None:
+        """Whether a client can prove itself in a handshake with this.
+
+        Raises:
+            InvalidInput: A key or a certificate is missing, or they don't belong together; the field is `client_secret`.
+        """
+        _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), key)
+
+
+def _load(context: ssl.SSLContext, key: ClientKey) -> None:
+    """Gives the context the client's key and certificates.
+
+    `ssl` takes them from a file only. So the key is encrypted for the moment that the file is there, under a password that
+    never leaves this function: neither a copy of the disk nor a process that dies here leaves a key behind. Besides, the
+    file can be read by our own user alone.
+    """
+    private = read_pem_key(key.text, otherwise=_EXPECTED)
+    chain = _chain(key.text, private)
+    password = token_bytes(32).hex().encode()
+    with NamedTemporaryFile(prefix="tokenkeep-") as file:
+        file.write(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password)))
+        file.writelines(certificate.public_bytes(Encoding.PEM) for certificate in chain)
+        file.flush()
+        try:
+            context.load_cert_chain(file.name, password=password)
+        except ssl.SSLError as fault:
+            raise InvalidInput(FIELD, f"TLS does not take this key and certificate: {fault.reason}") from None
+
+
+def _chain(text: Secret, private: PrivateKeyTypes) -> Sequence[Certificate]:
+    try:
+        chain = load_pem_x509_certificates(text.reveal().encode())
+    except ValueError:
+        raise InvalidInput(FIELD, _EXPECTED) from None
+    if chain[0].public_key() != private.public_key():
+        raise InvalidInput(FIELD, "the first certificate is not the private key's")
+    return chain
