@@ -48,6 +48,7 @@ _PATTERNS: Final = (
     (re.compile(r"(bearer\s++)[^\s\"',;]+", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(tk_|whsec_)[A-Za-z0-9+/=_-]{4,}"), rf"\1{MASK}"),
     (re.compile(rf"{_START}eyJ[\w-]{{6,}}+\.[\w-]++(?:\.[\w-]*+)*"), MASK),
+    (re.compile(r"(-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----)(?s:.*?)(?:-----END|\Z)"), rf"\1{MASK}-----END"),
     # The password of a connection URL; the code and state of a redirect.
     (re.compile(r"(://[^\s/:@]*:)[^\s/@]+@"), rf"\1{MASK}@"),
     (re.compile(r"([?&](?:code|state)=)[^\s&\"']+"), rf"\1{MASK}"),
