@@ -33,7 +33,10 @@ class Nothing(Body):
 
 
 class SourceBody(Body):
-    """A source to be created. `options` are the provider's own, as `GET /v1/providers/{slug}` lists them."""
+    """A source to be created. `options` are the provider's own, as `GET /v1/providers/{slug}` lists them.
+
+    What `client_secret` holds depends on the option `token_endpoint_auth_method`: a secret, a key, or a key with certificates.
+    """
 
     provider: Line
     name: Line
