@@ -22,7 +22,7 @@ from tokenkeep.providers.client_authentication import (
     check_plain_secret,
 )
 from tokenkeep.providers.rules import ClientAuth, OAuth2Rules
-from tokenkeep.providers.token_request import filled
+from tokenkeep.providers.token_request import token_endpoint
 
 _BY_TEXT = frozenset({ClientAuth.BASIC, ClientAuth.POST, ClientAuth.NONE, ClientAuth.SECRET_JWT})
 
@@ -42,8 +42,7 @@ class SourceClients:
     def __call__(self, source: SourceConfig, rules: OAuth2Rules, properties: Mapping[str, Any]) -> Client:
         """The client, ready for one request.
 
-        An assertion is for the token endpoint, wherever the request goes: that is the name by which the server knows itself
-        (RFC 7523, section 3).
+        An assertion is for the token endpoint, wherever the request goes, unless the rules name another audience.
 
         Raises:
             VaultError: The secret does not open.
@@ -95,7 +94,7 @@ class SourceClients:
                 assert_never(rules.client_auth)
 
     def _unsigned(self, rules: OAuth2Rules, client_id: str, properties: Mapping[str, Any]) -> UnsignedAssertion:
-        audience = rules.assertion.audience or filled(rules, rules.token_url, properties)
+        audience = rules.assertion.audience or token_endpoint(rules, client_id, properties)
         return unsigned_assertion(rules, client_id, audience=audience, jti=new_id().hex, now=self.now())
 
 

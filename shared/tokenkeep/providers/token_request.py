@@ -39,7 +39,7 @@ def refresh_request(
     params = {} if is_exchange else {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
     for name, value in rules.refresh_params.items():
         params[name] = filled(rules, value, properties, own)
-    url = filled(rules, rules.refresh_url, properties, _in_address(client))
+    url = filled(rules, rules.refresh_url, properties, _in_address(client.id))
     return _request(replace(rules, request_method=rules.refresh_method or rules.request_method), url, params, client)
 
 
@@ -72,8 +72,16 @@ def authorization_code_request(
         params["code_verifier"] = code_verifier.reveal()
     for name, value in rules.token_params.items():
         params[name] = filled(rules, value, properties, {"client_id": client.id})
-    url = filled(rules, rules.token_url, properties, _in_address(client))
-    return _request(rules, url, params, client)
+    return _request(rules, token_endpoint(rules, client.id, properties), params, client)
+
+
+def token_endpoint(rules: OAuth2Rules, client_id: str, properties: Mapping[str, str]) -> str:
+    """The address of the token endpoint. It is also the name by which a server knows itself in assertions (RFC 7523, section 3).
+
+    Raises:
+        InvalidInput: A placeholder of the address has no fitting value; the field is `properties.` and its name.
+    """
+    return filled(rules, rules.token_url, properties, _in_address(client_id))
 
 
 def revocation_request(
@@ -93,7 +101,7 @@ def revocation_request(
     """
     params = {"token": refresh_token.reveal(), "token_type_hint": "refresh_token"}
     form = replace(rules, request_format=RequestFormat.FORM, request_method=RequestMethod.POST)
-    address = filled(rules, url, properties, _in_address(client))
+    address = filled(rules, url, properties, _in_address(client.id))
     return _request(form, address, params, client)
 
 
@@ -127,8 +135,8 @@ def filled(rules: OAuth2Rules, template: str, properties: Mapping[str, str], own
     return _PLACEHOLDER.sub(value_of, template)
 
 
-def _in_address(client: Client) -> Mapping[str, str]:
-    return {"client_id": quote(client.id, safe="")}
+def _in_address(client_id: str) -> Mapping[str, str]:
+    return {"client_id": quote(client_id, safe="")}
 
 
 def _request(rules: OAuth2Rules, url: str, params: Mapping[str, str], client: Client) -> TokenRequest:

@@ -25,7 +25,7 @@ from tokenkeep.providers.token_request import refresh_request
 
 VAULT = Vault(Keyring.generate())
 CLIENTS = source_clients(VAULT)
-URL = "https://{tenant}.provider.test/token"
+URL = "https://{tenant}.provider.test/token/{client_id}"
 TENANT = Property("tenant", "[a-z]+", "Tenant")
 P256 = ec.generate_private_key(ec.SECP256R1())
 KEY = pem(P256)
@@ -75,7 +75,7 @@ def test_a_client_with_a_certificate_writes_nothing_of_it_into_requests(method: 
 
 
 def test_an_assertion_is_for_the_token_endpoint_of_the_account_and_never_the_same_twice() -> None:
-    server = AssertionCheck(ECKey.import_key(P256.public_key()), audience="https://acme.provider.test/token")
+    server = AssertionCheck(ECKey.import_key(P256.public_key()), audience="https://acme.provider.test/token/client")
     for _ in range(2):
         client = CLIENTS(source(KEY), rules(ClientAuth.PRIVATE_KEY_JWT), {"tenant": "acme"})
         assert isinstance(client.proof, Assertion)

@@ -10,6 +10,7 @@ from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.rotation import Rotation, RotationKind
 from tokenkeep.providers.catalogue import load_catalogue
+from tokenkeep.providers.fields import CLIENT_AUTH
 from tokenkeep.providers.options import effective_rules, url_options, validate_options
 from tokenkeep.providers.rules import AssertionRules, ClientAuth
 from tokenkeep.providers.schemas import credential_schema, options_schema, property_schema
@@ -124,6 +125,10 @@ def test_options_outrank_the_entry() -> None:
     assert rules.rotation.kind is RotationKind.STRICT_REVOKE
     assert rules.access_token_ttl_s == 30
     assert rules.token_url == XERO.token_url
+
+
+def test_every_way_of_proving_a_client_can_be_chosen() -> None:
+    assert set(CLIENT_AUTH.words) == set(ClientAuth)
 
 
 def test_what_is_said_of_assertions_is_followed() -> None:
