@@ -1,6 +1,10 @@
 """Assertions, as the library on a server's side reads them."""
 
+import base64
+import hashlib
 import json
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
 from assertion_check import AssertionCheck
+from certificates import make_authority
 from source_clients import PrivateKey, pem, rsa_key
 from tokenkeep.adapters.client_keys.assertions import JoseAssertions
 from tokenkeep.bootstrap import wall_clock
@@ -110,11 +115,22 @@ def test_a_jwk_tells_its_id_and_its_algorithm_and_the_options_outrank_both() -> 
     AssertionCheck(RSAKey.import_key(RSA.public_key()), audience=AUDIENCE).accept(outranked)
 
 
+def test_a_certificate_beside_the_key_is_named_by_its_thumbprint() -> None:
+    certified = make_authority(Path()).client("client", P256)
+    assertion = signed(certified)
+    der = ssl.PEM_cert_to_DER_cert(certified[certified.index(CERTIFICATE) :])
+    digest = hashlib.sha256(der).digest()
+    thumbprint = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    assert header_of(assertion) == {"typ": "JWT", "alg": "ES256", "x5t#S256": thumbprint}
+    AssertionCheck(ECKey.import_key(P256.public_key()), audience=AUDIENCE).accept(assertion)
+
+
 def jwk(**changes: object) -> str:
     return json.dumps({**ECKey.import_key(P256).as_dict(private=True), **changes})
 
 
 ENCRYPTED = P256.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"canary")).decode()
+CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 UNKNOWN = "expected a PEM private key or a private JWK"
 UNFIT = "expected an RSA key of at least 2048 bits, or one on P-256, P-384, P-521 or Ed25519"
 
@@ -127,6 +143,11 @@ UNFIT = "expected an RSA key of at least 2048 bits, or one on P-256, P-384, P-52
         (pem(P256).replace("PRIVATE", "PUBLIC"), UNKNOWN),
         (pem(P256)[:-80], UNKNOWN),
         (ENCRYPTED, "the private key has a passphrase: give it without one"),
+        (pem(P256) + CERTIFICATE, UNKNOWN),
+        (
+            make_authority(Path()).client("client", P384).replace(pem(P384), pem(P256)),
+            "the first certificate is not the private key's",
+        ),
         (pem(rsa_key(1024)), UNFIT),
         (pem(ec.generate_private_key(ec.SECP256K1())), UNFIT),
         (pem(ed448.Ed448PrivateKey.generate()), UNFIT),

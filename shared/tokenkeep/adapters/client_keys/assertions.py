@@ -1,5 +1,6 @@
 """Assertions signed with joserfc."""
 
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509 import Certificate
 from joserfc import jwt
 from joserfc.jwa import JWSAlgModel
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
@@ -51,6 +54,7 @@ class _SigningKey:
     serves: tuple[str, ...]
     algorithm: str | None = None
     key_id: str | None = None
+    thumbprint: str | None = None
 
 
 class JoseAssertions:
@@ -82,7 +86,8 @@ def _signed(assertion: UnsignedAssertion, signing: _SigningKey) -> Secret:
     if algorithm not in signing.serves:
         raise InvalidInput(FIELD, f"this key does not sign with {algorithm}")
     key_id = assertion.key_id or signing.key_id
-    header = {"alg": algorithm} if key_id is None else {"alg": algorithm, "kid": key_id}
+    named = {"alg": algorithm, "kid": key_id, "x5t#S256": signing.thumbprint}
+    header = {name: value for name, value in named.items() if value is not None}
     return Secret(jwt.encode(header, dict(assertion.claims), signing.key, registry=_REGISTRY))
 
 
@@ -91,7 +96,13 @@ def _signing_key(key: ClientKey) -> _SigningKey:
     wrapped, serves = _wrapped(given.private)
     if given.algorithm is not None and given.algorithm not in serves:
         raise InvalidInput(FIELD, "the JWK's alg is not one that its key signs with")
-    return _SigningKey(wrapped, serves, given.algorithm, given.key_id)
+    thumbprint = None if given.certificate is None else _thumbprint(given.certificate)
+    return _SigningKey(wrapped, serves, given.algorithm, given.key_id, thumbprint)
+
+
+def _thumbprint(certificate: Certificate) -> str:
+    """How some servers look the key up (RFC 7515, section 4.1.8)."""
+    return urlsafe_b64encode(certificate.fingerprint(SHA256())).rstrip(b"=").decode()
 
 
 def _wrapped(private: PrivateKeyTypes) -> tuple[Key, tuple[str, ...]]:

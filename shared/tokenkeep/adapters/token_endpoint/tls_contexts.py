@@ -1,19 +1,16 @@
 """What TLS connections are made with: the trust that all share, and the certificate of a client that proves itself by one."""
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from secrets import token_bytes
 from tempfile import NamedTemporaryFile
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
-from cryptography.x509 import Certificate, load_pem_x509_certificates
 
-from tokenkeep.adapters.client_keys.private_keys import FIELD, read_pem_key
+from tokenkeep.adapters.client_keys.private_keys import FIELD, read_certificates, read_pem_key
 from tokenkeep.domain.errors import InvalidInput
-from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.client_authentication import ClientKey
 
 _EXPECTED: Final = "expected one PEM text with a private key and its certificate, the certificate's issuers after it"
@@ -58,7 +55,7 @@ def _load(context: ssl.SSLContext, key: ClientKey) -> None:
     file can be read by our own user alone.
     """
     private = read_pem_key(key.text, otherwise=_EXPECTED)
-    chain = _chain(key.text, private)
+    chain = read_certificates(key.text, private, otherwise=_EXPECTED)
     password = token_bytes(32).hex().encode()
     with NamedTemporaryFile(prefix="tokenkeep-") as file:
         file.write(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password)))
@@ -68,13 +65,3 @@ def _load(context: ssl.SSLContext, key: ClientKey) -> None:
             context.load_cert_chain(file.name, password=password)
         except ssl.SSLError as fault:
             raise InvalidInput(FIELD, f"TLS does not take this key and certificate: {fault.reason}") from None
-
-
-def _chain(text: Secret, private: PrivateKeyTypes) -> Sequence[Certificate]:
-    try:
-        chain = load_pem_x509_certificates(text.reveal().encode())
-    except ValueError:
-        raise InvalidInput(FIELD, _EXPECTED) from None
-    if chain[0].public_key() != private.public_key():
-        raise InvalidInput(FIELD, "the first certificate is not the private key's")
-    return chain
