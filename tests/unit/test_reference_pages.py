@@ -11,7 +11,14 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_every_field_of_provider_files_is_on_its_page() -> None:
     page = (DOCS / "reference" / "provider-files.md").read_text(encoding="utf-8")
     for auth_type in AuthType:
-        names = {*file_fields(auth_type), *setting_fields(auth_type), "placeholders", "answers", "verify", "credentials"}
+        names = {
+            *file_fields(auth_type),
+            *setting_fields(auth_type),
+            "placeholders",
+            "answers",
+            "verify",
+            "credentials",
+        }
         assert {name for name in names if f"`{name}`" not in page} == set(), auth_type
 
 

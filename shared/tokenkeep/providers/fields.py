@@ -5,23 +5,14 @@ from collections.abc import Mapping
 from tokenkeep.providers.client_assertion import SIGNING_ALGORITHMS
 from tokenkeep.providers.field_kinds import Choice, Field, Listed, Pairs, Params, Text, Url, Whole
 from tokenkeep.providers.request_shape import header_complaint, param_name_complaint
+from tokenkeep.providers.rules import ClientAuth
 
 _DAY = 86_400
 _TEN_YEARS = 3_650 * _DAY
 
 _TOKEN_PATH = Text(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*", "a path such as data.access_token")
 
-CLIENT_AUTH = Choice(
-    (
-        "client_secret_basic",
-        "client_secret_post",
-        "client_secret_jwt",
-        "private_key_jwt",
-        "tls_client_auth",
-        "self_signed_tls_client_auth",
-        "none",
-    )
-)
+CLIENT_AUTH = Choice(tuple(method.value for method in ClientAuth))
 """How a client proves itself (RFC 7591, section 2; RFC 8705, section 2)."""
 
 OAUTH2_FIELDS: Mapping[str, Field] = {

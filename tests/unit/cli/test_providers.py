@@ -77,9 +77,21 @@ def test_a_wrong_file_in_that_directory_ends_a_command_with_one_line(tmp_path: P
 
 def test_the_bench_tells_a_corpus_by_verdict(tmp_path: Path) -> None:
     lines = [
-        {"provider": "acme", "http_status": 400, "headers": {}, "body": '{"error":"invalid_grant"}', "verdict": "revoked"},
+        {
+            "provider": "acme",
+            "http_status": 400,
+            "headers": {},
+            "body": '{"error":"invalid_grant"}',
+            "verdict": "revoked",
+        },
         {"provider": "acme", "http_status": 502, "headers": {}, "body": "", "verdict": "revoked"},
-        {"provider": "acme", "http_status": 400, "headers": {}, "body": '{"error":"invalid_grant"}', "verdict": "unclear"},
+        {
+            "provider": "acme",
+            "http_status": 400,
+            "headers": {},
+            "body": '{"error":"invalid_grant"}',
+            "verdict": "unclear",
+        },
     ]
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text("".join(json.dumps(line) + "\n" for line in lines))

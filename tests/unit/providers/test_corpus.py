@@ -1,6 +1,7 @@
 """The collected answers of real token endpoints, each with the label that a person gave it."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,6 @@ from tokenkeep.domain.verdict import Granted, Misconfigured, RateLimited, Revoke
 from tokenkeep.providers.catalogue import Catalogue, load_catalogue
 from tokenkeep.providers.classify import classify
 from tokenkeep.providers.meaning import Meaning
-from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.rules import OAuth2Rules
 from tokenkeep.providers.scoring import built_in_corpus, read_corpus, score
 
@@ -31,6 +31,13 @@ VERDICTS: dict[Meaning, tuple[type[Verdict], ...]] = {
     Meaning.TRANSIENT: (Unavailable,),
     Meaning.UNCLEAR: (Unavailable,),
 }
+
+
+def rules_of(slug: str) -> OAuth2Rules:
+    provider = CATALOGUE.providers.get(slug)
+    if provider is None:
+        return RULES
+    return replace(RULES, answers=provider.answers, access_token_path=provider.access_token_path)
 
 
 def test_no_label_is_missed_hard() -> None:
@@ -55,9 +62,7 @@ def test_the_rules_carry_over_to_providers_that_nobody_has_described() -> None:
 
 def test_every_meaning_becomes_its_verdict() -> None:
     for read in score(CORPUS, CATALOGUE).reads:
-        provider = CATALOGUE.providers.get(read.of.provider)
-        rules = RULES if provider is None or provider.token_url is None else effective_rules(provider, {})
-        verdict = classify(read.of.answer, rules, sent_at=NOW, now=NOW)
+        verdict = classify(read.of.answer, rules_of(read.of.provider), sent_at=NOW, now=NOW)
         assert isinstance(verdict, VERDICTS[read.said]), read
 
 
