@@ -114,18 +114,21 @@ async def test_a_source_that_is_none_is_refused(admin: httpx.AsyncClient) -> Non
     problem(await admin.post("/v1/accounts", json={"source_id": "src_" + "0" * 32}), 404, "not_found")
 
 
-async def test_a_property_that_the_providers_address_needs_is_asked_for(
-    service: Service, admin: httpx.AsyncClient
-) -> None:
-    catalogue = service.foundation.catalogue
-    needing = [entry for entry in catalogue.all() if any(p.required and not p.default for p in entry.placeholders)]
-    for entry in needing:
-        source = {"provider": entry.slug, "name": "n", "client_id": "c"}
-        source_id = data(await admin.post("/v1/sources", json=source), 201)["id"]
-        answer = await admin.post("/v1/accounts", json={"source_id": source_id, "credentials": LIVE})
-        assert answer.status_code in {201, 422}
-        if answer.status_code == 422:
-            assert answer.json()["field"].startswith("properties.")
+async def test_a_property_that_the_providers_address_needs_is_asked_for(admin: httpx.AsyncClient) -> None:
+    source = {"provider": "accelo", "name": "n", "client_id": "c"}
+    body = {"source_id": data(await admin.post("/v1/sources", json=source), 201)["id"], "credentials": LIVE}
+    problem(await admin.post("/v1/accounts", json=body), 422, "invalid_input", "properties.subdomain")
+    wrong = {**body, "properties": {"subdomain": "a.evil.test/x"}}
+    problem(await admin.post("/v1/accounts", json=wrong), 422, "invalid_input", "properties.subdomain")
+    data(await admin.post("/v1/accounts", json={**body, "properties": {"subdomain": "acme"}}), 201)
+
+
+async def test_what_the_source_holds_is_asked_of_the_source(admin: httpx.AsyncClient) -> None:
+    source: dict[str, Any] = {"provider": "keycloak", "name": "n", "client_id": "c"}
+    problem(await admin.post("/v1/sources", json=source), 422, "invalid_input", "options.host")
+    source["options"] = {"host": "login.acme.test", "realm": "main"}
+    source_id = data(await admin.post("/v1/sources", json=source), 201)["id"]
+    data(await admin.post("/v1/accounts", json={"source_id": source_id, "credentials": LIVE}), 201)
 
 
 async def test_a_code_is_exchanged_at_the_sources_token_endpoint(service: Service, admin: httpx.AsyncClient) -> None:
