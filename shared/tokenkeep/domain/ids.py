@@ -18,6 +18,7 @@ AccountId = NewType("AccountId", UUID)
 AttemptId = NewType("AttemptId", UUID)
 EventId = NewType("EventId", UUID)
 ApiKeyId = NewType("ApiKeyId", UUID)
+SessionId = NewType("SessionId", UUID)
 
 _HEX_DIGITS = 32
 
@@ -30,6 +31,7 @@ class IdKind(StrEnum):
     ATTEMPT = "att"
     EVENT = "evt"
     API_KEY = "key"
+    SESSION = "ses"
     CORRELATION = "cor"
 
 

@@ -35,6 +35,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tokenkeep.domain.account import AccountState, AuthType, Custody, DisabledReason, Health
 from tokenkeep.domain.attempt import Disposition, Outcome, Resolution, Trigger
+from tokenkeep.domain.connect_session import StoredState
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.source import SourceState
 
@@ -482,4 +483,63 @@ class IdempotencyRow(Base):
     key_id: Mapped[str | None]
     wrapped_key: Mapped[bytes | None]
     ciphertext: Mapped[bytes | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class ConnectSessionRow(Base):
+    """One try of one end user to connect an account, or to reconnect the one that is named.
+
+    Secrets are stored as their SHA-256: the link's token, the state and the browser's cookie while the user is at the
+    provider, the result that the caller redeems. PKCE's verifier is sealed, and goes when the user is back. An expired
+    session is one whose time is over; no row says so.
+    """
+
+    __tablename__ = "connect_sessions"
+    __table_args__ = (
+        _one_of("state", StoredState),
+        CheckConstraint("(state = 'failed') = (failure_code IS NOT NULL)", name="failed_has_code"),
+        CheckConstraint("(state = 'connected') = (result_hash IS NOT NULL)", name="connected_has_result"),
+        CheckConstraint("state <> 'connected' OR account_id IS NOT NULL", name="connected_has_account"),
+        CheckConstraint(
+            "state = 'open' OR num_nonnulls(state_hash, browser_hash, ciphertext) = 0", name="closed_is_bare"
+        ),
+        CheckConstraint("(state_hash IS NULL) = (browser_hash IS NULL)", name="begun_is_whole"),
+        CheckConstraint("num_nonnulls(key_id, wrapped_key, ciphertext) IN (0, 3)", name="verifier_is_whole"),
+        Index(None, "state_hash"),
+        Index(None, "account_id"),
+        Index(None, "expires_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    environment: Mapped[str]
+    source_id: Mapped[UUID] = mapped_column(ForeignKey("sources.id", ondelete="CASCADE"))
+    account_id: Mapped[UUID | None] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    created_by: Mapped[str]
+    link_hash: Mapped[bytes] = mapped_column(unique=True)
+    external_id: Mapped[str | None]
+    labels: Mapped[dict[str, Any]] = mapped_column("metadata", server_default=text("'{}'"))
+    properties: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    scopes: Mapped[list[str] | None]
+    return_url: Mapped[str | None]
+    state: Mapped[str] = mapped_column(server_default=text("'open'"))
+    failure_code: Mapped[str | None]
+    state_hash: Mapped[bytes | None]
+    browser_hash: Mapped[bytes | None]
+    key_id: Mapped[str | None]
+    wrapped_key: Mapped[bytes | None]
+    ciphertext: Mapped[bytes | None]
+    result_hash: Mapped[bytes | None]
+    redeemed_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    expires_at: Mapped[datetime]
+
+
+class InstanceKeyRow(Base):
+    """Random keys that every process of this installation shares (ADR 0019)."""
+
+    __tablename__ = "instance_keys"
+    __table_args__ = (CheckConstraint("length(key) = 32", name="length"),)
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[bytes]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
