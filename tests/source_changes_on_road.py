@@ -37,7 +37,7 @@ async def pause_by_hand(road: Road, source_id: SourceId) -> Source:
 
 
 async def resume(road: Road, source_id: SourceId, *, confirm: bool = False) -> Source:
-    resume_source = ResumeSource(road.works, RevocationGuard())
+    resume_source = ResumeSource(road.works, RevocationGuard(), road.foundation.links)
     return await resume_source(source_id, Decision(CALLER, believed=confirm, correlation_id="cor_test"))
 
 

@@ -91,7 +91,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         create_source=CreateSource(foundation.catalogue, vault, clients),
         update_source=UpdateSource(foundation.catalogue, vault, clients),
         pause_source=PauseSource(),
-        resume_source=ResumeSource(works, RevocationGuard()),
+        resume_source=ResumeSource(works, RevocationGuard(), foundation.links),
         create_account=CreateAccount(foundation.catalogue, sealer, foundation.policy),
         exchange_code=ExchangeCode(
             sources=PostgresSourceConfigs(database),

@@ -109,6 +109,7 @@ def wire(foundation: Foundation) -> Jobs:
             clocks=ProcessClocks(lambda: asyncio.get_running_loop().time()),
             policy=foundation.policy,
             quarantine=foundation.quarantine,
+            links=foundation.links,
             longest_gap=timedelta(seconds=3 * settings.sweep_interval_s),
         ),
         tend=TendSources(PostgresTendings(database)),

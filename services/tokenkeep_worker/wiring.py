@@ -78,7 +78,7 @@ def wire(foundation: Foundation) -> Refreshing:
         ports = _armed(ports, settings.failpoints)
     sources = PostgresSourceConfigs(foundation.database)
     observer, clocks = RefreshTelemetry(foundation.metrics), ProcessClocks(boottime)
-    settle = SettleAttempts(ports.ledgers, sealer, foundation.policy, foundation.quarantine)
+    settle = SettleAttempts(ports.ledgers, sealer, foundation.policy, foundation.quarantine, foundation.links)
     refresh = RefreshAccounts(
         ledgers=ports.ledgers,
         sources=sources,

@@ -12,10 +12,12 @@ from datetime import UTC, datetime, timedelta
 import redis.asyncio
 
 from tokenkeep.adapters.postgres.engine import Database, create_engine
+from tokenkeep.adapters.postgres.instance_keys import PostgresLinkKey
 from tokenkeep.adapters.postgres.migrate import head_revision
 from tokenkeep.adapters.provider_packages import installed_packages
 from tokenkeep.adapters.redis.connection import connect
 from tokenkeep.adapters.telemetry.metrics import Metrics
+from tokenkeep.application.linking import ConnectLinks
 from tokenkeep.application.refreshing import RefreshTimes
 from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.rotation import Quarantine
@@ -35,6 +37,7 @@ class Foundation:
     policy: RefreshPolicy
     quarantine: Quarantine
     times: RefreshTimes
+    links: ConnectLinks
 
     def checks(self) -> Mapping[str, Callable[[], Awaitable[object]]]:
         """What `/readyz` asks. Redis is not among it: reads, refreshes and the truth itself do without."""
@@ -67,10 +70,11 @@ def lay_foundation(settings: Settings, *, process: str) -> Foundation:
         # The scheduler counts and cleans whole tables; it holds no answers.
         command_timeout_s=60.0 if process == "scheduler" else 10.0,
     )
+    database = Database(engine)
     deadline = timedelta(seconds=settings.provider_deadline_s)
     return Foundation(
         settings=settings,
-        database=Database(engine),
+        database=database,
         redis=connect(require_redis(settings)),
         metrics=Metrics(),
         catalogue=load_catalogue(settings.providers_dir, installed_packages()),
@@ -82,6 +86,7 @@ def lay_foundation(settings: Settings, *, process: str) -> Foundation:
             lease=timedelta(seconds=settings.lease_s),
             look=timedelta(seconds=settings.dispatch_timeout_s),
         ),
+        links=ConnectLinks(settings.external_url, PostgresLinkKey(database)),
     )
 
 

@@ -87,6 +87,8 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: Port = 8080
     public_url: Annotated[str, BeforeValidator(base_url)] | None = None
+    """Where the world finds the API: links for end users lead there, from whichever process makes them."""
+
     admin_key: SecretText | None = None
     metrics_port: Port = 9464
     log_level: LogLevel = "info"

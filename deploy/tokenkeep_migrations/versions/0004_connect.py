@@ -1,6 +1,6 @@
 """Connect: sessions in which end users connect accounts, and the key of the connect links.
 
-Revision: 0004, after 0002. Expands only: the release before runs on it as well.
+Revision: 0004, after 0003. Expands only: the release before runs on it as well.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision: str = "0004"
-down_revision: str | None = "0002"
+down_revision: str | None = "0003"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 

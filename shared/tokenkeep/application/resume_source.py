@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.linking import ConnectLinks
 from tokenkeep.application.refreshing import SettlementWrite
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work, Works
 from tokenkeep.domain.api_key import Caller
+from tokenkeep.domain.connect_link import LinkMaker
 from tokenkeep.domain.errors import InvalidInput, NotFound, SourcePaused
 from tokenkeep.domain.events import EventType
 from tokenkeep.domain.ids import IdKind, SourceId, format_id
@@ -40,6 +42,7 @@ class ResumeSource:
 
     works: Works
     guard: RevocationGuard
+    links: ConnectLinks
 
     async def __call__(self, source_id: SourceId, decision: Decision) -> Source:
         """The source as it is then; nothing is told when it was not paused.
@@ -56,15 +59,16 @@ class ResumeSource:
                 raise NotFound("source")
             _check(source, decision)
             if source.paused_reason == MASS_REVOCATION:
+                links = await self.links()
                 async with self.works() as work:
-                    await self._decide(work, source, decision)
+                    await self._decide(work, source, decision, links)
             async with self.works() as work:
                 resumed = await self._resume(work, source_id, decision)
             if resumed is not None:
                 return resumed
         raise SourcePaused(MASS_REVOCATION, None)
 
-    async def _decide(self, work: Work, source: Source, decision: Decision) -> None:
+    async def _decide(self, work: Work, source: Source, decision: Decision, links: LinkMaker) -> None:
         """Carry out the decision for some of the accounts: the held ones, and those disabled while the run was under way."""
         noted = await work.sources.revocations(source.id, since=self._began(source), limit=_BATCH)
         locked = await work.ledger.lock([one.account_id for one in noted])
@@ -77,7 +81,9 @@ class ResumeSource:
             settlement = decide(account.standing, one, now=account.now)
             if settlement is None:
                 continue
-            settlement, events = number_events(settlement, now=account.now, correlation_id=decision.correlation_id)
+            settlement, events = number_events(
+                settlement, now=account.now, correlation_id=decision.correlation_id, links=links
+            )
             writes.append(
                 SettlementWrite(
                     before=account.standing, settlement=settlement, attempt=None, events=events, settled_at=account.now

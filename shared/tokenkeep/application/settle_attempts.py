@@ -6,11 +6,13 @@ from datetime import datetime
 
 from tokenkeep.application.create_account import fingerprint
 from tokenkeep.application.judge_revocations import JudgeRevocations
+from tokenkeep.application.linking import ConnectLinks
 from tokenkeep.application.ports import CustodyLedger, Ledgers
 from tokenkeep.application.refreshing import Answered, LockedAccount, Receipt, SettlementWrite
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.telling import number_events
 from tokenkeep.domain.account import DisabledReason
+from tokenkeep.domain.connect_link import LinkMaker
 from tokenkeep.domain.credential import TokenSet
 from tokenkeep.domain.errors import VaultError
 from tokenkeep.domain.events import EventType
@@ -43,6 +45,7 @@ class SettleAttempts:
     sealer: TokenSealer
     policy: RefreshPolicy
     quarantine: Quarantine
+    links: ConnectLinks
     judge: JudgeRevocations = field(default_factory=JudgeRevocations)
 
     async def __call__(self, batch: Sequence[Answered]) -> list[Settled]:
@@ -62,6 +65,7 @@ class SettleAttempts:
         return [results[index] for index in range(len(batch))]
 
     async def _settle_distinct(self, items: Sequence[tuple[int, Answered]]) -> dict[int, Settled]:
+        links = await self.links()
         async with self.ledgers() as ledger:
             locked = await ledger.lock([item.attempt.account_id for _, item in items])
             circumstances = await self._circumstances(ledger, [item for _, item in items], locked)
@@ -74,7 +78,7 @@ class SettleAttempts:
                     continue
                 usual = Circumstances(presentations=item.presentations, same_token=_gave_back(item))
                 bearing = circumstances.get(item.attempt.account_id, usual)
-                settlement, write = self._written(item, account, self._settled(item, account, bearing))
+                settlement, write = self._written(item, account, self._settled(item, account, bearing), links)
                 results[index] = Settled(item, settlement, account.now)
                 writes.append(write)
             await ledger.write(writes)
@@ -171,10 +175,12 @@ class SettleAttempts:
         )
 
     def _written(
-        self, item: Answered, locked: LockedAccount, settlement: Settlement
+        self, item: Answered, locked: LockedAccount, settlement: Settlement, links: LinkMaker
     ) -> tuple[Settlement, SettlementWrite]:
         attempt = item.attempt
-        settlement, events = number_events(settlement, now=locked.now, correlation_id=attempt.correlation_id)
+        settlement, events = number_events(
+            settlement, now=locked.now, correlation_id=attempt.correlation_id, links=links
+        )
         # The key that was opened before the attempt began: a key that is wrapped anew meanwhile can't make a settle fail.
         account, key = locked.standing.account, item.sealed_key
         write = SettlementWrite(

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from tokenkeep.application.clocks import Clocks
+from tokenkeep.application.linking import ConnectLinks
 from tokenkeep.application.ports import Ledgers, RefreshObserver, Schedule, SourceConfigs
 from tokenkeep.application.refreshing import LockedAccount, SettlementWrite, StuckLease
 from tokenkeep.application.telling import number_events
+from tokenkeep.domain.connect_link import LinkMaker
 from tokenkeep.domain.errors import TokenkeepError
 from tokenkeep.domain.ids import AccountId, SourceId, new_correlation_id
 from tokenkeep.domain.lease import Phase
@@ -70,6 +72,7 @@ class SweepLeases:
         clocks: Clocks,
         policy: RefreshPolicy,
         quarantine: Quarantine,
+        links: ConnectLinks,
         longest_gap: timedelta,
         limit: int = 5_000,
     ) -> None:
@@ -81,6 +84,7 @@ class SweepLeases:
         self._clocks = clocks
         self._policy = policy
         self._quarantine = quarantine
+        self._links = links
         self._limit = limit
         self._watch = WatchList(longest_gap.total_seconds())
 
@@ -136,6 +140,7 @@ class SweepLeases:
 
     async def _take(self, leases: Sequence[StuckLease], rules: Mapping[SourceId, Rules]) -> int:
         taken: list[tuple[StuckLease, Settlement]] = []
+        links = await self._links()
         async with self._ledgers() as ledger:
             locked = await ledger.lock([lease.account_id for lease in leases])
             writes: list[SettlementWrite] = []
@@ -144,7 +149,7 @@ class SweepLeases:
                 if account is None or not _still_stuck(account, lease):
                     continue
                 over = take_over(account.standing, now=account.now, rules=rules[lease.source_id])
-                settlement, write = _write(account, over)
+                settlement, write = _write(account, over, links)
                 writes.append(write)
                 taken.append((lease, settlement))
             await ledger.write(writes)
@@ -170,12 +175,13 @@ class SweepLeases:
         return ended
 
     async def _end(self, account_id: AccountId) -> bool:
+        links = await self._links()
         async with self._ledgers() as ledger:
             locked = (await ledger.lock([account_id])).get(account_id)
             settlement = None if locked is None else end_or_tell(locked.standing, now=locked.now)
             if locked is None or settlement is None:
                 return False
-            _, write = _write(locked, settlement)
+            _, write = _write(locked, settlement, links)
             await ledger.write([write])
             return True
 
@@ -199,8 +205,8 @@ def _still_stuck(locked: LockedAccount, lease: StuckLease) -> bool:
     return held.fence == lease.fence and held.phase.value == lease.phase and over
 
 
-def _write(locked: LockedAccount, settlement: Settlement) -> tuple[Settlement, SettlementWrite]:
-    settlement, events = number_events(settlement, now=locked.now, correlation_id=new_correlation_id())
+def _write(locked: LockedAccount, settlement: Settlement, links: LinkMaker) -> tuple[Settlement, SettlementWrite]:
+    settlement, events = number_events(settlement, now=locked.now, correlation_id=new_correlation_id(), links=links)
     return settlement, SettlementWrite(
         before=locked.standing, settlement=settlement, attempt=None, events=events, settled_at=locked.now
     )

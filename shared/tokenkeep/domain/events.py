@@ -66,10 +66,12 @@ def account_event(
     expires_at: datetime | None,
     time: datetime,
     correlation_id: str | None,
+    connect_url: str | None = None,
 ) -> Event:
     """The event that tells a happening of an account, with the account as it stood right after it.
 
-    Of a deleted account nothing stands any more; its state is told as `deleted`.
+    Of a deleted account nothing stands any more; its state is told as `deleted`. `connect_url` is where the end user can
+    authorise it again.
     """
     state = "deleted" if happening.type is EventType.DELETED else account.state.value
     data: dict[str, Any] = {
@@ -82,6 +84,8 @@ def account_event(
     }
     if happening.reason is not None:
         data["reason"] = happening.reason
+    if connect_url is not None:
+        data["connect_url"] = connect_url
     if expires_at is not None:
         data["expires_at"] = rfc3339(expires_at)
     return Event(
@@ -97,7 +101,17 @@ def account_event(
     )
 
 
-_MEMBERS = ("account_id", "source_id", "provider", "environment", "external_id", "state", "reason", "expires_at")
+_MEMBERS = (
+    "account_id",
+    "source_id",
+    "provider",
+    "environment",
+    "external_id",
+    "state",
+    "reason",
+    "connect_url",
+    "expires_at",
+)
 """The members of an event's data in the order of the contract; the database keeps them in one of its own."""
 
 

@@ -59,7 +59,7 @@ async def test_a_decision_that_broke_off_is_carried_on(road: Road, server: Token
         return road.works()
 
     with pytest.raises(IndexError):
-        await ResumeSource(breaking_off, RevocationGuard())(
+        await ResumeSource(breaking_off, RevocationGuard(), road.foundation.links)(
             source_id, Decision(CALLER, believed=True, correlation_id="c")
         )
     assert (await source_now(road, source_id)).paused_reason == MASS_REVOCATION
