@@ -135,6 +135,11 @@ def filled(rules: OAuth2Rules, template: str, properties: Mapping[str, str], own
     return _PLACEHOLDER.sub(value_of, template)
 
 
+def placeholders_in(template: str) -> frozenset[str]:
+    """The names of what `filled` would put in."""
+    return frozenset(_PLACEHOLDER.findall(template))
+
+
 def _in_address(client_id: str) -> Mapping[str, str]:
     return {"client_id": quote(client_id, safe="")}
 
