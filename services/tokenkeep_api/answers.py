@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from tokenkeep.domain.account import AccountState, AuthType, Custody, DisabledReason, FailureReason, Health
 from tokenkeep.domain.api_key import Scope
 from tokenkeep.domain.attempt import Outcome, Resolution, Trigger
+from tokenkeep.domain.connect_session import ConnectFailure, SessionState
 from tokenkeep.domain.events import EventType
 from tokenkeep.domain.source import SourceState
 
@@ -34,7 +35,11 @@ class Page(Answer, Generic[Item]):
 
 
 class ProblemAnswer(BaseModel):
-    """A problem (RFC 9457). `field` names the member, parameter or header that is wrong, where it is one."""
+    """A problem (RFC 9457). `field` names the member, parameter or header that is wrong, where it is one.
+
+    `connect_url` is there where the account's end user can lift the refusal: send them to it. It is good for 30 days, or
+    until the account is authorised again.
+    """
 
     type: str
     title: str
@@ -43,6 +48,7 @@ class ProblemAnswer(BaseModel):
     code: str
     field: str | None = None
     retry_after: int | None = None
+    connect_url: str | None = None
 
 
 class ProviderAnswer(Answer):
@@ -227,6 +233,31 @@ class EventAnswer(Answer):
     sequence: str
     data: dict[str, Any]
     correlationid: str | None = None
+
+
+class NewConnectSessionAnswer(Answer):
+    """A connect session as it is shown once. Send the end user to `url`, in the browser that they use with you."""
+
+    id: str
+    url: str
+    expires_at: datetime
+
+
+class ConnectSessionAnswer(Answer):
+    """How a connect session stands. A failed one can be tried again by its user until it expires.
+
+    `failure_code` says why it failed. `account_id` is the account that is to be reconnected, or the one that came of it.
+    `result_verified`: the request came with the session's `result`, and was the first to do so.
+    """
+
+    id: str
+    source_id: str
+    account_id: str | None
+    state: SessionState
+    failure_code: ConnectFailure | None
+    result_verified: bool
+    created_at: datetime
+    expires_at: datetime
 
 
 class ApiKeyAnswer(Answer):

@@ -10,11 +10,14 @@ from tokenkeep.adapters.telemetry.health_server import operations_routes
 from tokenkeep_api.authentication import Authentication
 from tokenkeep_api.description import describe
 from tokenkeep_api.envelope import Envelope
+from tokenkeep_api.pages import Pages
+from tokenkeep_api.plain_words import PlainWords
 from tokenkeep_api.problems import install
 from tokenkeep_api.reference_page import PAGE_POLICY, render_reference
 from tokenkeep_api.rendering import JSON_TYPE
 from tokenkeep_api.request_bodies import BODY_DEADLINE_S, BoundedBodies
-from tokenkeep_api.routes import accounts, api_keys, audit, custody, providers, sources
+from tokenkeep_api.routes import accounts, api_keys, audit, connect, custody, providers, sources
+from tokenkeep_api.routes.connect_pages import ConnectPages
 from tokenkeep_api.routes.tokens import TokenRoutes
 from tokenkeep_api.wired import Wired
 
@@ -29,16 +32,19 @@ def create_app(wired: Wired, *, body_deadline_s: float = BODY_DEADLINE_S) -> Fas
     # Its own pages of documentation are off: they load scripts from elsewhere.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.router.routes.extend(TokenRoutes(wired).routes())
-    routers = [module.routes(wired) for module in (providers, sources, accounts, custody, api_keys, audit)]
+    routers = [module.routes(wired) for module in (providers, sources, accounts, custody, connect, api_keys, audit)]
     for router in routers:
         app.include_router(router)
+    pages = Pages.load(wired.foundation.settings.external_url)
+    app.router.routes.extend(ConnectPages(wired, pages).routes())
     app.router.routes.extend(operations_routes(wired.foundation.metrics, wired.foundation.checks()))
     app.router.routes.extend(_documentation(routers, wired.foundation.settings.external_url))
-    install(app)
+    install(app, wired.connecting.link_account)
     # The last one added is the outermost.
     app.add_middleware(BoundedBodies, deadline_s=body_deadline_s)
     app.add_middleware(Authentication, authenticate=wired.authenticate, uses=wired.uses)
     app.add_middleware(Envelope)
+    app.add_middleware(PlainWords, pages=pages)
     return app
 
 

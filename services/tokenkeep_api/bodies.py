@@ -160,6 +160,37 @@ class AccountBody(Body):
     properties: Labels = {}
 
 
+class ConnectSessionBody(Body):
+    """A connect session to be made: a new account at a source, or an account that exists, to be authorised again.
+
+    With `account_id` the source goes without saying, and `external_id` and `metadata` stay what they are. `properties` that
+    the provider needs and that are not given are asked of the user. `scopes` take the place of the source's. `return_url` is
+    https, unless its host is one that the operator allows.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "source_id": "src_0193e1a4c1c07d0f8f3c7be4a1b2c3d4",
+                    "external_id": "user-4711",
+                    "metadata": {"plan": "team"},
+                    "return_url": "https://app.example.com/settings/integrations",
+                },
+                {"account_id": "acc_0193e1a4c1c07d0f8f3c7be4a1b2c3d4"},
+            ]
+        }
+    )
+
+    source_id: str | None = None
+    account_id: str | None = None
+    external_id: ExternalId | None = None
+    metadata: Labels | None = None
+    properties: Labels | None = None
+    return_url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    scopes: Annotated[list[ScopeName], Field(max_length=200)] | None = None
+
+
 class ApiKeyBody(Body):
     """An API key to be made."""
 

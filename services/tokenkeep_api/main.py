@@ -49,6 +49,7 @@ from tokenkeep.domain.mass_revocation import RevocationGuard
 from tokenkeep.settings import Settings, require_redis
 from tokenkeep_api.app import create_app
 from tokenkeep_api.buffers import CredentialReads, Flusher, KeyUses
+from tokenkeep_api.connecting import Connecting
 from tokenkeep_api.creations import Creations
 from tokenkeep_api.listening import Server, bind
 from tokenkeep_api.wired import Wired
@@ -82,6 +83,17 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
     endpoints = ConnectionPool(addresses, tls=tls)
     waiters = RedisWaiters(foundation.redis)
     deadline = foundation.times.provider_deadline
+    create_account = CreateAccount(foundation.catalogue, sealer, foundation.policy)
+    replace_credentials = ReplaceCredentials(foundation.catalogue, sealer, foundation.policy)
+    exchange_code = ExchangeCode(
+        sources=PostgresSourceConfigs(database),
+        clients=clients,
+        catalogue=foundation.catalogue,
+        endpoints=LentConnections(endpoints),
+        clocks=clocks,
+        now=_database_clock(works),
+        deadline=deadline,
+    )
     return Wired(
         foundation=foundation,
         works=works,
@@ -92,22 +104,17 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         update_source=UpdateSource(foundation.catalogue, vault, clients),
         pause_source=PauseSource(),
         resume_source=ResumeSource(works, RevocationGuard(), foundation.links),
-        create_account=CreateAccount(foundation.catalogue, sealer, foundation.policy),
-        exchange_code=ExchangeCode(
-            sources=PostgresSourceConfigs(database),
-            clients=clients,
-            catalogue=foundation.catalogue,
-            endpoints=LentConnections(endpoints),
-            clocks=clocks,
-            now=_database_clock(works),
-            deadline=deadline,
-        ),
-        replace_credentials=ReplaceCredentials(foundation.catalogue, sealer, foundation.policy),
+        create_account=create_account,
+        exchange_code=exchange_code,
+        replace_credentials=replace_credentials,
         release_custody=ReleaseCustody(works, waiters, sealer, clocks),
         confirm_release=ConfirmRelease(),
         delete_account=DeleteAccount(foundation.catalogue, sealer),
         toggle_account=ToggleAccount(foundation.catalogue),
         request_refresh=RequestRefresh(works, demand),
+        connecting=Connecting.wire(
+            foundation, works, vault, exchange=exchange_code, create=create_account, replace=replace_credentials
+        ),
         issue_api_key=IssueApiKey(),
         withdraw_api_key=WithdrawApiKey(),
         creations=Creations(works, vault, longest_preparation=deadline + _PREPARATION_MARGIN),

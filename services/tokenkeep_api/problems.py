@@ -5,7 +5,7 @@ A problem names facts of ours and never quotes what came in: no value of a body,
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from itertools import takewhile
 from typing import Any
@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.errors import (
     AccountDisabled,
     AccountExists,
@@ -37,6 +38,7 @@ from tokenkeep.domain.errors import (
     TokenkeepError,
     TokenUnavailable,
 )
+from tokenkeep.domain.ids import AccountId, IdKind, parse_id
 from tokenkeep_api.stack import where
 
 PROBLEM_TYPE = "application/problem+json"
@@ -125,8 +127,29 @@ def problem_of(error: TokenkeepError) -> Problem | None:  # noqa: C901, PLR0912 
             return None
 
 
-def install(app: FastAPI) -> None:
-    """Have the app answer every foreseen error with a problem. What is left over is for `Envelope`."""
+LinkingAccounts = Callable[[AccountId, str], Awaitable[str | None]]
+"""Gives the link by which an account's end user can authorise it again, where they can; the use-case `LinkAccount`."""
+
+
+def install(app: FastAPI, link_account: LinkingAccounts) -> None:
+    """Have the app answer every foreseen error with a problem. What is left over is for `Envelope`.
+
+    A refusal that the account's end user can lift shows the way: `connect_url`.
+    """
+
+    async def on_refusal(request: Request, error: Exception) -> Response:
+        problem = problem_of(error) if isinstance(error, TokenkeepError) else None
+        if problem is None:
+            raise error
+        named = request.path_params.get("account_id")
+        if named is not None:
+            caller: Caller = request.state.caller
+            url = await link_account(AccountId(parse_id(IdKind.ACCOUNT, named)), caller.environment)
+            problem.more |= {} if url is None else {"connect_url": url}
+        return problem.response()
+
+    app.add_exception_handler(AccountDisabled, on_refusal)
+    app.add_exception_handler(ReauthorizationRequired, on_refusal)
     app.add_exception_handler(TokenkeepError, _on_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)

@@ -7,11 +7,13 @@ import orjson
 from starlette.responses import Response
 
 from tokenkeep.application.auditing import AuditRecord
+from tokenkeep.application.redeem_result import ShownSession
 from tokenkeep.application.release_custody import ReleasedCredentials
 from tokenkeep.application.vend_token import VendedToken
 from tokenkeep.domain.account import AccountView, AuthType
 from tokenkeep.domain.api_key import ApiKey
 from tokenkeep.domain.attempt import AttemptRecord
+from tokenkeep.domain.connect_session import ConnectSession
 from tokenkeep.domain.events import rfc3339
 from tokenkeep.domain.ids import IdKind, format_id
 from tokenkeep.domain.source import Source
@@ -165,6 +167,26 @@ def attempt(it: AttemptRecord) -> dict[str, Any]:
         "correlation_id": it.correlation_id,
         "sent_at": _time(it.sent_at),
         "settled_at": _time(it.settled_at),
+    }
+
+
+def new_connect_session(it: ConnectSession, url: str) -> dict[str, Any]:
+    """A connect session as it is shown once."""
+    return {"id": format_id(IdKind.SESSION, it.id), "url": url, "expires_at": rfc3339(it.expires_at)}
+
+
+def connect_session(shown: ShownSession) -> dict[str, Any]:
+    """How a connect session stands."""
+    it = shown.session
+    return {
+        "id": format_id(IdKind.SESSION, it.id),
+        "source_id": format_id(IdKind.SOURCE, it.source_id),
+        "account_id": None if it.account_id is None else format_id(IdKind.ACCOUNT, it.account_id),
+        "state": it.state_at(shown.now).value,
+        "failure_code": None if it.failure is None else it.failure.value,
+        "result_verified": shown.result_verified,
+        "created_at": rfc3339(it.created_at),
+        "expires_at": rfc3339(it.expires_at),
     }
 
 

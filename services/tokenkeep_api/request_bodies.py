@@ -17,6 +17,7 @@ MAX_BODY_BYTES = 1024 * 1024
 BODY_DEADLINE_S = 15.0
 
 _JSON = "application/json"
+_FORM = "application/x-www-form-urlencoded"
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
 # What is left of a refused body is not read, so the connection can't be used again.
 _CLOSE = {"Connection": "close"}
@@ -25,6 +26,8 @@ _MOST_DIGITS = 400
 
 class BoundedBodies:
     """ASGI middleware: no body over 1 MiB, none that takes longer than 15 s to arrive, none that is not JSON.
+
+    Under `/connect`, where browsers come, a body is a form.
 
     Nothing is buffered here. A body's bound is checked while the route reads it, whatever its `Content-Length` says.
     """
@@ -40,22 +43,23 @@ class BoundedBodies:
             await self._app(scope, receive, send)
             return
         headers = {name: value for name, value in scope["headers"] if name in _BODY_HEADERS}
-        problem = self._refusal(headers)
+        wanted = _FORM if scope["path"].startswith("/connect/") else _JSON
+        problem = self._refusal(headers, wanted)
         if problem is not None:
             await problem.response()(scope, receive, send)
             return
         has_body = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
         await self._app(scope, self._bounded(receive) if has_body else receive, send)
 
-    def _refusal(self, headers: dict[bytes, bytes]) -> Problem | None:
+    def _refusal(self, headers: dict[bytes, bytes], wanted: str) -> Problem | None:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._max_bytes:
             return self._too_large()
         has_body = b"transfer-encoding" in headers or length != b"0"
         media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
-        if has_body and media_type != _JSON:
-            detail = "a body here is JSON: Content-Type: application/json"
-            return Problem(415, "unsupported_media_type", detail, headers={**_CLOSE, "Accept": _JSON})
+        if has_body and media_type != wanted:
+            detail = f"a body here is of another kind: Content-Type: {wanted}"
+            return Problem(415, "unsupported_media_type", detail, headers={**_CLOSE, "Accept": wanted})
         return None
 
     def _bounded(self, receive: Receive) -> Receive:

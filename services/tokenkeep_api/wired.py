@@ -19,6 +19,7 @@ from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.vend_token import VendToken
 from tokenkeep.bootstrap import Foundation
 from tokenkeep_api.buffers import CredentialReads, KeyUses
+from tokenkeep_api.connecting import Connecting
 from tokenkeep_api.creations import Creations
 
 
@@ -43,6 +44,7 @@ class Wired:
     delete_account: DeleteAccount
     toggle_account: ToggleAccount
     request_refresh: RequestRefresh
+    connecting: Connecting
     issue_api_key: IssueApiKey
     withdraw_api_key: WithdrawApiKey
     creations: Creations

@@ -10,8 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
-from starlette.types import Scope as ScopeOfRequest
+from starlette.routing import Route
 
 from tokenkeep.application.vend_token import VendedToken, Wish
 from tokenkeep.domain.api_key import Caller, Scope
@@ -28,6 +27,7 @@ from tokenkeep_api import rendering
 from tokenkeep_api.answers import AccountWithCredentialsAnswer, Data, TokenAnswer
 from tokenkeep_api.authentication import allowed
 from tokenkeep_api.bodies import TokenWish
+from tokenkeep_api.named_route import NamedRoute
 from tokenkeep_api.problems import invalid
 from tokenkeep_api.request_bodies import read_json
 from tokenkeep_api.wired import Wired
@@ -36,14 +36,6 @@ TOKEN_PATH = "/v1/accounts/{account_id}/token"  # noqa: S105 - a path
 ACCOUNT_PATH = "/v1/accounts/{account_id}"
 _INCLUDE = "include_credentials"
 _DEFAULT = Wish()
-
-
-class _NamedRoute(Route):
-    """A plain route that can be found in the scope, as FastAPI's are: the log names it."""
-
-    def matches(self, scope: ScopeOfRequest) -> tuple[Match, ScopeOfRequest]:
-        match, found = super().matches(scope)
-        return match, {**found, "route": self}
 
 
 class TokenRoutes:
@@ -57,8 +49,8 @@ class TokenRoutes:
     def routes(self) -> list[Route]:
         """To be put before all others: they are matched in order."""
         return [
-            _NamedRoute(TOKEN_PATH, self.vend_token, methods=["POST"]),
-            _NamedRoute(ACCOUNT_PATH, self.get_account, methods=["GET"]),
+            NamedRoute(TOKEN_PATH, self.vend_token, methods=["POST"]),
+            NamedRoute(ACCOUNT_PATH, self.get_account, methods=["GET"]),
         ]
 
     async def vend_token(self, request: Request) -> Response:

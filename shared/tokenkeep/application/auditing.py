@@ -20,7 +20,10 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """An entry as it is read back. `actor` is an API key's id, or `admin-key`."""
+    """An entry as it is read back. `actor` is an API key's id, or `admin-key`.
+
+    What an end user does is done by their connect session's id; `connect-link` opens sessions.
+    """
 
     id: UUID
     at: datetime

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.connect_sessions import ConnectSessions
 from tokenkeep.application.full_accounts import FullAccount
 from tokenkeep.application.ports import CustodyLedger
 from tokenkeep.application.refreshing import SourceConfig
@@ -41,6 +42,8 @@ class Accounts(Protocol):
     ) -> None: ...
 
     async def claim_grant(self, account: Account, refresh_token_hash: bytes) -> None: ...
+
+    async def add_properties(self, account_id: AccountId, properties: Mapping[str, str]) -> None: ...
 
     async def view(self, account_id: AccountId, environment: str) -> AccountView | None: ...
 
@@ -116,6 +119,9 @@ class Work(Protocol):
 
     @property
     def releases(self) -> Releases: ...
+
+    @property
+    def connect_sessions(self) -> ConnectSessions: ...
 
     @property
     def revocations(self) -> Revocations: ...

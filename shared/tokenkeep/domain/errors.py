@@ -15,6 +15,8 @@
     │   ├── NotHeld                  there is no refresh token of the account that could be handed back
     │   ├── NotReleased              the account's credentials were never handed back
     │   ├── CredentialsChanged       newer ones have come since they were handed back
+    │   ├── SessionEnded              the connect session is over; `state` says how
+    │   ├── ResultRedeemed            the result of a connect session was checked before
     │   ├── IdempotencyMismatch
     │   └── RequestInProgress        an equal request of the same Idempotency-Key is still under way
     ├── NotAllowed                   the API key lacks a scope
@@ -166,6 +168,25 @@ class CredentialsChanged(Conflict):
 
     def __init__(self) -> None:
         super().__init__("newer credentials have come since: ask for the release again, and confirm then")
+
+
+class SessionEnded(Conflict):
+    """A connect session's time is over, or the account is connected already; `state` is `expired` or `connected`."""
+
+    code = "session_ended"
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"the connect session is {state}")
+        self.state = state
+
+
+class ResultRedeemed(Conflict):
+    """The result of a connect session was redeemed before. Whoever comes with it again may have stolen it."""
+
+    code = "result_redeemed"
+
+    def __init__(self) -> None:
+        super().__init__("this result was redeemed before; it is good for one time")
 
 
 class IdempotencyMismatch(Conflict):

@@ -45,11 +45,20 @@ async def things(service: Service) -> dict[str, str]:
     key = {"name": "k", "environment": service.environment, "scopes": ["audit:read"]}
     async with service.client() as admin:
         key_id = data(await admin.post("/v1/api-keys", json=key), 201)["id"]
-    return {"source_id": source_id, "account_id": account_id, "key_id": key_id, "slug": "quickbooks"}
+        connectable = await service.source(TOKEN_URL, authorization_url="https://93.184.215.14/authorize")
+        session = data(await admin.post("/v1/connect/sessions", json={"source_id": connectable}), 201)
+    return {
+        "source_id": source_id,
+        "account_id": account_id,
+        "key_id": key_id,
+        "session_id": session["id"],
+        "connectable_id": connectable,
+        "slug": "quickbooks",
+    }
 
 
 def body_for(path: str, ids: dict[str, str]) -> Any:
-    if path == "/v1/accounts":
+    if path in {"/v1/accounts", "/v1/connect/sessions"}:
         return {"source_id": ids["source_id"]}
     return BODIES.get(path)
 
@@ -112,6 +121,7 @@ async def test_answers_are_as_they_are_described(service: Service) -> None:
         f"/v1/accounts/{ids['account_id']}?include_credentials=1": answers.Data[answers.AccountWithCredentialsAnswer],
         f"/v1/accounts/{ids['account_id']}/attempts": answers.Page[answers.AttemptAnswer],
         f"/v1/accounts/{ids['account_id']}/events": answers.Page[answers.EventAnswer],
+        f"/v1/connect/sessions/{ids['session_id']}": answers.Data[answers.ConnectSessionAnswer],
         "/v1/api-keys": answers.Page[answers.ApiKeyAnswer],
         "/v1/audit": answers.Page[answers.AuditAnswer],
     }
@@ -123,6 +133,8 @@ async def test_answers_are_as_they_are_described(service: Service) -> None:
         token = await admin.post(f"/v1/accounts/{ids['account_id']}/token")
         TypeAdapter(answers.Data[answers.TokenAnswer]).validate_json(token.content)
         account = f"/v1/accounts/{ids['account_id']}"
+        session = await admin.post("/v1/connect/sessions", json={"source_id": ids["connectable_id"]})
+        TypeAdapter(answers.Data[answers.NewConnectSessionAnswer]).validate_json(session.content)
         replaced = await admin.put(f"{account}/credentials", json={"access_token": "x", "refresh_token": "y"})
         TypeAdapter(answers.Data[answers.AccountAnswer]).validate_json(replaced.content)
         released = await admin.post(f"{account}/release")
@@ -164,7 +176,7 @@ async def test_every_creating_post_takes_an_idempotency_key(service: Service) ->
         for method, path, operation in operations(document)
         if any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
     }
-    assert taking == {"/v1/sources", "/v1/accounts", "/v1/api-keys"}
+    assert taking == {"/v1/sources", "/v1/accounts", "/v1/connect/sessions", "/v1/api-keys"}
     references = [line for line in str(document).split("'") if line.startswith("#/components/schemas/")]
     assert references
     assert {line.rpartition("/")[2] for line in references} <= set(document["components"]["schemas"])

@@ -35,6 +35,9 @@ _FORGET_REVOCATIONS = text("""
 DELETE FROM revocation_requests
  WHERE source_id = :source_id AND (fingerprint = :fingerprint OR external_id = CAST(:external_id AS text))
 """)
+_ADD_PROPERTIES = text("""
+UPDATE accounts SET properties = properties || CAST(:properties AS jsonb), updated_at = clock_timestamp() WHERE id = :id
+""")
 _ATTEMPTS = text("""
 SELECT id, account_id, trigger, correlation_id, presented_generation, sent_at, settled_at, outcome, reason, http_status,
        error_code, presentations, resolution
@@ -162,6 +165,12 @@ class PostgresAccounts:
         if (await self._connection.execute(statement, row)).first() is None:
             taken = await self._connection.execute(_GRANT_OF, row)
             raise AccountExists(format_id(IdKind.ACCOUNT, taken.scalar_one()))
+
+    async def add_properties(self, account_id: AccountId, properties: Mapping[str, str]) -> None:
+        """Lay these over the properties that the account has."""
+        if properties:
+            given = orjson.dumps(dict(properties)).decode()
+            await self._connection.execute(_ADD_PROPERTIES, {"id": account_id, "properties": given})
 
     async def view(self, account_id: AccountId, environment: str) -> AccountView | None:
         """An account of this environment."""

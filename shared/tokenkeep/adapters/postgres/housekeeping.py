@@ -37,6 +37,8 @@ DELETE FROM source_revocations AS r
  WHERE NOT r.held AND r.at < statement_timestamp() - interval '1 day'
    AND NOT EXISTS (SELECT FROM sources AS s WHERE s.id = r.source_id AND s.paused_reason = 'mass_revocation')
 """),
+    # The answer that made a session may be given again for a day, and its caller may ask for as long how it ended.
+    text("DELETE FROM connect_sessions WHERE expires_at < statement_timestamp() - interval '1 day'"),
     text("DELETE FROM idempotency_keys WHERE created_at < statement_timestamp() - interval '24 hours'"),
 )
 

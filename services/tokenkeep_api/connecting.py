@@ -1,0 +1,74 @@
+"""The connect flow's use-cases, wired."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+from tokenkeep.adapters.postgres.connect_sessions import PostgresGrants
+from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
+from tokenkeep.application.begin_connect import BeginConnect
+from tokenkeep.application.create_account import CodeExchange, CreateAccount
+from tokenkeep.application.finish_connect import FinishConnect, UnaskedIdentities
+from tokenkeep.application.follow_connect_link import FollowConnectLink, LinkAccount
+from tokenkeep.application.invite_user import InviteUser
+from tokenkeep.application.make_connect_session import MakeConnectSession
+from tokenkeep.application.ports import Vault
+from tokenkeep.application.redeem_result import RedeemResult
+from tokenkeep.application.replace_credentials import ReplaceCredentials
+from tokenkeep.application.work import Work
+from tokenkeep.bootstrap import Foundation
+from tokenkeep_api.creations import persisted
+
+Stored = TypeVar("Stored")
+
+
+@dataclass(frozen=True, slots=True)
+class Connecting:
+    """What the connect routes and pages are given."""
+
+    make_session: MakeConnectSession
+    redeem_result: RedeemResult
+    invite: InviteUser
+    begin: BeginConnect
+    finish: FinishConnect
+    follow_link: FollowConnectLink
+    link_account: LinkAccount
+
+    @classmethod
+    def wire(
+        cls,
+        foundation: Foundation,
+        works: PostgresWorks,
+        vault: Vault,
+        *,
+        exchange: CodeExchange,
+        create: CreateAccount,
+        replace: ReplaceCredentials,
+    ) -> Self:
+        """Over real adapters, and over what the API has besides."""
+        redirect_uri = f"{foundation.settings.external_url}/connect/callback"
+        make, invite = MakeConnectSession(foundation.catalogue), InviteUser(foundation.catalogue)
+        grants = PostgresGrants(foundation.database)
+
+        async def persist(store: Callable[[Work], Awaitable[Stored]]) -> Stored:
+            return await persisted(works, store)
+
+        return cls(
+            make_session=make,
+            redeem_result=RedeemResult(),
+            invite=invite,
+            begin=BeginConnect(invite, vault, redirect_uri),
+            finish=FinishConnect(
+                works=works,
+                persist=persist,
+                invite=invite,
+                exchange=exchange,
+                identities=UnaskedIdentities(),
+                create=create,
+                replace=replace,
+                vault=vault,
+                redirect_uri=redirect_uri,
+            ),
+            follow_link=FollowConnectLink(works, foundation.links, grants, make),
+            link_account=LinkAccount(foundation.links, grants),
+        )

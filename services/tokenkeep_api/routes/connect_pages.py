@@ -1,0 +1,296 @@
+"""`/connect`: the pages on which end users connect accounts. Plain routes; a page's address is all that it takes.
+
+No line of a log holds an address of these: the token, the state and the code stand in them.
+"""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlsplit
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from tokenkeep.application.begin_connect import Complaint, SentOff
+from tokenkeep.application.finish_connect import (
+    Connected,
+    Finish,
+    Landing,
+    NotConnected,
+    OtherBrowser,
+    TooLate,
+    UnknownState,
+)
+from tokenkeep.application.invite_user import Invitation
+from tokenkeep.domain.connect_session import ConnectFailure, SessionState
+from tokenkeep.domain.errors import InvalidInput, MalformedId, NotFound, SessionEnded
+from tokenkeep.domain.ids import AccountId, IdKind, format_id, parse_id
+from tokenkeep.domain.secret import Secret
+from tokenkeep.providers.token_request import fill
+from tokenkeep_api import connect_words
+from tokenkeep_api.browser_cookies import LINK_TOKEN, BrowserCookies, form_key, link_of, mint
+from tokenkeep_api.connect_words import Words, failure_words
+from tokenkeep_api.named_route import NamedRoute
+from tokenkeep_api.pages import Pages
+from tokenkeep_api.return_addresses import with_answer
+from tokenkeep_api.wired import Wired
+
+_ANSWER_MEMBER = re.compile(r"[^\x00-\x1f\x7f]{1,16384}")
+_PROPERTY = "property."
+_MOST_FIELDS = 50
+_SEE_OTHER = 303
+_PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+
+_log = structlog.get_logger("tokenkeep.api")
+
+
+class ConnectPages:
+    """The endpoints, over the use-cases."""
+
+    def __init__(self, wired: Wired, pages: Pages) -> None:
+        self._connecting = wired.connecting
+        self._works = wired.works
+        self._catalogue = wired.foundation.catalogue
+        self._pages = pages
+        self._cookies = BrowserCookies(secure=wired.foundation.settings.external_url.startswith("https://"))
+
+    def routes(self) -> list[Route]:
+        """In the order in which they must be matched."""
+        return [
+            *self._pages.routes(),
+            NamedRoute("/connect/callback", self.finish, methods=["GET"]),
+            NamedRoute("/connect/accounts/{account_id}", self.follow_link, methods=["GET"]),
+            NamedRoute("/connect/{token}", self.invite, methods=["GET"]),
+            NamedRoute("/connect/{token}", self.begin, methods=["POST"]),
+        ]
+
+    async def follow_link(self, request: Request) -> Response:
+        """A durable link of an account: on to a session of its own."""
+        try:
+            account_id = AccountId(parse_id(IdKind.ACCOUNT, request.path_params["account_id"]))
+            token = await self._connecting.follow_link(
+                account_id, request.query_params.get("key", ""), address=_address(request)
+            )
+        except (MalformedId, NotFound):
+            return self._message(connect_words.NO_SUCH_LINK)
+        return _redirect(f"{self._pages.path}/connect/{token.reveal()}")
+
+    async def invite(self, request: Request) -> Response:
+        """Who asks for what, and the button."""
+        try:
+            link = _link(request)
+            async with self._works() as work:
+                invitation = await self._connecting.invite(work, link)
+        except (NotFound, SessionEnded) as refusal:
+            return self._closed(refusal)
+        return self._invitation(invitation, self._cookies.known(request.cookies, link) or mint(link))
+
+    async def begin(self, request: Request) -> Response:
+        """The button was pressed: on to the provider, unless something is to be filled in first."""
+        form = _form(await request.body())
+        try:
+            link = _link(request)
+            return await self._begin(link, self._cookies.known(request.cookies, link), form)
+        except (NotFound, SessionEnded) as refusal:
+            return self._closed(refusal)
+        except InvalidInput as fault:
+            _log.warning("connect_misconfigured", field=fault.field)
+            return self._message(failure_words(ConnectFailure.MISCONFIGURED, provider="", source="their side"))
+
+    async def _begin(self, link: Secret, browser: Secret | None, form: Mapping[str, str]) -> Response:
+        given = {name.removeprefix(_PROPERTY): value for name, value in form.items() if name.startswith(_PROPERTY)}
+        async with self._works() as work:
+            if browser is None or Secret(form.get("form", "")) != Secret(form_key(browser)):
+                # A form on somebody else's page, or a browser that keeps no cookies: neither may start anything.
+                invitation = await self._connecting.invite(work, link)
+                return self._invitation(
+                    invitation, browser or mint(link), given, status=403, notice=connect_words.PRESS_AGAIN
+                )
+            outcome = await self._connecting.begin(work, link, browser=browser, given=given)
+        if not isinstance(outcome, SentOff):
+            return self._invitation(outcome.invitation, browser, given, status=422, complaints=outcome.complaints)
+        response = _redirect(outcome.url)
+        self._cookies.put(response, browser)
+        return response
+
+    async def finish(self, request: Request) -> Response:
+        """The user is back from the provider."""
+        landing = self._landing(request)
+        if landing is None:
+            return self._message(connect_words.UNREADABLE)
+        finish = await self._connecting.finish(landing, correlation_id=request.state.correlation_id)
+        _log_finish(finish)
+        match finish:
+            case Connected():
+                return self._connected(finish)
+            case NotConnected():
+                return self._not_connected(finish)
+            case UnknownState():
+                return self._message(connect_words.USED_UP)
+            case OtherBrowser():
+                return self._message(connect_words.OTHER_BROWSER)
+            case TooLate(state=state):
+                return self._message(
+                    connect_words.DONE_BEFORE if state is SessionState.CONNECTED else connect_words.EXPIRED
+                )
+
+    def _landing(self, request: Request) -> Landing | None:
+        """What the address says; None when a member comes twice or can't be."""
+        given = request.query_params.multi_items()
+        members = {name: value for name, value in given if name in {"state", "code", "error", "iss"}}
+        asked = [name for name, _ in given if name in members]
+        if len(asked) > len(members) or not all(map(_ANSWER_MEMBER.fullmatch, members.values())):
+            return None
+        if "state" not in members:
+            return None
+        code = members.get("code")
+        return Landing(
+            state=Secret(members["state"]),
+            browsers=tuple(self._cookies.all(request.cookies)),
+            code=None if code is None else Secret(code),
+            error=members.get("error"),
+            issuer=members.get("iss"),
+            address=_address(request),
+        )
+
+    def _connected(self, it: Connected) -> Response:
+        account_id = format_id(IdKind.ACCOUNT, it.account_id)
+        session_id = format_id(IdKind.SESSION, it.session.id)
+        return_url = it.session.return_url
+        if return_url is None:
+            text = f"{it.source.name} has access now. You can close this page."
+            return self._pages.message(200, "You are connected", text)
+        answer = {
+            "account_id": account_id,
+            "session_id": session_id,
+            "status": SessionState.CONNECTED.value,
+            "result": it.result.reveal(),
+        }
+        return _redirect(with_answer(return_url, answer))
+
+    def _not_connected(self, it: NotConnected) -> Response:
+        source = "whoever sent you here" if it.source is None else it.source.name
+        provider = "The other side" if it.source is None else self._provider_name(it.source.provider)
+        words = failure_words(it.failure, provider=provider, source=source)
+        back = it.session.return_url
+        if back is not None:
+            answer = {
+                "session_id": format_id(IdKind.SESSION, it.session.id),
+                "status": SessionState.FAILED.value,
+                "error": it.failure.value,
+            }
+            back = with_answer(back, answer)
+        again = f"{self._pages.path}/connect/{link_of(it.browser).reveal()}" if words.again else None
+        return self._pages.message(words.status, words.title, words.text, again=again, back=back)
+
+    def _invitation(
+        self,
+        it: Invitation,
+        browser: Secret,
+        given: Mapping[str, str] | None = None,
+        *,
+        status: int = 200,
+        notice: str | None = None,
+        complaints: Mapping[str, Complaint] | None = None,
+    ) -> Response:
+        host = _host(it, given or {})
+        known = it.provider.authorization_url is not None
+        provider = it.provider.name if known else host
+        fields = [
+            {
+                "id": f"property-{number}",
+                "input": f"{_PROPERTY}{wanted.name}",
+                "title": wanted.title,
+                "value": (given or {}).get(wanted.name, ""),
+                "complaint": _complaint((complaints or {}).get(wanted.name)),
+            }
+            for number, wanted in enumerate(it.missing, start=1)
+        ]
+        response = self._pages.invitation(
+            status,
+            leads_to=[url for url in (it.rules.authorization_url, it.session.return_url) if url is not None],
+            title=f"{'Reconnect' if it.session.reconnects else 'Connect'} {provider}",
+            notice=notice,
+            reconnects=it.session.reconnects is not None,
+            source=it.source.name,
+            provider=provider,
+            account=f"your {provider} account" if known else f"your account at {host}",
+            host=host,
+            fields=fields,
+            scopes=it.scopes,
+            form_key=form_key(browser),
+        )
+        self._cookies.put(response, browser)
+        return response
+
+    def _provider_name(self, slug: str) -> str:
+        provider = self._catalogue.get(slug)
+        return "The other side" if provider.authorization_url is None else provider.name
+
+    def _closed(self, refusal: NotFound | SessionEnded) -> Response:
+        if isinstance(refusal, NotFound):
+            return self._message(connect_words.NO_SUCH_LINK)
+        done = refusal.state == SessionState.CONNECTED
+        return self._message(connect_words.DONE_BEFORE if done else connect_words.EXPIRED)
+
+    def _message(self, words: Words) -> HTMLResponse:
+        return self._pages.message(words.status, words.title, words.text)
+
+
+def _link(request: Request) -> Secret:
+    token: str = request.path_params["token"]
+    if LINK_TOKEN.fullmatch(token) is None:
+        raise NotFound("connect link")
+    return Secret(token)
+
+
+def _form(body: bytes) -> dict[str, str]:
+    """What a form says; nothing, if it says too much."""
+    try:
+        return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        return {}
+
+
+def _address(request: Request) -> str | None:
+    return None if request.client is None else request.client.host or None
+
+
+def _redirect(url: str) -> Response:
+    return RedirectResponse(url, _SEE_OTHER, _PRIVATE)
+
+
+def _host(it: Invitation, given: Mapping[str, str]) -> str:
+    """Where the button leads, as far as that is known before something is filled in."""
+    try:
+        url = fill(it.rules.authorization_url or "", it.rules.placeholders, {**it.properties, **given})
+    except InvalidInput:
+        return it.provider.name
+    return urlsplit(url).netloc or it.provider.name
+
+
+def _complaint(complaint: Complaint | None) -> str | None:
+    match complaint:
+        case None:
+            return None
+        case Complaint.MISSING:
+            return connect_words.FILL_IN
+        case Complaint.MISFIT:
+            return connect_words.LOOKS_WRONG
+
+
+def _log_finish(finish: Finish) -> None:
+    match finish:
+        case Connected(session=session, account_id=account_id):
+            _log.info(
+                "account_connected",
+                session_id=format_id(IdKind.SESSION, session.id),
+                account_id=format_id(IdKind.ACCOUNT, account_id),
+            )
+        case NotConnected(session=session, failure=failure):
+            _log.warning(
+                "account_not_connected", session_id=format_id(IdKind.SESSION, session.id), reason=failure.value
+            )
+        case _:
+            _log.info("connect_answer_refused", reason=type(finish).__name__)

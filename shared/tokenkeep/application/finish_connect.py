@@ -1,0 +1,247 @@
+"""Finish: the end user is back from the provider. Their code becomes an account, or an account's new grant."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from tokenkeep.application.connect_sessions import (
+    VERIFIER,
+    VERIFIER_VERSION,
+    BegunSession,
+    hashed,
+    new_token,
+)
+from tokenkeep.application.create_account import AuthorizationCode, CodeExchange, CreateAccount, NewAccount
+from tokenkeep.application.invite_user import Invitation, InviteUser
+from tokenkeep.application.ports import Vault
+from tokenkeep.application.replace_credentials import ReplaceCredentials
+from tokenkeep.application.work import Work, Works
+from tokenkeep.domain.account import Account
+from tokenkeep.domain.api_key import Caller
+from tokenkeep.domain.connect_link import may_reconnect
+from tokenkeep.domain.connect_session import (
+    CONNECT_LINK,
+    ConnectFailure,
+    ConnectSession,
+    SessionState,
+    StoredState,
+    failure_of,
+    refuse_identity,
+)
+from tokenkeep.domain.credential import TokenSet
+from tokenkeep.domain.errors import AccountExists, CredentialsRejected, InvalidInput, NotFound, ProviderUnavailable
+from tokenkeep.domain.ids import AccountId, IdKind, format_id
+from tokenkeep.domain.secret import Secret
+from tokenkeep.domain.source import Source
+from tokenkeep.providers.authorization_request import known_issuer
+
+Stored = TypeVar("Stored")
+
+
+class Persisting(Protocol):
+    """Stores what a provider gave and will not give twice: one transaction, tried again while the database stumbles."""
+
+    async def __call__(self, store: Callable[[Work], Awaitable[Stored]]) -> Stored: ...
+
+
+class Identities(Protocol):
+    """Asks a provider whose grant a token set is: the external id, or None where the provider can't tell."""
+
+    async def __call__(self, source: Source, tokens: TokenSet, properties: Mapping[str, Any], /) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnaskedIdentities:
+    """Nobody is asked: no provider's answer to that question is read yet, so every identity is unknown."""
+
+    async def __call__(self, _source: Source, _tokens: TokenSet, _properties: Mapping[str, Any], /) -> str | None:
+        """Not known."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """What a browser brought back from a provider (RFC 6749, sections 4.1.2 and 4.1.2.1; RFC 9207).
+
+    `browsers` are the secrets that it holds: one for each session that was begun in it.
+    """
+
+    state: Secret
+    browsers: Collection[Secret]
+    code: Secret | None
+    error: str | None
+    issuer: str | None
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The account, and the result by which the caller's backend knows that it was this session."""
+
+    session: ConnectSession
+    source: Source
+    account_id: AccountId
+    result: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class NotConnected:
+    """It did not work out; the session can be tried again, in the browser that knows `browser`."""
+
+    session: ConnectSession
+    source: Source | None
+    failure: ConnectFailure
+    browser: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownState:
+    """No session waits for this state: it was used, outdated by a later one, or never ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherBrowser:
+    """The session was begun in another browser. It is left as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """The session's time is over, or another tab has ended it (`state`)."""
+
+    state: SessionState
+
+
+Finish = Connected | NotConnected | UnknownState | OtherBrowser | TooLate
+
+
+@dataclass(frozen=True, slots=True)
+class _Gained:
+    """What is to be stored: by whom, which tokens, whose they are, and what the caller's backend will know it by."""
+
+    caller: Caller
+    tokens: TokenSet
+    identity: str | None
+    result: Secret
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishConnect:
+    """Takes the state, once; then asks the provider, with no transaction open; then stores, in one transaction."""
+
+    works: Works
+    persist: Persisting
+    invite: InviteUser
+    exchange: CodeExchange
+    identities: Identities
+    create: CreateAccount
+    replace: ReplaceCredentials
+    vault: Vault
+    redirect_uri: str
+
+    async def __call__(self, landing: Landing, *, correlation_id: str) -> Finish:
+        """What came of it. Only what is nobody's foreseeable fault is raised."""
+        taken = await self._take(landing)
+        if not isinstance(taken, tuple):
+            return taken
+        begun, browser = taken
+        session = begun.session
+        source: Source | None = None
+        try:
+            async with self.works() as work:
+                invitation = await self.invite.describe(work, session)
+            source = invitation.source
+            outcome = await self._connect(begun, invitation, landing, correlation_id)
+        except CredentialsRejected:
+            outcome = ConnectFailure.CREDENTIALS_REJECTED
+        except ProviderUnavailable:
+            outcome = ConnectFailure.PROVIDER_UNAVAILABLE
+        except AccountExists:
+            outcome = ConnectFailure.ACCOUNT_EXISTS
+        except (InvalidInput, NotFound):
+            outcome = ConnectFailure.MISCONFIGURED
+        if isinstance(outcome, ConnectFailure):
+            async with self.works() as work:
+                await work.connect_sessions.fail(session.id, outcome)
+            return NotConnected(session, source, outcome, browser)
+        return outcome
+
+    async def _take(self, landing: Landing) -> tuple[BegunSession, Secret] | UnknownState | OtherBrowser | TooLate:
+        """The session that waits for this state in this browser. From now on it waits no more."""
+        async with self.works() as work:
+            begun = await work.connect_sessions.by_state(hashed(landing.state))
+            if begun is None:
+                return UnknownState()
+            browser = next((one for one in landing.browsers if hashed(one) == begun.browser_hash), None)
+            if browser is None:
+                return OtherBrowser()
+            if not begun.session.admits(begun.now):
+                return TooLate(begun.session.state_at(begun.now))
+            await work.connect_sessions.take(begun.session.id)
+        return begun, browser
+
+    async def _connect(
+        self, begun: BegunSession, invitation: Invitation, landing: Landing, correlation_id: str
+    ) -> Connected | TooLate | ConnectFailure:
+        session, source = begun.session, invitation.source
+        issuer = known_issuer(invitation.provider, source.options)
+        if landing.issuer is not None and issuer is not None and landing.issuer != issuer:
+            return ConnectFailure.ISSUER_MISMATCH
+        if landing.error is not None or landing.code is None:
+            return failure_of(landing.error)
+        code = AuthorizationCode(landing.code, self.redirect_uri, self._verifier(begun))
+        tokens = await self.exchange(source.id, session.environment, code, invitation.properties)
+        if tokens.scopes is None and session.scopes is not None:
+            # An answer that names no scope grants what was asked for (RFC 6749, section 5.1).
+            tokens = replace(tokens, scopes=session.scopes)
+        gained = _Gained(
+            caller=Caller(format_id(IdKind.SESSION, session.id), session.environment, frozenset(), landing.address),
+            tokens=tokens,
+            identity=await self.identities(source, tokens, invitation.properties),
+            result=new_token(),
+            correlation_id=correlation_id,
+        )
+        stored = await self.persist(lambda work: self._store(work, session, gained))
+        if isinstance(stored, TooLate | ConnectFailure):
+            return stored
+        return Connected(session, source, stored, gained.result)
+
+    async def _store(
+        self, work: Work, session: ConnectSession, gained: _Gained
+    ) -> AccountId | TooLate | ConnectFailure:
+        reconnected = session.account_id
+        if reconnected is not None:
+            # The account is locked before its session, as whoever deletes it does.
+            full = await work.full_accounts.lock(reconnected, session.environment)
+            if full is None:
+                raise NotFound("account")
+            refusal = _refuse(full.account, session, gained.identity)
+            if refusal is not None:
+                return refusal
+        locked = await work.connect_sessions.lock(session.id)
+        if locked is None or locked.state is StoredState.CONNECTED:
+            return TooLate(SessionState.CONNECTED)
+        account_id = await self._keep(work, session, gained)
+        await work.connect_sessions.finish(session.id, account_id, hashed(gained.result))
+        return account_id
+
+    async def _keep(self, work: Work, session: ConnectSession, gained: _Gained) -> AccountId:
+        tokens, correlation_id = gained.tokens, gained.correlation_id
+        if session.account_id is None:
+            wanted = NewAccount(session.source_id, None, session.external_id, session.metadata, session.properties)
+            return await self.create(work, gained.caller, wanted, tokens=tokens, correlation_id=correlation_id)
+        await work.accounts.add_properties(session.account_id, session.properties)
+        await self.replace(work, gained.caller, session.account_id, tokens=tokens, correlation_id=correlation_id)
+        return session.account_id
+
+    def _verifier(self, begun: BegunSession) -> Secret | None:
+        if begun.verifier is None:
+            return None
+        sealed, owner = begun.verifier, begun.session.id
+        return Secret(self.vault.open(owner, sealed.key, VERIFIER, VERIFIER_VERSION, sealed.ciphertext).decode())
+
+
+def _refuse(account: Account, session: ConnectSession, identity: str | None) -> ConnectFailure | None:
+    if session.created_by == CONNECT_LINK and not may_reconnect(account):
+        return ConnectFailure.ACCOUNT_DISABLED
+    return refuse_identity(account, identity)

@@ -1,0 +1,105 @@
+"""Make a connect session: check what is wanted, and give the token of the link that an end user is sent."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.connect_sessions import hashed, new_token
+from tokenkeep.application.work import Work
+from tokenkeep.domain.account import AuthType
+from tokenkeep.domain.api_key import Caller
+from tokenkeep.domain.connect_session import SESSION_LIFE, ConnectSession, StoredState
+from tokenkeep.domain.errors import InvalidInput, NotFound
+from tokenkeep.domain.ids import AccountId, IdKind, SessionId, SourceId, format_id, new_id
+from tokenkeep.domain.secret import Secret
+from tokenkeep.domain.source import Source
+from tokenkeep.providers.authorization_request import fits
+from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.options import effective_rules
+
+
+@dataclass(frozen=True, slots=True)
+class WantedSession:
+    """A session as the caller describes it. `account_id`: this account is to be reconnected, under its id."""
+
+    source_id: SourceId
+    account_id: AccountId | None = None
+    external_id: str | None = None
+    metadata: Mapping[str, str] | None = None
+    properties: Mapping[str, str] | None = None
+    scopes: tuple[str, ...] | None = None
+    return_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MakeConnectSession:
+    """Stores a session; of its link's token only the hash, so the link can be shown only now."""
+
+    catalogue: Catalogue
+
+    async def __call__(
+        self,
+        work: Work,
+        caller: Caller,
+        wanted: WantedSession,
+        *,
+        token_of: Callable[[SessionId], Secret] = lambda _: new_token(),
+    ) -> tuple[ConnectSession, Secret]:
+        """The session and its link's token.
+
+        Raises:
+            NotFound: There is no such source or account in this environment.
+            InvalidInput: The source can't be connected to by a browser, or something does not fit the account or the provider.
+        """
+        source = await work.sources.get(wanted.source_id, caller.environment)
+        if source is None:
+            raise NotFound("source")
+        await _check_account(work, caller, wanted)
+        self._check_source(source, wanted)
+        now = await work.accounts.now()
+        session_id = SessionId(new_id())
+        session = ConnectSession(
+            id=session_id,
+            environment=source.environment,
+            source_id=source.id,
+            account_id=wanted.account_id,
+            created_by=caller.name,
+            external_id=wanted.external_id,
+            metadata=wanted.metadata or {},
+            properties=wanted.properties or {},
+            scopes=wanted.scopes,
+            return_url=wanted.return_url,
+            state=StoredState.OPEN,
+            failure=None,
+            created_at=now,
+            expires_at=now + SESSION_LIFE,
+        )
+        token = token_of(session_id)
+        await work.connect_sessions.add(session, hashed(token))
+        await work.audit(AuditEntry(caller, "connect.session_create", format_id(IdKind.SESSION, session_id)))
+        return session, token
+
+    def _check_source(self, source: Source, wanted: WantedSession) -> None:
+        rules = effective_rules(self.catalogue.get(source.provider), source.options)
+        if source.auth_type is not AuthType.OAUTH2 or rules.authorization_url is None:
+            raise InvalidInput("source_id", "the source has no authorization_url to send users to")
+        if not source.client_id:
+            raise InvalidInput("source_id", "the source has no client_id")
+        given = wanted.properties or {}
+        for placeholder in rules.placeholders:
+            value = given.get(placeholder.name)
+            if value is not None and not fits(placeholder, value):
+                raise InvalidInput(f"properties.{placeholder.name}", f"should match {placeholder.pattern}")
+
+
+async def _check_account(work: Work, caller: Caller, wanted: WantedSession) -> None:
+    if wanted.account_id is None:
+        return
+    view = await work.accounts.view(wanted.account_id, caller.environment)
+    if view is None:
+        raise NotFound("account")
+    if view.account.source_id != wanted.source_id:
+        raise InvalidInput("account_id", "is not an account of this source")
+    for field, value in (("external_id", wanted.external_id), ("metadata", wanted.metadata)):
+        if value is not None:
+            raise InvalidInput(field, "can't be given for an account that exists: it keeps its own")

@@ -1,0 +1,63 @@
+"""An end user at a browser: follows a connect link to the provider and back, with cookies, one step at a time."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from html import unescape
+
+import httpx
+from starlette.types import ASGIApp
+
+PUBLIC_URL = "http://api.test"
+_FORM_KEY = re.compile(r'name="form" value="([0-9a-f]{64})"')
+
+
+class ConnectBrowser:
+    """Nothing is followed by itself, so that a test can stop anywhere."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+
+    async def look(self, url: str) -> httpx.Response:
+        return await self.http.get(url)
+
+    async def press(self, url: str, **filled: str) -> httpx.Response:
+        """Open the page, fill in its form, press the button."""
+        page = await self.look(url)
+        found = _FORM_KEY.search(page.text)
+        assert found is not None, f"{page.status_code} {page.text}"
+        given = {f"property.{name}": value for name, value in filled.items()}
+        return await self.http.post(url, data={"form": found[1], **given})
+
+    async def begin(self, url: str, **filled: str) -> str:
+        """Press the button; the address at the provider that it leads to."""
+        sent = await self.press(url, **filled)
+        assert sent.status_code == 303, f"{sent.status_code} {sent.text}"
+        return sent.headers["location"]
+
+    async def consent(self, address: str, user: str = "alice", *, decision: str = "allow") -> str:
+        """Decide at the provider; the address that it sends the browser back to."""
+        assert (await self.http.get(address)).status_code == 200
+        answer = await self.http.post(address, data={"user": user, "decision": decision})
+        assert answer.status_code == 302, answer.text
+        return answer.headers["location"]
+
+    async def connect(self, url: str, user: str = "alice", **filled: str) -> httpx.Response:
+        """The whole way; the answer on landing."""
+        return await self.look(await self.consent(await self.begin(url, **filled), user))
+
+
+@asynccontextmanager
+async def open_browser(app: ASGIApp) -> AsyncIterator[ConnectBrowser]:
+    """A browser without a cookie. The API is in this process, everything else behind the network."""
+    here = httpx.ASGITransport(app, client=("192.0.2.99", 4712))
+    async with httpx.AsyncClient(mounts={PUBLIC_URL: here}, trust_env=False) as http:
+        yield ConnectBrowser(http)
+
+
+def heading(page: httpx.Response) -> str:
+    """What the page says first."""
+    assert page.headers["content-type"] == "text/html; charset=utf-8", page.text
+    found = re.search(r"<h1>(.*?)</h1>", page.text, re.DOTALL)
+    assert found is not None, page.text
+    return unescape(found[1])
