@@ -27,7 +27,7 @@ from tokenkeep.domain.connect_session import ConnectFailure, SessionState
 from tokenkeep.domain.errors import InvalidInput, MalformedId, NotFound, SessionEnded
 from tokenkeep.domain.ids import AccountId, IdKind, format_id, parse_id
 from tokenkeep.domain.secret import Secret
-from tokenkeep.providers.token_request import fill
+from tokenkeep.providers.token_request import filled
 from tokenkeep_api import connect_words
 from tokenkeep_api.browser_cookies import LINK_TOKEN, BrowserCookies, form_key, link_of, mint
 from tokenkeep_api.connect_words import Words, failure_words
@@ -264,7 +264,7 @@ def _redirect(url: str) -> Response:
 def _host(it: Invitation, given: Mapping[str, str]) -> str:
     """Where the button leads, as far as that is known before something is filled in."""
     try:
-        url = fill(it.rules.authorization_url or "", it.rules.placeholders, {**it.properties, **given})
+        url = filled(it.rules, it.rules.authorization_url or "", {**it.properties, **given}, {"client_id": "client"})
     except InvalidInput:
         return it.provider.name
     return urlsplit(url).netloc or it.provider.name

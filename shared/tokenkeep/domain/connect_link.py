@@ -24,8 +24,7 @@ _LINK: Final = b"tokenkeep.connect-link.1"
 _SESSION: Final = b"tokenkeep.connect-session.1"
 _NUMBERS: Final = struct.Struct(">QQ")
 _KEY: Final = re.compile(r"([0-9]{1,12})\.[A-Za-z0-9_-]{43}")
-# `expiring` is told of accounts whose refresh token runs out.
-_TELLING: Final = frozenset({EventType.FAILING.value, "tokenkeep.account.expiring"})
+_TELLING: Final = frozenset({EventType.FAILING, EventType.EXPIRING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def calls_for_link(happening: Happening, account: Account) -> bool:
     """Whether the event that tells a happening shows the end user's way back. `account` is as it stands after it."""
     if happening.type is EventType.DISABLED:
         return account.disabled is not None and account.disabled.reason.needs_reauthorization
-    return happening.type.value in _TELLING and account.state is AccountState.ACTIVE
+    return happening.type in _TELLING and account.state is AccountState.ACTIVE
 
 
 def _text(mac: bytes) -> str:

@@ -281,7 +281,7 @@ def opened(service: Service, row: Any) -> list[str]:
         return []
     vault = service.wired.release_custody.sealer.vault
     key = SealedKey(row["key_id"], row["wrapped_key"])
-    owners = [row[name] for name in ("account_id", "id", "owner") if name in row]
+    owners = [row[name] for name in ("account_id", "id", "owner") if row.get(name) is not None]
     fields = ("access", "refresh", "receipt", "revocation", "client_secret", "answer")
     pairs = (("epoch", "generation"), ("epoch", "fence"))
     versions = [(row[one], row[other]) for one, other in pairs if one in row and other in row]
