@@ -40,6 +40,20 @@ async def test_the_catalogue_tells_what_a_provider_takes(admin: httpx.AsyncClien
     problem(await admin.get("/v1/providers/nobody"), 404, "not_found")
 
 
+async def test_the_catalogue_can_be_narrowed(admin: httpx.AsyncClient) -> None:
+    signed = data(await admin.get("/v1/providers", params={"auth_type": "oauth1"}))
+    assert {entry["auth_type"] for entry in signed} == {"oauth1"}
+    found = data(await admin.get("/v1/providers", params={"category": "accounting", "q": "xer"}))
+    assert [entry["slug"] for entry in found] == ["xero"]
+    problem(await admin.get("/v1/providers", params={"auth_type": "magic"}), 422, "invalid_input", "auth_type")
+
+
+async def test_a_caller_that_has_the_catalogue_is_not_sent_it_again(admin: httpx.AsyncClient) -> None:
+    first = await admin.get("/v1/providers/xero")
+    again = await admin.get("/v1/providers/xero", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
 async def test_a_source_is_stored_and_its_secret_never_shown(admin: httpx.AsyncClient) -> None:
     answer = await admin.post("/v1/sources", json=changed(scopes=["a", "b", "a"]))
     source = data(answer, 201)
