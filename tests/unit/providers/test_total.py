@@ -62,6 +62,19 @@ def test_any_json_has_a_verdict(status: int, headers: dict[str, str], value: obj
         assert verdict.tokens.expires_at > SENT
 
 
+@given(
+    status=st.sampled_from([200, 400, 503]),
+    text=st.one_of(
+        st.text(max_size=200), st.sampled_from(['{"error":"invalid_grant"}', '{"access_token":"at"}', "<a>b</a>"])
+    ),
+    encoding=st.sampled_from(
+        ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1", "shift_jis", "cp1252", "utf-7"]
+    ),
+)
+def test_any_encoding_has_a_verdict(status: int, text: str, encoding: str) -> None:
+    assert isinstance(verdict_on(status, {}, text.encode(encoding, errors="replace")), KINDS)
+
+
 @given(status=st.sampled_from([200, 400]), text=st.text(max_size=300))
 def test_any_text_has_a_verdict(status: int, text: str) -> None:
     assert isinstance(verdict_on(status, {}, text.encode("utf-8", errors="surrogatepass")), KINDS)
@@ -84,6 +97,11 @@ def test_any_text_has_a_verdict(status: int, text: str) -> None:
         b"x" * 1_000_000,
         b"\xff" * 1_000_000,
         b'{"errors":[' + b"{}," * 300_000 + b"{}]}",
+        b'{"error":"' + b"a" * 10_000_000 + b'"}',
+        b'{"error_description":"' + b"the user has revoked and expired tokens " * 250_000 + b'"}',
+        b"<r>" + b"<error>x</error>" * 600_000 + b"</r>",
+        b"error=invalid_grant&" + b"a=b&" * 2_500_000,
+        b"<!DOCTYPE html>" + b"<p>revoked</p>" * 700_000,
     ],
     ids=lambda body: body[:16].decode("latin-1"),
 )
