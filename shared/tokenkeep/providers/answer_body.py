@@ -21,6 +21,15 @@ _SENTENCE_KEYS = frozenset(
 )  # fmt: skip
 _ITEM_KEYS = frozenset({"code", "field", "resource"})
 
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MOST_DIGITS else float("inf")
+
+
+_MOST_DIGITS = 400
+# Line breaks inside of texts are no JSON, and yet what some servers write.
+_DECODER = json.JSONDecoder(strict=False, parse_int=_whole)
+_WARNED = re.compile(r"\{\s*\"(?:access_token|accessToken)\"")
 _LONGEST_SENTENCE = 1_000
 _LONGEST_TEXT = 4_000
 _LONGEST_MARKUP = 16_384
@@ -77,6 +86,10 @@ def read_body(raw: bytes) -> Body:
         return Body(Shape.EMPTY, {}, "")
     if content[0] in "{[":
         return _read_json(content)
+    warned = _WARNED.search(content) if content[0] == "<" else None
+    if warned is not None:
+        # A script's warning before the answer, with the token set in it.
+        return _read_json(content[warned.start() :])
     if content[0] == "<":
         return _read_markup(content[:_LONGEST_MARKUP])
     if _FORM.match(content):
@@ -94,7 +107,8 @@ def _decoded(raw: bytes) -> str:
 
 def _read_json(content: str) -> Body:
     try:
-        value = json.loads(content)
+        # What follows the first document (a comment, a second one) is a cache's or a proxy's.
+        value, _ = _DECODER.raw_decode(content)
     except (ValueError, RecursionError):
         return Body(Shape.BROKEN, {}, "")
     if isinstance(value, list):

@@ -106,7 +106,6 @@ _OTHER_TOKENS = frozenset(
 _OWNERS = frozenset(
     [
         "account",
-        "company",
         "customer",
         "member",
         "merchant",
@@ -117,13 +116,29 @@ _OWNERS = frozenset(
         "seller",
         "shop",
         "store",
-        "subscription",
         "team",
         "user",
         "workspace",
     ]
 )
 _GONE = frozenset(["closed", "deactivated", "deleted", "disabled", "gone", "inactive", "removed", "terminated"])
+_MACHINERY = frozenset(
+    [
+        "agent",
+        "endpoint",
+        "handler",
+        "pool",
+        "request",
+        "server",
+        "service",
+        "signature",
+        "state",
+        "store",
+        "type",
+        "url",
+        "verify",
+    ]
+)
 _CLIENTS = frozenset(["app", "application", "client", "consumer", "developer", "partner"])
 _CLIENT_FAULTS = _WRONG | frozenset(
     [
@@ -182,6 +197,10 @@ def of_code_words(code: str) -> Meaning | None:
         return Meaning.REVOKED
     if "grant" in words and "type" in words:
         return Meaning.CLIENT_MISCONFIGURED
+    if "refresh" in words and "not" in words and {"allowed", "enabled", "supported"} & words:
+        return Meaning.CLIENT_MISCONFIGURED
+    if {"due", "early"} & words and {"refresh", "token"} & words:
+        return Meaning.TRANSIENT
     if _names_a_dead_grant(words):
         return Meaning.REVOKED
     if _TROUBLE & words or {"server", "error"} <= words or {"time", "out"} <= words:
@@ -194,6 +213,8 @@ def _is_limit(words: frozenset[str]) -> bool:
 
 
 def _names_a_dead_grant(words: frozenset[str]) -> bool:
+    if _MACHINERY & words or "failed" in words:
+        return False
     if "refresh" in words and (_ENDED | _WRONG - {"missing"}) & words:
         return not (_CLIENTS | {"param", "parameter"}) & words
     if _ASK_THE_USER & words and {"required", "needed"} & words:

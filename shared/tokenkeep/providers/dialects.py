@@ -85,6 +85,9 @@ _FACEBOOK: Mapping[int, Meaning] = {
     **dict.fromkeys((101,), Meaning.CLIENT_MISCONFIGURED),
     **dict.fromkeys((190,), Meaning.REVOKED),
 }
+_FACEBOOK_APP = re.compile(
+    r"validating application|application info|appsecret|application has been (?:deleted|disabled)"
+)
 _FACEBOOK_CODES = frozenset({1, 2, 10, *_FACEBOOK})
 _FACEBOOK_UNSURE = frozenset({459, 464})
 """Subcodes of 190 that the user can clear at Facebook, without a new grant."""
@@ -127,7 +130,11 @@ def _facebook(fields: Mapping[str, Any]) -> Reading | None:
     message = error.get("message")
     if code == 1 and isinstance(message, str) and "client secret" in message.lower():
         return Reading(Meaning.CLIENT_MISCONFIGURED, name, detail)
-    meaning = _FACEBOOK.get(code, Meaning.TRANSIENT if error.get("is_transient") is True else Meaning.UNCLEAR)
+    if error.get("is_transient") is True and _FACEBOOK.get(code) is not Meaning.RATE_LIMITED:
+        return Reading(Meaning.TRANSIENT, name, detail)
+    if isinstance(message, str) and _FACEBOOK_APP.search(message.lower()):
+        return Reading(Meaning.CLIENT_MISCONFIGURED, name, detail)
+    meaning = _FACEBOOK.get(code, Meaning.UNCLEAR)
     if meaning is Meaning.REVOKED and subcode in _FACEBOOK_UNSURE:
         meaning = Meaning.UNCLEAR
     return Reading(meaning, name, detail)
@@ -135,9 +142,15 @@ def _facebook(fields: Mapping[str, Any]) -> Reading | None:
 
 def _withings(fields: Mapping[str, Any]) -> Reading | None:
     """Withings: HTTP 200 around a status of its own, beside an object `body`."""
-    status = _integer(fields.get("status"))
+    status, error = _integer(fields.get("status")), fields.get("error")
     if not isinstance(fields.get("body"), dict) or status not in _WITHINGS:
         return None
+    if _WITHINGS[status] is Meaning.REVOKED:
+        # Other things wrap outages in such a shape; Withings names the cause and leaves the body empty.
+        if fields.get("body") or not isinstance(error, str):
+            return None
+        if "client" in error.lower():
+            return Reading(Meaning.CLIENT_MISCONFIGURED, str(status))
     return Reading(_WITHINGS[status], str(status))
 
 

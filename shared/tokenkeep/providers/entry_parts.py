@@ -155,6 +155,9 @@ def _answer(file: EntryFile, field: str, value: object) -> AnswerRule:
         raise file.wrong(field, "a rule names a code or a text")
     code = normal(said["code"]) if "code" in said else None
     text = words(said["text"]) if "text" in said else None
+    for name, form in (("code", code), ("text", text)):
+        if form is not None and not re.search(r"\w", form):
+            raise file.wrong(f"{field}.{name}", "a rule that names nothing would match everything")
     return AnswerRule(Meaning(said["means"]), code, text, said.get("status"))
 
 

@@ -43,7 +43,7 @@ _THROTTLED = """
     rate_limiting ratelimit ratelimited request_limit_exceeded slow_down throttle_exceeded throttled throttling
     throttling_error too_many_requests
 """
-_UNCLEAR = "admin_policy_enforced"
+_UNCLEAR = "admin_policy_enforced aws_expired_token"
 
 CODES: Mapping[str, Meaning] = {
     code: meaning
@@ -102,6 +102,7 @@ _CODE_KEYS = frozenset(
         "subcode",
     }
 )
+_AWS_EXPIRED = re.compile(r"(?:\S{0,100}#)?ExpiredToken(?:Exception)?")
 _HEADERS = ("x-mashery-error-code", "x-amzn-errortype", "x-sb-error-code", "x-error-code")
 _DEEPEST = 4
 _MOST_NODES = 60
@@ -173,6 +174,9 @@ def _counts_as_phrase(code: str) -> bool:
 def _forms(value: str) -> Iterator[str]:
     """The text as a code, and what stands before its first colon as one. An address is none."""
     if value.startswith(("http://", "https://")):
+        return
+    if _AWS_EXPIRED.fullmatch(value):
+        yield "aws_expired_token"  # the credentials of the provider's own machines
         return
     if len(value) > _LONGEST_PHRASE:
         value = value.partition(":")[0][:_LONGEST_PHRASE]

@@ -8,16 +8,22 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_LIFE = timedelta(days=3650)
 """Longer lives are cut to this; some providers write a century for never."""
 
-_NUMBER = re.compile(r"\s*([+-]?\d{1,18}(?:\.\d{0,9})?)\s*")
+_NUMBER = re.compile(r"\s*([+-]?\d{1,18}(?:\.\d{0,9})?(?:[eE][+]?\d{1,2})?)\s*(?:s|secs?|seconds)?\s*")
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3}){1,5}")
+_LONGEST_NUMBER = 64
 _EARLIEST_EPOCH_S = 1_000_000_000
 _EARLIEST_EPOCH_MS = 100_000_000_000
 _EARLIEST_EPOCH_US = 100_000_000_000_000
+
+_LONGEST_DATE = 64
+_JOINTS = str.maketrans("", "", "_-. ")
 
 _MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
@@ -72,17 +78,17 @@ def access_expiry(
 ) -> datetime | None:
     """When the access token expires; None when nothing tells, which means that it does not.
 
-    In this order: the answer's own words, the usual life, the token's `exp` if it is a JWT, the last known life. The
-    count starts when the request left, so the result errs on the early side.
+    In this order: the answer's own words; the usual life or the token's `exp` if it is a JWT, whichever ends first; the last
+    known life. The count starts when the request left, so the result errs on the early side.
     """
     told = _told(fields, _RELATIVE, _ABSOLUTE, sent_at)
     if told is not None:
         return told
-    if known.usual is not None:
-        return _after(sent_at, known.usual.total_seconds())
     exp = _jwt_expiry(access_token, sent_at)
-    if exp is not None or known.last is None:
-        return exp
+    usual = None if known.usual is None else _after(sent_at, known.usual.total_seconds())
+    ends = [end for end in (usual, exp) if end is not None]
+    if ends or known.last is None:
+        return min(ends, default=None)
     return _after(sent_at, known.last.total_seconds())
 
 
@@ -109,7 +115,9 @@ def refresh_end(
 def number_of(value: object) -> float | None:
     """A finite number, from a number or from a text that is one. True and False are none."""
     if isinstance(value, str):
-        match = _NUMBER.fullmatch(value)
+        if len(value) > _LONGEST_NUMBER:
+            return None
+        match = _NUMBER.fullmatch(value.replace(",", "") if _GROUPED.fullmatch(value.strip()) else value)
         return float(match[1]) if match else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -138,7 +146,16 @@ def _told(
 
 
 def _values(fields: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[object]:
-    return (fields[name] for name in names if name in fields)
+    """What stands under these names, however they are written: `expires_in`, `expiresIn`, `ExpiresIn`, `.expires`."""
+    folded: dict[str, object] = {}
+    for key, value in fields.items():
+        folded.setdefault(_folded(key), value)
+    spelt = dict.fromkeys(_folded(name) for name in names)
+    return (folded[name] for name in spelt if name in folded)
+
+
+def _folded(name: str) -> str:
+    return name.lower().translate(_JOINTS)
 
 
 def _moment(value: object, sent_at: datetime, *, least_ms: int = _SHORTEST_MS) -> datetime | None:
@@ -175,13 +192,17 @@ def _is_milliseconds(number: float) -> bool:
 
 
 def _dated(text: str, sent_at: datetime) -> datetime | None:
-    """ISO 8601; a date without an offset is taken for UTC."""
-    try:
-        moment = datetime.fromisoformat(text.strip())
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return _after(sent_at, (aware - sent_at).total_seconds())
-    except (ValueError, OverflowError):
+    """ISO 8601, or a date as in a header (RFC 9110, section 5.6.7); one without an offset is taken for UTC."""
+    if len(text) > _LONGEST_DATE:
         return None
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = read(text.strip().removesuffix(" UTC"))
+            aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return _after(sent_at, (aware - sent_at).total_seconds())
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+    return None
 
 
 def _after(sent_at: datetime, seconds: float) -> datetime | None:

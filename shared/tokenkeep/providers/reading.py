@@ -25,8 +25,12 @@ _BY_STATUS: Mapping[int, Meaning] = {
 }
 _EXPIRED = frozenset({"expired_token", "token_expired"})
 _BOT_WALLS = ("x-amzn-waf-action", "cf-mitigated", "x-datadome", "x-iinfo")
+_NO = (False, "false", "no")
+_FAILED = ("error", "fail", "failed", "failure")
+_NO_ERRORS = frozenset({"", "0", "false", "none", "null", "ok", "success"})
 _CAPTCHA = b"captcha-delivery.com"
 _LONGEST_CAPTCHA = 2_048
+_NEVER_OF_GRANTS = frozenset({402, 407, 408, 421, 423, 425, 451})
 _MOVED_FOR_GOOD = frozenset({301, 308})
 
 
@@ -48,6 +52,8 @@ def read_answer(
     told = _told(answer, body, rules)
     if told is None or (told.meaning is Meaning.UNCLEAR and told.code is None):
         told = _untold(answer, body)
+    if told.meaning is Meaning.REVOKED and status in _NEVER_OF_GRANTS:
+        return Reading(Meaning.UNCLEAR, told.code)
     return _tempered(told, status) if status >= _INTERNAL else told
 
 
@@ -70,7 +76,19 @@ def _of_redirect(answer: Answer) -> Reading:
 def _names_an_error(body: Body) -> bool:
     """Whether the body says that it is a failure. `error` null, empty, false or 0 does not."""
     fields = body.fields
-    return bool(fields.get("error")) or any(fields.get(mark) is False for mark in ("ok", "success"))
+    if not _is_no_error(fields.get("error")):
+        return True
+    if any(fields.get(mark) in _NO for mark in ("ok", "success")) or fields.get("status") in _FAILED:
+        return True
+    return any(not _is_no_error(fields.get(name)) for name in ("errcode", "error_code"))
+
+
+def _is_no_error(value: object) -> bool:
+    if isinstance(value, dict):
+        return not value or ("code" in value and _is_no_error(value["code"]))
+    if isinstance(value, str):
+        return value.strip().lower() in _NO_ERRORS
+    return not value
 
 
 def _told(answer: Answer, body: Body, rules: tuple[AnswerRule, ...]) -> Reading | None:
@@ -79,7 +97,7 @@ def _told(answer: Answer, body: Body, rules: tuple[AnswerRule, ...]) -> Reading 
     codes = codes_of(body, answer.headers)
     first = codes[0] if codes else None
     own = next((rule for rule in rules if rule.matches(status, codes, body.text)), None)
-    if own is not None:
+    if own is not None and body.shape not in {Shape.EMPTY, Shape.BROKEN}:
         return Reading(own.means, own.code or first, _subtype(body))
     if body.shape not in {Shape.FIELDS, Shape.TEXT}:
         # A page's words are weighed elsewhere; a gateway's header speaks for itself.
@@ -113,7 +131,7 @@ def _general(status: int, codes: tuple[str, ...], text: str) -> Meaning:
     if code == "access_denied" and status == _UNAUTHORIZED:
         return Meaning.CLIENT_MISCONFIGURED
     if code == "invalid_grant":
-        return wording.of_invalid_grant(text)
+        return Meaning.CLIENT_MISCONFIGURED if "invalid_client" in codes else wording.of_invalid_grant(text)
     if code == "unauthorized_client":
         return wording.of_unauthorized_client(text)
     return _by_words(codes, text) if known is None else known

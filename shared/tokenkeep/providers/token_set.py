@@ -12,8 +12,10 @@ from tokenkeep.providers.lifetimes import KnownLife, access_expiry, refresh_end
 _ACCESS = ("access_token", "accessToken", "AccessToken", "accesstoken", "oauth_access_token")
 _REFRESH = ("refresh_token", "refreshToken", "RefreshToken", "refreshtoken")
 _UNNAMED = ("token", "Token", "access")
-_BESIDE_TOKENS = ("expire", "refresh", "token_type", "tokentype")
-_NO_TOKENS = frozenset({"", "n/a", "none", "not_supported", "null", "undefined"})
+_BESIDE_TOKENS = ("expires_in", "expiresin", "expires_at", "access_expires", "refresh", "token_type", "tokentype")
+_NO_TOKENS = frozenset(
+    {"", "(null)", "***", "-", "0", "[redacted]", "false", "n/a", "nil", "none", "not_supported", "null", "undefined"}
+)
 _CONTAINERS = ("data", "body", "result", "credentials", "authed_user", "response", "token")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _SCOPES = re.compile(r"[\s,]+")
@@ -21,11 +23,15 @@ _SCHEMES = {"bearer": "Bearer", "dpop": "DPoP", "mac": "MAC"}
 
 
 def has_token(fields: Mapping[str, Any], token_path: str | None) -> bool:
-    """Whether the body holds an access token: a text of visible ASCII (RFC 6749, appendix A.12), so never empty.
+    """Whether the body holds an access token: a text of visible ASCII, so never empty, and no word for none.
 
     The pair of OAuth 1.0a counts as one (RFC 5849, section 2.3); its secret may be empty.
     """
     return _find(fields, token_path) is not None or _has_pair(fields)
+
+
+def _is_token(text: str) -> bool:
+    return _TOKEN.fullmatch(text) is not None and text.lower() not in _NO_TOKENS
 
 
 def _has_pair(fields: Mapping[str, Any]) -> bool:
@@ -65,8 +71,8 @@ def _find(fields: Mapping[str, Any], token_path: str | None) -> tuple[Mapping[st
     for holder, names in _places(fields, token_path):
         for name in names:
             token = holder.get(name)
-            if isinstance(token, str) and _TOKEN.fullmatch(token):
-                return holder, token
+            if isinstance(token, str) and _is_token(token.strip()):
+                return holder, token.strip()
     return None
 
 
@@ -79,7 +85,6 @@ def _places(fields: Mapping[str, Any], token_path: str | None) -> Iterator[tuple
             node = _opened(node.get(step)) if isinstance(node, dict) else None
         if isinstance(node, dict):
             yield node, (name,)
-        return
     yield fields, _names(fields)
     for name in _CONTAINERS:
         inner = _opened(fields.get(name))
@@ -99,11 +104,13 @@ def _opened(node: object) -> object:
 
 
 def _refresh_token(holder: Mapping[str, Any], fields: Mapping[str, Any]) -> Secret | None:
-    for place in (holder, fields):
-        for name in _REFRESH:
+    wrapped = (_opened(fields.get(name)) for name in _CONTAINERS)
+    beside = ("refresh",) if any(name in holder for name in _UNNAMED) else ()
+    for place in (holder, fields, *(inner for inner in wrapped if isinstance(inner, dict))):
+        for name in (*_REFRESH, *beside):
             token = place.get(name)
-            if isinstance(token, str) and _is_text(token) and token.strip().lower() not in _NO_TOKENS:
-                return Secret(token)
+            if isinstance(token, str) and _is_token(token.strip()):
+                return Secret(token.strip())
     return None
 
 

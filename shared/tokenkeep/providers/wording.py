@@ -17,7 +17,7 @@ _THROTTLE = re.compile(
 )
 _CONCURRENT = re.compile(
     r"concurren|being processed|in progress|another (?:request|refresh|process)|parallel|race condition|\bconflict\b|optimistic"
-    r"|fail\w* to (?:acquire|obtain|get)(?: \w+){0,2} lock|deadlock|serializ"
+    r"|(?:fail\w* to|could not|can ?not|unable to) (?:acquire|obtain|get)(?: \w+){0,2} lock|deadlock|serializ"
 )
 _OUTAGE = re.compile(
     r"temporar|unavailable(?! for legal)|maintenance|time ?d? ?out|internal (?:server )?error|internal failure|server error"
@@ -56,14 +56,15 @@ _CLIENT = re.compile(
     r"|wrong sign|\bsign invalid|(?:invalid|bad|incorrect|wrong) signature|signature (?:is |was |does |did )?(?:invalid|mismatch|not match|verification|incorrect)"
     r"|timestamp (?:out|refused)|authentication token|authori[sz]ation header|basic auth|without client authentication"
     r"|full authentication is required|developer (?:account|key|token)|scopes? (?:is|are|was|were) (?:invalid|not (?:valid|allowed|supported))|invalid scope"
-    r"|(?:bad|wrong|invalid|incorrect) credentials|\bcertificate\b|\btpp\b|\bdpop\b|ip (?:address )?(?:\S+ )?(?:is )?not (?:in the )?(?:whitelist|allow ?list|allowed)"
+    r"|(?:bad|wrong|invalid|incorrect) (?:credentials|secret)|ip (?:is )?not (?:whitelisted|allowed)|code verifier|\bcertificate\b|\btpp\b|\bdpop\b|ip (?:address )?(?:\S+ )?(?:is )?not (?:in the )?(?:whitelist|allow ?list|allowed)"
 )
 _GRANT_BLAMES_CLIENT = re.compile(
     r"client (?:id|secret|credential|authentication|token|assertion|certificate|mismatch|does not|did not|is not|and authori[sz]ed client)|invalid client"
     r"|(?:linked|bound|belongs?|belonging|issued|assigned|given|granted|associated) (?:to|with|for) (?:(?:this|that|the|a|an|your) )?(?:\w+ )?(?:client|app(?:lication)?)\b"
     r"|(?:different|another|other|wrong|mismatch\w*|this) client|clients? (?:don ?t|do not|does not|mismatch)|app(?:lication)? (?:id|key|secret)\b"
     r"|(?:api|consumer) key|\bjwt\b|assertion|\bclock\b|\biat\b|\bexp\b claim|signature|certificate|thumbprint|\btpp\b|\bdpop\b|issuer"
-    r"|not been issued for this endpoint|grant type|grant is (?:not )?enabled|not (?:allowed|permitted|enabled) for (?:this |the )?(?:client|app)"
+    r"|not been issued for this endpoint|grant type|audience|\bscopes?\b|tenant (?:\S+ )?not found|data cent(?:er|re)|\bsandbox\b|\bpartner\b|\bconsumer\b"
+    r"|app(?:lication)? (?:is )?not (?:authori[sz]ed|allowed|permitted)|grant is (?:not )?enabled|not (?:allowed|permitted|enabled) for (?:this |the )?(?:client|app)"
 )
 _ANOTHER_CLIENTS = re.compile(
     r"(?:linked|bound|belongs?|belonging|issued|assigned|given|granted|associated) (?:to|with|for) (?:(?:this|that|the|a|an|your) )?(?:\w+ )?(?:client|app(?:lication)?)\b"
@@ -73,14 +74,17 @@ _APP_STOPPED = re.compile(
     r"\b(?:app(?:lication)?|client|developer account) (?:\S+ )?(?:has been|is|was) (?:suspended|disabled|blocked|banned|deactivated)"
 )
 _CLIENT_AS_WELL = re.compile(r"(?:invalid|valid) for (?:the|this|that) client|client or (?:the )?(?:refresh )?token")
-_IN_PROGRESS = re.compile(
-    r"being processed|in progress|concurren|temporar|internal (?:server )?error|please (?:retry|try)|try again later"
-    r"|service (?:is )?unavail|time ?d out|another request"
+_IN_TROUBLE = re.compile(
+    r"temporar|unavailable|maintenance|internal (?:server )?error|internal failure|server error|unexpected|unknown error|overload"
+    r"|system error|\bbusy\b|upstream|backend|database|\bredis\b|\bcache\b|cluster|at this time|\btime ?d? ?out\b|exception|bad gateway"
+    r"|connection (?:refused|reset|failure|error|terminated|timeout)|within the last \d|too early|not (?:yet )?due|not expired"
 )
+"""Trouble that puts in doubt whatever else is said. Asking to try again is not among it: that is said of consent, too."""
+
 _GRANT_UNCLEAR = re.compile(
     r"\bstale token|decrypt|malformed(?! or not valid)|have required client|\bip (?:is |address )?(?:restricted|not allowed|blocked)"
     r"|authentication failure|\blocked\b|conditional access|could not be revoked|fail\w* to (?:lock|acquire|revoke|save|store)"
-    r"|\bpolicy\b|not assigned to (?:a role|the app)"
+    r"|not yet (?:valid|active)|\bpolicy\b|not assigned to (?:a role|the app)"
 )
 _TENANT_POLICY = re.compile(r"enterprise|organi[sz]ation|\badmin|\btenant")
 _BLOCK_PAGE = re.compile(
@@ -115,11 +119,14 @@ def of_invalid_grant(text: str) -> Meaning:
     said = without_boilerplate(text)
     if _MISSING.search(said):
         return Meaning.INVALID_REQUEST
-    if _IN_PROGRESS.search(said):
+    is_dead = names_a_dead_grant(said)
+    if _CONCURRENT.search(said) or _is_in_trouble(said):
+        return Meaning.UNCLEAR if is_dead else Meaning.TRANSIENT
+    if not is_dead and _OUTAGE.search(said) and "inactiv" not in said:
         return Meaning.TRANSIENT
     if _CLIENT_AS_WELL.search(said):
         return Meaning.UNCLEAR
-    if _GRANT_BLAMES_CLIENT.search(said):
+    if _GRANT_BLAMES_CLIENT.search(said) or _APP_STOPPED.search(said) or (not is_dead and _CLIENT.search(said)):
         return Meaning.CLIENT_MISCONFIGURED
     if _GRANT_UNCLEAR.search(said) or names_an_unusable_grant(said):
         return Meaning.UNCLEAR
@@ -129,7 +136,7 @@ def of_invalid_grant(text: str) -> Meaning:
 def of_unauthorized_client(text: str) -> Meaning:
     """What `unauthorized_client` means: our client, unless the words blame the refresh token or a customer's rules."""
     if names_a_dead_grant(text):
-        return Meaning.REVOKED
+        return Meaning.UNCLEAR if _is_in_trouble(text) or names_an_unusable_grant(text) else Meaning.REVOKED
     if _TENANT_POLICY.search(text):
         return Meaning.UNCLEAR
     return Meaning.CLIENT_MISCONFIGURED
@@ -157,8 +164,13 @@ def of_words_alone(text: str) -> Meaning:
 
 
 def _of_a_dead_grant(said: str) -> Meaning:
-    """A grant that is called dead, unless the words say that it is alive for another client."""
-    if _CLIENT_AS_WELL.search(said):
+    """A grant that is called dead, unless the words say that it is alive for another client, or speak of trouble."""
+    if _APP_STOPPED.search(said):
+        return Meaning.CLIENT_MISCONFIGURED
+    if _CLIENT_AS_WELL.search(said) or _is_in_trouble(said) or names_an_unusable_grant(said):
         return Meaning.UNCLEAR
-    is_about_us = _ANOTHER_CLIENTS.search(said) or _APP_STOPPED.search(said)
-    return Meaning.CLIENT_MISCONFIGURED if is_about_us else Meaning.REVOKED
+    return Meaning.CLIENT_MISCONFIGURED if _ANOTHER_CLIENTS.search(said) else Meaning.REVOKED
+
+
+def _is_in_trouble(said: str) -> bool:
+    return _IN_TROUBLE.search(said) is not None and "inactiv" not in said
