@@ -19,6 +19,7 @@ from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import BY_OPERATOR, Source, SourceState
 from tokenkeep.domain.source_changes import is_client_fault, pause, prove, source_event
 from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.entry import Grant
 from tokenkeep.providers.options import effective_rules, validate_options
 
 
@@ -52,6 +53,14 @@ class CreateSource:
         provider = self.catalogue.get(wanted.provider)
         if provider.auth_type is not AuthType.OAUTH2:
             raise InvalidInput("provider", f"{provider.slug} is not an OAuth 2.0 provider")
+        if provider.signed_token_requests:
+            raise InvalidInput(
+                "provider", f"{provider.slug} wants token requests signed in a way that tokenkeep can't do"
+            )
+        if provider.grant is not Grant.AUTHORIZATION_CODE:
+            raise InvalidInput(
+                "provider", f"{provider.slug} takes the grant {provider.grant}, which tokenkeep can't use"
+            )
         options = validate_options(provider, wanted.options)
         # A source whose rules can't be worked out would fail every refresh, so it is refused now.
         self.clients.check(effective_rules(provider, options), wanted.client_id or "", wanted.client_secret)

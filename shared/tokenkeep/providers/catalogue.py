@@ -21,7 +21,19 @@ from tokenkeep.providers.entry_file import read_entry
 
 _SUFFIX = ".yaml"
 # libyaml's loader is ten times as fast, where PyYAML was built with it.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_FastLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_FastLoader):  # type: ignore[misc]  # chosen at run time
+    """A safe loader that takes no key twice: YAML's would let the last one win."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # PyYAML's signature
+        """The mapping of a node. Raises `ConstructorError` for a key that was there before."""
+        seen = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        for key in seen:
+            if seen.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,8 @@ class Provider:
     `refresh_token_ttl_s` is the refresh token's life from its issue, which no use of the same token renews;
     `refresh_token_idle_ttl_s` is how long it may lie unused, and each use renews that.
     `refresh_with` says what a refresh presents. `gives_refresh_token` False: there is none, and nothing to refresh.
-    `single_active_access_token`: a refresh ends the former access token at once.
+    `single_active_access_token`: a refresh ends the former access token at once. `signed_token_requests`: the provider wants token
+    requests signed in a way of its own, which tokenkeep can't do.
     """
 
     slug: str
@@ -145,6 +146,7 @@ class Provider:
     refresh_token_idle_ttl_s: int | None = None
     gives_refresh_token: bool | None = None
     single_active_access_token: bool | None = None
+    signed_token_requests: bool = False
     token_request_format: RequestFormat | None = None
     token_request_method: RequestMethod | None = None
     refresh_request_method: RequestMethod | None = None

@@ -3,9 +3,19 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from tokenkeep.domain.account import AuthType
-from tokenkeep.providers.entry import Confidence, Grant, Presented, Property, Provider, RequestFormat, RequestMethod
+from tokenkeep.providers.entry import (
+    Confidence,
+    Grant,
+    Holder,
+    Presented,
+    Property,
+    Provider,
+    RequestFormat,
+    RequestMethod,
+)
 from tokenkeep.providers.entry_parts import (
     EntryFile,
     read_answers,
@@ -44,11 +54,14 @@ HEAD_FIELDS: Mapping[str, Field] = {
 }
 """What every entry may say, whatever its auth type."""
 
+_BREAKS_OUT = ("x/", "x#", "x?", "x@y", "x:1", "x\\y", "evil.example/x?")
+_CONFINE = "what accounts fill into a host must be confined to the provider's domain, or be held_by: source"
 _OAUTH2_ONLY: Mapping[str, Field] = {
     "grant": Choice(tuple(Grant)),
     "token_endpoint_auth_methods_supported": Listed(CLIENT_AUTH),
     "gives_refresh_token": Flag(),
     "single_active_access_token": Flag(),
+    "signed_token_requests": Flag(),
 }
 _STRUCTURED: Mapping[str, Callable[[EntryFile, str, object], object]] = {
     "placeholders": read_placeholders,
@@ -130,11 +143,35 @@ def _member(name: str, value: Any) -> Any:
 
 
 def _check_placeholders(file: EntryFile, provider: Provider, auth_type: AuthType) -> None:
-    """Every name in braces is declared, or one that we fill ourselves."""
-    declared = {declared.name for declared in provider.placeholders} | OWN_NAMES
+    """Every name in braces is declared, or one that we fill there ourselves; and no end user chooses a client's hosts."""
+    declared = {it.name: it for it in provider.placeholders}
     for field, name in _used_placeholders(provider, file_fields(auth_type)):
-        if name not in declared:
+        if name not in declared and name not in _own_names(field):
             raise file.wrong(field, f"the placeholder {name!r} is not declared under placeholders")
+    if auth_type is not AuthType.OAUTH2:
+        return
+    for field in ("token_url", "refresh_url", "revocation_url"):
+        host = urlsplit(getattr(provider, field) or "").netloc
+        for name in _PLACEHOLDER.findall(host):
+            it = declared.get(name)
+            if it is not None and it.holder is Holder.ACCOUNT and _leads_away(it, host):
+                raise file.wrong(f"placeholders.{name}.pattern", _CONFINE)
+
+
+def _own_names(field: str) -> frozenset[str]:
+    """What needs no declaration in a field: a request is filled with the source's and the account's own."""
+    if field in {"verify.url", "verify.headers", "revocation_url", "introspection_url"} or field.startswith(
+        "refresh_params."
+    ):
+        return OWN_NAMES
+    return frozenset({"client_id"})
+
+
+def _leads_away(it: Property, host: str) -> bool:
+    """Whether a value that the pattern takes could make another host of an address: it would be sent the client's secret."""
+    ends_the_host = host.endswith(f"{{{it.name}}}")
+    foreign = (*_BREAKS_OUT, "evil.example") if ends_the_host else _BREAKS_OUT
+    return any(re.fullmatch(it.pattern, text) for text in foreign)
 
 
 def _used_placeholders(provider: Provider, fields: Mapping[str, Field]) -> Iterator[tuple[str, str]]:
@@ -145,9 +182,12 @@ def _used_placeholders(provider: Provider, fields: Mapping[str, Field]) -> Itera
         for key, value in getattr(provider, field).items():
             for name in _PLACEHOLDER.findall(value):
                 yield f"{field}.{key}", name
-    if provider.verification is not None:
-        for name in _PLACEHOLDER.findall(provider.verification.url):
+    check = provider.verification
+    if check is not None:
+        for name in _PLACEHOLDER.findall(check.url):
             yield "verify.url", name
+        for name in (name for value in check.headers.values() for name in _PLACEHOLDER.findall(value)):
+            yield "verify.headers", name
 
 
 def source_properties(provider: Provider) -> tuple[Property, ...]:

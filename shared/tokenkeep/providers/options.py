@@ -1,5 +1,6 @@
 """A source's options: checked against what its provider takes, and laid over the provider's entry."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -9,9 +10,11 @@ from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.rotation import Rotation, RotationKind, rotation_of
 from tokenkeep.providers.entry import Presented, Provider, RequestFormat, RequestMethod, Verification
-from tokenkeep.providers.entry_file import setting_fields, source_properties
+from tokenkeep.providers.entry_file import OWN_NAMES, setting_fields, source_properties
 from tokenkeep.providers.field_kinds import Field, Text, Url
 from tokenkeep.providers.rules import AssertionRules, ClientAuth, OAuth2Rules, Pkce
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
 
 DISCOVERY_URL = "discovery_url"
 """The option that fills others from the server's own metadata (RFC 8414, OpenID Connect Discovery)."""
@@ -60,7 +63,18 @@ def check_options(provider: Provider, options: Mapping[str, Any]) -> Mapping[str
         fault = fields[name].complaint(value)
         if fault is not None:
             raise InvalidInput(field=fault.within(f"options.{name}"), detail=fault.says)
+    _check_braces(provider, options)
     return dict(options)
+
+
+def _check_braces(provider: Provider, options: Mapping[str, Any]) -> None:
+    """What an option's parameters name in braces is there to be filled in; else every refresh would fail."""
+    known = {it.name for it in provider.placeholders} | OWN_NAMES
+    for option in ("authorize_params", "token_params", "refresh_params"):
+        for name, value in options.get(option, {}).items():
+            for used in _BRACES.findall(value):
+                if used not in known:
+                    raise InvalidInput(f"options.{option}.{name}", f"{provider.slug} has no property {used!r}")
 
 
 def url_options(provider: Provider, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -69,6 +83,17 @@ def url_options(provider: Provider, options: Mapping[str, Any]) -> Iterator[tupl
     for name, value in options.items():
         if isinstance(fields.get(name), Url) and isinstance(value, str):
             yield f"options.{name}", value
+    yield from _filled_addresses(provider, options)
+
+
+def _filled_addresses(provider: Provider, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The entry's addresses whose hosts the source names, with the option that does."""
+    held = {it.name: options.get(it.name, it.default) for it in source_properties(provider)}
+    for name, kind in setting_fields(provider.auth_type).items():
+        template = getattr(provider, name, None) if isinstance(kind, Url) else None
+        used = _BRACES.findall(template or "")
+        if template and used and options.get(name) is None and all(held.get(one) for one in used):
+            yield f"options.{used[0]}", _BRACES.sub(lambda found: str(held[found[1]]), template)
 
 
 def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rules:

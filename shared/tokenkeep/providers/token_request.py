@@ -16,6 +16,7 @@ from tokenkeep.providers.entry_file import OWN_NAMES
 from tokenkeep.providers.rules import OAuth2Rules
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.]*)\}")
+_LONGEST_VALUE = 500
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _ANY: Mapping[str, str] = MappingProxyType(dict.fromkeys(OWN_NAMES, ""))
 
@@ -128,7 +129,7 @@ def filled(rules: OAuth2Rules, template: str, properties: Mapping[str, str], own
         value = held.get(name) or (placeholder.default if placeholder else None)
         if placeholder is None or not value:
             raise InvalidInput(field=f"properties.{name}", detail="the provider's address needs it")
-        if not re.fullmatch(placeholder.pattern, value):
+        if len(value) > _LONGEST_VALUE or not re.fullmatch(placeholder.pattern, value):
             raise InvalidInput(field=f"properties.{name}", detail=f"expected a text that matches {placeholder.pattern}")
         return value
 

@@ -88,6 +88,18 @@ async def test_a_source_is_stored_and_its_secret_never_shown(admin: httpx.AsyncC
             "forbidden_address",
             "options.revocation_url",
         ),
+        (
+            changed(provider="canvas-lms", options={"hostname": "metadata.google.internal"}),
+            "forbidden_address",
+            "options.hostname",
+        ),
+        (
+            changed(options={**BODY["options"], "refresh_params": {"a": "{nobody}"}}),
+            "invalid_input",
+            "options.refresh_params.a",
+        ),
+        (changed(provider="tuya", options={}), "invalid_input", "provider"),
+        (changed(provider="zoom-s2s", options={}), "invalid_input", "provider"),
         ({key: value for key, value in BODY.items() if key != "name"}, "invalid_input", "name"),
         ([BODY], "invalid_input", "body"),
     ],

@@ -94,7 +94,7 @@ def test_an_unknown_provider_is_not_found() -> None:
 
 def test_a_directory_of_ones_own_adds_providers(tmp_path: Path) -> None:
     text = (
-        "token_url: https://{host}/t\nplaceholders: {host: {title: Host, pattern: '[a-z.]+'}}\n"
+        "token_url: https://{host}/t\nplaceholders: {host: {title: Host, pattern: '[a-z.]+', held_by: source}}\n"
         "answers: [{code: DEAD-Token, status: 418, means: revoked}]\naccess_token_path: data.token\n"
         "token_request_format: json\ntoken_request_method: GET\n"
         "token_headers: {user-agent: acme/1 (us)}\ntoken_param_names: {client_id: client_key}\n"
@@ -194,7 +194,7 @@ def test_memory_alone_never_makes_us_less_careful(tmp_path: Path) -> None:
         ("grant: password", "grant"),
         ("key_placement: query key", "key_placement"),
         ("categories: accounting", "categories"),
-        ("docs: [nowhere]", "docs.0"),
+        ("categories: [1]", "categories.0"),
         ("single_active_access_token: maybe", "single_active_access_token"),
         ("verify: {method: GET}", "verify.url"),
         ("verify: {url: 'https://acme.test/{who}'}", "verify.url"),
@@ -219,6 +219,18 @@ def test_memory_alone_never_makes_us_less_careful(tmp_path: Path) -> None:
         ("answers: [{code: x, means: ok}]", "answers.0.means"),
         ("answers: [{code: x, means: dead}]", "answers.0.means"),
         ("answers: [{code: x, means: revoked, status: 99}]", "answers.0.status"),
+        ("signed_token_requests: maybe", "signed_token_requests"),
+        (
+            "token_url: 'https://{host}/'\nplaceholders: {host: {title: Host, pattern: '.+'}}",
+            "placeholders.host.pattern",
+        ),
+        (
+            "revocation_url: 'https://a.{host}.test/'\nplaceholders: {host: {title: Host, pattern: '[a-z/]+'}}",
+            "placeholders.host.pattern",
+        ),
+        ("token_url: 'https://acme.test/{refresh_token}'", "token_url"),
+        ("token_url: 'https://acme.test/{key}'", "token_url"),
+        ("verify: {url: 'https://acme.test/', headers: {x-a: '{who}'}}", "verify.headers"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_file(tmp_path: Path, text: str, field: str) -> None:
@@ -237,7 +249,14 @@ def test_a_missing_field_is_named(tmp_path: Path, missing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("acme.yaml", "[1, 2"), ("acme.yaml", "- a"), ("acme.yaml", ""), ("Ac_me.yaml", HEAD)]
+    ("name", "text"),
+    [
+        ("acme.yaml", "[1, 2"),
+        ("acme.yaml", "- a"),
+        ("acme.yaml", ""),
+        ("acme.yaml", HEAD + "name: Twice"),
+        ("Ac_me.yaml", HEAD),
+    ],
 )
 def test_a_file_that_is_no_entry_is_named(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(CatalogueError) as caught:

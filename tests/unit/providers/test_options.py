@@ -45,6 +45,8 @@ TOKEN_URL = "https://provider.test/token"
         ({"token_url": TOKEN_URL, "token_endpoint_auth_method": "magic"}, "options.token_endpoint_auth_method"),
         ({"token_url": TOKEN_URL, "refresh_params": {"a": 1}}, "options.refresh_params.a"),
         ({"token_url": TOKEN_URL, "refresh_params": ["a"]}, "options.refresh_params"),
+        ({"token_url": TOKEN_URL, "refresh_params": {"a": "{nobody}"}}, "options.refresh_params.a"),
+        ({"token_url": TOKEN_URL, "authorize_params": {"a": "x{y}"}}, "options.authorize_params.a"),
         ({"token_url": TOKEN_URL, "offline_scopes": ["a", 1]}, "options.offline_scopes.1"),
         ({"token_url": TOKEN_URL, "token_headers": {"X-Big": "a"}}, "options.token_headers.X-Big"),
         ({"token_url": TOKEN_URL, "token_endpoint_auth_method": "psk_jwt"}, "options.token_endpoint_auth_method"),
