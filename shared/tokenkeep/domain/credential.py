@@ -1,5 +1,6 @@
 """Token sets, and the version of what is stored."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -24,6 +25,17 @@ class TokenSet:
     refresh_token_expires_at: datetime | None = None
     refresh_end_derived: bool = False
     refresh_endless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StaticCredentials:
+    """Credentials that nothing renews, field by field, as their owner gave them: a key, a password, a pair of OAuth 1.0a.
+
+    `expires_at` None means that they do not expire.
+    """
+
+    fields: Mapping[str, Secret]
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,32 @@ class CredentialVersion:
     def told_refresh_end(self) -> datetime | None:
         """When the refresh token ends, if somebody who must know has said so."""
         return None if self.refresh_end_derived else self.refresh_token_expires_at
+
+
+Held = TokenSet | StaticCredentials
+"""Credentials as they are stored."""
+
+
+def is_renewed(held: Held) -> bool:
+    """Whether there is something to renew the credentials with."""
+    return isinstance(held, TokenSet) and held.refresh_token is not None
+
+
+def first_version(
+    held: Held, *, now: datetime, epoch: int = 1, generation: int = 1, fence: int = 0
+) -> CredentialVersion:
+    """The version of credentials that have come in from outside."""
+    tokens = held if isinstance(held, TokenSet) else None
+    return CredentialVersion(
+        epoch=epoch,
+        generation=generation,
+        installed_fence=fence,
+        obtained_at=now,
+        expires_at=held.expires_at,
+        refresh_token_expires_at=None if tokens is None else tokens.refresh_token_expires_at,
+        refreshable=is_renewed(held),
+        refresh_end_derived=tokens is not None and tokens.refresh_end_derived,
+    )
 
 
 @dataclass(frozen=True, slots=True)

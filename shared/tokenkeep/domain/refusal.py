@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from tokenkeep.domain.account import AccountState, DisabledReason, FailureReason, LastError
+from tokenkeep.domain.account import AccountState, DisabledReason, LastError
 from tokenkeep.domain.attempt import Attempt, Outcome, Resolution
 from tokenkeep.domain.credential import CredentialVersion
 from tokenkeep.domain.events import EventType, Happening
@@ -28,7 +28,7 @@ def refused(
 ) -> Settlement:
     """The account after an `invalid_grant` that its present holder brings."""
     facts: dict[str, Any] = {
-        "reason": FailureReason.INVALID_GRANT,
+        "reason": verdict.reason,
         "http_status": verdict.http_status,
         "error_code": verdict.code,
     }
@@ -43,9 +43,7 @@ def refused(
         return _seen_while_off(standing, verdict, facts, now=now)
     if circumstances.revocations_held:
         until = now + rules.policy.held_wait
-        aside = set_aside(
-            standing, FailureReason.INVALID_GRANT, verdict.http_status, verdict.code, until=until, now=now
-        )
+        aside = set_aside(standing, verdict.reason, verdict.http_status, verdict.code, until=until, now=now)
         return replace(aside, outcome=Outcome.REFUSED, held=True)
     if not _is_confirmed(standing, now=now, rules=rules):
         return _suspected(standing, verdict, now=now, rules=rules)
@@ -72,9 +70,7 @@ def _suspected(standing: Standing, verdict: Revoked, *, now: datetime, rules: Ru
     """The first refusal of a provider that is known for spurious ones: it is asked once more, a while later."""
     suspected_at = standing.lease.suspected_at or now
     until = max(suspected_at + rules.confirm_revocation, now + rules.policy.shortest_wait)
-    first = postponed(
-        standing, FailureReason.INVALID_GRANT, verdict.http_status, verdict.code, until=until, now=now, rules=rules
-    )
+    first = postponed(standing, verdict.reason, verdict.http_status, verdict.code, until=until, now=now, rules=rules)
     lease = replace(first.standing.lease, suspected_at=suspected_at, not_before=until)
     return replace(first, standing=replace(first.standing, lease=lease), outcome=Outcome.REFUSED)
 
@@ -120,7 +116,7 @@ def _orphan_installed(
 def _seen_while_off(standing: Standing, verdict: Revoked, facts: dict[str, Any], *, now: datetime) -> Settlement:
     """The account was switched off during the flight: its reason stays, and the word is kept for whoever looks."""
     lease = replace(standing.lease.freed(), next_refresh_at=None, due_at=None)
-    error = LastError(FailureReason.INVALID_GRANT, verdict.http_status, now)
+    error = LastError(verdict.reason, verdict.http_status, now)
     seen = replace(standing, lease=lease, account=standing.account.evolve(last_error=error))
     return Settlement(seen, Outcome.REFUSED, **facts)
 
@@ -135,7 +131,7 @@ def _disabled(standing: Standing, verdict: Revoked, facts: dict[str, Any], *, no
         failing_since=lease.failing_since or now,
     )
     why = _why_dead(standing, now=now)
-    error = LastError(FailureReason.INVALID_GRANT, verdict.http_status, now)
+    error = LastError(verdict.reason, verdict.http_status, now)
     off = standing.account.turned_off(why, detail=_evidence(standing, verdict, why), at=now)
     return Settlement(
         replace(standing, lease=failed, account=off.evolve(last_error=error)),

@@ -233,11 +233,9 @@ def _doubtful(
 
 def _reason_of(verdict: Verdict) -> FailureReason | None:
     match verdict:
-        case Revoked():
-            return FailureReason.INVALID_GRANT
         case RateLimited():
             return FailureReason.RATE_LIMITED
-        case Misconfigured() | Unavailable() | NotSent():
+        case Revoked() | Misconfigured() | Unavailable() | NotSent():
             return verdict.reason
         case Granted():
             return None

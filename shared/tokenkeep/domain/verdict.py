@@ -17,11 +17,12 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """The provider said in so many words that the grant is dead."""
+    """The provider said in so many words that the grant is dead, or that the account's own client is none of its clients."""
 
     code: str
     detail: str | None
     http_status: int | None
+    reason: FailureReason = FailureReason.INVALID_GRANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +65,14 @@ class NotSent:
 
 
 Verdict = Granted | Revoked | Misconfigured | RateLimited | Unavailable | NotSent
+
+
+def concerning_the_account(verdict: Verdict) -> Verdict:
+    """What a verdict means for an account that proves itself with a client of its own.
+
+    That its client is refused is a word about the account: nobody else uses that client. That its request is wrong may lie in
+    the source's options, so it stays a matter for somebody to mend.
+    """
+    if isinstance(verdict, Misconfigured) and verdict.reason is FailureReason.INVALID_CLIENT:
+        return Revoked(verdict.code or verdict.reason.value, None, verdict.http_status, reason=verdict.reason)
+    return verdict

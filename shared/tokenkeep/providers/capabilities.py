@@ -32,7 +32,7 @@ def capabilities(it: Provider) -> Mapping[str, Any]:
 def _refreshes(it: Provider) -> bool | None:
     if it.auth_type is not AuthType.OAUTH2 or it.signed_token_requests:
         return False
-    if it.refresh_with is Presented.ACCESS_TOKEN or it.refresh_rotates is not None:
+    if it.grant.is_machines or it.refresh_with is Presented.ACCESS_TOKEN or it.refresh_rotates is not None:
         return True
     return None if it.gives_refresh_token is None else it.gives_refresh_token
 

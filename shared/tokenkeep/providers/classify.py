@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from tokenkeep.domain.account import FailureReason
+from tokenkeep.domain.credential import TokenSet
 from tokenkeep.domain.verdict import (
     Granted,
     Misconfigured,
@@ -79,9 +80,7 @@ def _verdict(
             )
             if tokens is None:
                 return Unavailable(FailureReason.INSUFFICIENT_RESPONSE, maybe_spent=True, http_status=status)
-            if rules.presented is Presented.ACCESS_TOKEN:
-                tokens = replace(tokens, refresh_token=tokens.access_token)
-            return Granted(tokens, status)
+            return Granted(_as_presented(tokens, rules.presented), status)
         case Meaning.REVOKED:
             return Revoked(code or "invalid_grant", safe_code(reading.subtype), status)
         case Meaning.CLIENT_MISCONFIGURED:
@@ -101,6 +100,26 @@ def _verdict(
             )
         case _:
             assert_never(reading.meaning)
+
+
+def _as_presented(tokens: TokenSet, presented: Presented) -> TokenSet:
+    """The token set, its refresh token being whatever the next refresh presents."""
+    match presented:
+        case Presented.REFRESH_TOKEN:
+            return tokens
+        case Presented.ACCESS_TOKEN:
+            return replace(tokens, refresh_token=tokens.access_token)
+        case Presented.MACHINE_CREDENTIALS:
+            # Some give one all the same (RFC 6749, section 4.4.3, advises against it). What the machine has outlives it.
+            return replace(
+                tokens,
+                refresh_token=None,
+                refresh_token_expires_at=None,
+                refresh_end_derived=False,
+                refresh_endless=True,
+            )
+        case _:
+            assert_never(presented)
 
 
 def _span(seconds: int | None) -> timedelta | None:

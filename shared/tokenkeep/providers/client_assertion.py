@@ -19,7 +19,7 @@ _LIFE: Final = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class UnsignedAssertion:
-    """What is to be signed. `algorithm` None: the usual one of the key. `key_id` None: what the key says of itself."""
+    """What is to be signed. `claims` are told as they are. `algorithm` None: the usual one of the key. `key_id` None: what the key says of itself."""
 
     claims: Mapping[str, str | int]
     algorithm: str | None

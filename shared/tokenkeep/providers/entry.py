@@ -15,6 +15,11 @@ class Grant(StrEnum):
     CLIENT_CREDENTIALS = "client_credentials"
     JWT_BEARER = "jwt_bearer"
 
+    @property
+    def is_machines(self) -> bool:
+        """Whether no user takes part: tokens are had by what a machine proves itself with, as often as one likes."""
+        return self is not Grant.AUTHORIZATION_CODE
+
 
 class RequestFormat(StrEnum):
     """How the body of a token request is written."""
@@ -31,10 +36,21 @@ class RequestMethod(StrEnum):
 
 
 class Presented(StrEnum):
-    """What a refresh presents: a refresh token, or the long-lived access token that it exchanges for a new one."""
+    """What a refresh presents: a refresh token, the long-lived access token that it exchanges for a new one, or a machine's own.
+
+    The last one follows from the grant; no file and no option says it.
+    """
 
     REFRESH_TOKEN = "refresh_token"  # noqa: S105 - RFC 6749's name of a thing
     ACCESS_TOKEN = "access_token"  # noqa: S105 - as above
+    MACHINE_CREDENTIALS = "machine_credentials"
+
+
+class AssertionPlacement(StrEnum):
+    """Where a request carries the assertion that is its grant: among the parameters (RFC 7523, section 2.1), or as a bearer token."""
+
+    FORM = "form"
+    BEARER = "bearer"
 
 
 class Confidence(StrEnum):
@@ -110,6 +126,7 @@ class Provider:
     `refresh_with` says what a refresh presents. `gives_refresh_token` False: there is none, and nothing to refresh.
     `single_active_access_token`: a refresh ends the former access token at once. `signed_token_requests`: the provider wants token
     requests signed in a way of its own, which tokenkeep can't do.
+    The `assertion_` members are about the assertions of the grant `jwt_bearer`: further claims, and how long one is good for.
     """
 
     slug: str
@@ -134,6 +151,9 @@ class Provider:
     token_endpoint_auth_signing_alg: str | None = None
     token_endpoint_auth_signing_kid: str | None = None
     token_endpoint_auth_audience: str | None = None
+    assertion_placement: AssertionPlacement | None = None
+    assertion_claims: Mapping[str, str] = field(default_factory=dict)
+    assertion_ttl_s: int | None = None
     pkce: str | None = None
     scope_separator: str | None = None
     refresh_rotates: str | None = None
@@ -176,4 +196,5 @@ class Provider:
     @property
     def presents_nothing(self) -> bool:
         """Whether accounts of this provider hold nothing that could be spent to renew them."""
-        return self.gives_refresh_token is False and self.refresh_with is not Presented.ACCESS_TOKEN
+        renews = self.grant.is_machines or self.refresh_with is Presented.ACCESS_TOKEN
+        return self.gives_refresh_token is False and not renews

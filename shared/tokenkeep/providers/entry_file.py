@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from tokenkeep.domain.account import AuthType
 from tokenkeep.providers.entry import (
+    AssertionPlacement,
     Confidence,
     Grant,
     Holder,
@@ -37,7 +38,7 @@ from tokenkeep.providers.fields import (
 _SLUG = Text(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", "a slug of lower-case letters, digits and hyphens")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
-OWN_NAMES = frozenset({"access_token", "client_id", "key", "refresh_token", "token"})
+OWN_NAMES = frozenset({"access_token", "client_id", "key", "refresh_token", "scope", "token"})
 """What may stand in braces without being declared: a request is filled with the source's and the account's own."""
 
 HEAD_FIELDS: Mapping[str, Field] = {
@@ -73,6 +74,7 @@ _MEMBERS = {"credentials": "credential_fields", "verify": "verification"}
 # What a source may say for itself, a data file says under `verify`.
 _OPTIONS_ONLY = frozenset({"userinfo_url", "external_id_path"})
 _ENUMS = {
+    "assertion_placement": AssertionPlacement,
     "confidence": Confidence,
     "grant": Grant,
     "refresh_request_method": RequestMethod,
@@ -178,7 +180,7 @@ def _used_placeholders(provider: Provider, fields: Mapping[str, Field]) -> Itera
     for field in (name for name, kind in fields.items() if isinstance(kind, Url)):
         for name in _PLACEHOLDER.findall(getattr(provider, field) or ""):
             yield field, name
-    for field in ("refresh_params", "token_params", "authorize_params"):
+    for field in ("refresh_params", "token_params", "authorize_params", "assertion_claims"):
         for key, value in getattr(provider, field).items():
             for name in _PLACEHOLDER.findall(value):
                 yield f"{field}.{key}", name

@@ -9,15 +9,26 @@ from typing import Any
 from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.rotation import Rotation, RotationKind, rotation_of
-from tokenkeep.providers.entry import Presented, Provider, RequestFormat, RequestMethod, Verification
+from tokenkeep.providers.entry import (
+    AssertionPlacement,
+    Grant,
+    Presented,
+    Provider,
+    RequestFormat,
+    RequestMethod,
+    Verification,
+)
 from tokenkeep.providers.entry_file import OWN_NAMES, setting_fields, source_properties
 from tokenkeep.providers.field_kinds import Field, Text, Url
-from tokenkeep.providers.rules import AssertionRules, ClientAuth, OAuth2Rules, Pkce
+from tokenkeep.providers.rules import AssertionRules, ClientAuth, GrantAssertionRules, OAuth2Rules, Pkce
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 DISCOVERY_URL = "discovery_url"
 """The option that fills others from the server's own metadata (RFC 8414, OpenID Connect Discovery)."""
+
+_ASSERTION_TTL_S = 120
+_SECOND_LOOK = timedelta(minutes=1)
 
 _DISCOVERY: Mapping[str, Field] = {DISCOVERY_URL: Url()}
 
@@ -113,15 +124,21 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
     token_url = chosen("token_url")
     if token_url is None:
         raise InvalidInput(field="options.token_url", detail=f"{provider.slug} needs it")
-    presented = Presented(chosen("refresh_with") or Presented.REFRESH_TOKEN)
+    presented = _presented(provider.grant, chosen("refresh_with"))
     return OAuth2Rules(
         token_url=token_url,
         refresh_url=_refresh_url(provider, options, token_url),
         client_auth=ClientAuth(chosen("token_endpoint_auth_method") or ClientAuth.BASIC),
+        grant=provider.grant,
         assertion=AssertionRules(
             algorithm=chosen("token_endpoint_auth_signing_alg"),
             key_id=chosen("token_endpoint_auth_signing_kid"),
             audience=chosen("token_endpoint_auth_audience"),
+        ),
+        grant_assertion=GrantAssertionRules(
+            AssertionPlacement(chosen("assertion_placement") or AssertionPlacement.FORM),
+            chosen("assertion_claims"),
+            timedelta(seconds=chosen("assertion_ttl_s") or _ASSERTION_TTL_S),
         ),
         request_format=RequestFormat(chosen("token_request_format") or RequestFormat.FORM),
         request_method=RequestMethod(chosen("token_request_method") or RequestMethod.POST),
@@ -136,7 +153,7 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
         scope_separator=chosen("scope_separator") or " ",
         pkce=Pkce(chosen("pkce") or Pkce.SUPPORTED),
         rotation=_rotation(provider, options, presented),
-        confirm_revocation=timedelta(seconds=chosen("confirm_revocation_s") or 0),
+        confirm_revocation=_confirmation(provider.grant, chosen("confirm_revocation_s")),
         access_token_ttl_s=chosen("access_token_ttl_s"),
         # Users are asked to connect again ahead of this end: not because somebody remembers it so.
         refresh_token_ttl_s=_established(provider, options, "refresh_token_ttl_s"),
@@ -153,14 +170,26 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
     )
 
 
+def _presented(grant: Grant, refresh_with: str | None) -> Presented:
+    if grant.is_machines:
+        return Presented.MACHINE_CREDENTIALS
+    return Presented(refresh_with or Presented.REFRESH_TOKEN)
+
+
+def _confirmation(grant: Grant, seconds: int | None) -> timedelta:
+    """How long after a first refusal a machine is asked about again: that costs it nothing, and a clock may be what is wrong."""
+    said = timedelta(seconds=seconds or 0)
+    return max(said, _SECOND_LOOK) if grant.is_machines and seconds is None else said
+
+
 def _method(word: str | None) -> RequestMethod | None:
     return None if word is None else RequestMethod(word)
 
 
 def _rotation(provider: Provider, options: Mapping[str, Any], presented: Presented) -> Rotation:
     """What a second presentation does. A fact from memory alone never makes us less careful than not knowing would."""
-    if presented is Presented.ACCESS_TOKEN:
-        # A long-lived token that is exchanged for a new one goes on living until its own end.
+    if presented is not Presented.REFRESH_TOKEN:
+        # A long-lived token that is exchanged for a new one goes on living until its own end, and a machine's key is not spent.
         return Rotation(RotationKind.NONE)
 
     rotates = options.get("refresh_rotates") or provider.refresh_rotates

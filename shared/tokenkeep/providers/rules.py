@@ -6,7 +6,15 @@ from datetime import timedelta
 from enum import StrEnum
 
 from tokenkeep.domain.rotation import Rotation, RotationKind
-from tokenkeep.providers.entry import Presented, Property, RequestFormat, RequestMethod, Verification
+from tokenkeep.providers.entry import (
+    AssertionPlacement,
+    Grant,
+    Presented,
+    Property,
+    RequestFormat,
+    RequestMethod,
+    Verification,
+)
 from tokenkeep.providers.meaning import AnswerRule
 
 
@@ -40,6 +48,15 @@ class AssertionRules:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantAssertionRules:
+    """What the assertions are like that are themselves a grant (RFC 7523, section 2.1). Claims may hold placeholders."""
+
+    placement: AssertionPlacement = AssertionPlacement.FORM
+    claims: Mapping[str, str] = field(default_factory=dict)
+    life: timedelta = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
 class OAuth2Rules:
     """A provider's entry with a source's options laid over it.
 
@@ -54,7 +71,9 @@ class OAuth2Rules:
     token_url: str
     refresh_url: str
     client_auth: ClientAuth = ClientAuth.BASIC
+    grant: Grant = Grant.AUTHORIZATION_CODE
     assertion: AssertionRules = AssertionRules()
+    grant_assertion: GrantAssertionRules = GrantAssertionRules()
     request_format: RequestFormat = RequestFormat.FORM
     request_method: RequestMethod = RequestMethod.POST
     refresh_method: RequestMethod | None = None

@@ -1,10 +1,10 @@
 """What a provider takes, as JSON Schema (2020-12): credentials, options, properties."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tokenkeep.domain.account import AuthType
-from tokenkeep.providers.entry import CredentialField, Holder, Provider
+from tokenkeep.providers.account_properties import account_properties, required_properties
+from tokenkeep.providers.credential_fields import EXPIRES_AT, CredentialForm, form_at
+from tokenkeep.providers.entry import CredentialField, Grant, Holder, Provider
 from tokenkeep.providers.options import option_fields, required_options
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -21,44 +21,50 @@ _TOKENS = {
     "token_type": _TEXT,
     "refresh_token_expires_at": _TIME,
 }
+_GOOGLE_FILE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "client_email": _TEXT,
+        "private_key": _SECRET,
+        "private_key_id": _TEXT,
+        "subject": _TEXT,
+        "scope": _TEXT,
+    },
+    "required": ["client_email", "private_key"],
+}
 _CODE = {"authorization_code": _SECRET, "redirect_uri": {"type": "string", "format": "uri"}, "code_verifier": _SECRET}
 
 
-def credential_schema(provider: Provider) -> dict[str, Any]:
-    """The member `credentials` of `POST /v1/accounts`."""
-    match provider.auth_type:
-        case AuthType.OAUTH2:
-            tokens = _object(_TOKENS, ("access_token",), title="A token set")
-            # A moment or a span, not both.
-            tokens["not"] = {"required": ["expires_at", "expires_in"]}
-            code = _object(_CODE, ("authorization_code", "redirect_uri"), title="An authorization code")
-            return {"$schema": _DIALECT, "oneOf": [tokens, code]}
-        case AuthType.OAUTH1:
-            names = ("oauth_token", "oauth_token_secret")
-            return _document(_object(dict.fromkeys(names, _SECRET), names))
-        case AuthType.API_KEY:
-            # Some providers want more than the key, such as a subdomain.
-            said = _with_fields({"api_key": _SECRET}, ("api_key",), provider.credential_fields)
-            return _document(said if provider.credential_fields else {**said, "additionalProperties": _TEXT})
-        case AuthType.BASIC:
-            own = {"username": _TEXT, "password": _SECRET}
-            return _document(_with_fields(own, tuple(own), provider.credential_fields))
-        case AuthType.BEARER:
-            return _document(_object({"access_token": _SECRET, "expires_at": _TIME}, ("access_token",)))
-        case AuthType.CUSTOM:
-            if not provider.credential_fields:
-                return _document({"type": "object", "minProperties": 1})
-            return _document(_with_fields({}, (), provider.credential_fields))
+def credential_schema(provider: Provider, *, source_has_client: bool = True) -> dict[str, Any]:
+    """The member `credentials` of `POST /v1/accounts`. A machine brings more where its source has no client."""
+    form = form_at(provider, source_has_client=source_has_client)
+    if form is None:
+        tokens = _object(_TOKENS, ("access_token",), title="A token set")
+        # A moment or a span, not both.
+        tokens["not"] = {"required": ["expires_at", "expires_in"]}
+        code = _object(_CODE, ("authorization_code", "redirect_uri"), title="An authorization code")
+        return {"$schema": _DIALECT, "oneOf": [tokens, code]}
+    if provider.grant is Grant.JWT_BEARER:
+        shown = _with_fields(form)
+        google = {"title": "A service account's key file, as Google writes it", **_GOOGLE_FILE}
+        return {"$schema": _DIALECT, "anyOf": [{"title": "What signs assertions", **shown}, google]}
+    return _document(_with_fields(form))
 
 
-def _with_fields(own: Mapping[str, Any], required: Sequence[str], fields: Sequence[CredentialField]) -> dict[str, Any]:
-    """An object of what every provider of the kind takes, with the titles and the further fields of this one."""
-    said = {**own, **{it.name: _credential(it) for it in fields}}
-    return _object(said, tuple(dict.fromkeys([*required, *(it.name for it in fields if it.required)])))
+def _with_fields(form: CredentialForm) -> dict[str, Any]:
+    said = {it.name: _credential(form, it) for it in form.fields.values()}
+    if form.expires:
+        said[EXPIRES_AT] = _TIME
+    shown = _object(said, form.required)
+    if form.takes_others:
+        shown["additionalProperties"] = _TEXT
+    return shown if form.fields else {**shown, "minProperties": 1}
 
 
-def _credential(it: CredentialField) -> dict[str, Any]:
+def _credential(form: CredentialForm, it: CredentialField) -> dict[str, Any]:
     said = {"title": it.title, **(_SECRET if it.secret else _TEXT)}
+    if it.name in form.may_be_empty:
+        del said["minLength"]
     return said if it.pattern is None else {**said, "pattern": f"^(?:{it.pattern})$"}
 
 
@@ -92,13 +98,30 @@ def _default(provider: Provider, name: str) -> Any:
 def property_schema(provider: Provider) -> dict[str, Any]:
     """The member `properties` of an account: what stands in the provider's addresses as `{name}`."""
     properties: dict[str, Any] = {}
-    own = [it for it in provider.placeholders if it.holder is Holder.ACCOUNT]
-    for it in own:
+    for it in account_properties(provider):
         said = {"type": "string", "title": it.title, "pattern": f"^(?:{it.pattern})$"}
         shown = {} if it.example is None else {"examples": [it.example]}
         properties[it.name] = {**said, **shown} if it.default is None else {**said, **shown, "default": it.default}
-    needed = (it.name for it in own if it.required and it.default is None)
-    return _document(_object(properties, tuple(needed)))
+    return _document(_object(properties, required_properties(provider)))
+
+
+def account_schema(provider: Provider, *, source_has_client: bool) -> dict[str, Any]:
+    """What an account of a source needs. `required` names it as problems do, and as accounts tell what they lack."""
+    return {
+        "credentials": credential_schema(provider, source_has_client=source_has_client),
+        "properties": property_schema(provider),
+        "required": [
+            *required_credentials(provider, source_has_client=source_has_client),
+            *(f"properties.{name}" for name in required_properties(provider)),
+        ],
+    }
+
+
+def required_credentials(provider: Provider, *, source_has_client: bool) -> tuple[str, ...]:
+    """The credentials without which an account can't be used; `credentials` alone where none of them is required by name."""
+    form = form_at(provider, source_has_client=source_has_client)
+    names = ("access_token",) if form is None else form.required
+    return tuple(f"credentials.{name}" for name in names) or ("credentials",)
 
 
 def _object(properties: dict[str, Any], required: tuple[str, ...], *, title: str | None = None) -> dict[str, Any]:

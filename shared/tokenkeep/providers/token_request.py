@@ -41,7 +41,9 @@ def refresh_request(
     for name, value in rules.refresh_params.items():
         params[name] = filled(rules, value, properties, own)
     url = filled(rules, rules.refresh_url, properties, _in_address(client.id))
-    return _request(replace(rules, request_method=rules.refresh_method or rules.request_method), url, params, client)
+    return token_request(
+        replace(rules, request_method=rules.refresh_method or rules.request_method), url, params, client
+    )
 
 
 def check_properties(rules: OAuth2Rules, properties: Mapping[str, str]) -> None:
@@ -50,7 +52,10 @@ def check_properties(rules: OAuth2Rules, properties: Mapping[str, str]) -> None:
     Raises:
         InvalidInput: A property is missing, or its pattern does not match all of it; the field names it.
     """
-    for template in (rules.refresh_url, *rules.refresh_params.values()):
+    templates = (rules.refresh_url, *rules.refresh_params.values())
+    if rules.presented is Presented.MACHINE_CREDENTIALS:
+        templates = (rules.token_url, *rules.token_params.values(), *rules.grant_assertion.claims.values())
+    for template in templates:
         filled(rules, template, properties, _ANY)
 
 
@@ -73,7 +78,7 @@ def authorization_code_request(
         params["code_verifier"] = code_verifier.reveal()
     for name, value in rules.token_params.items():
         params[name] = filled(rules, value, properties, {"client_id": client.id})
-    return _request(rules, token_endpoint(rules, client.id, properties), params, client)
+    return token_request(rules, token_endpoint(rules, client.id, properties), params, client)
 
 
 def token_endpoint(rules: OAuth2Rules, client_id: str, properties: Mapping[str, str]) -> str:
@@ -103,7 +108,7 @@ def revocation_request(
     params = {"token": refresh_token.reveal(), "token_type_hint": "refresh_token"}
     form = replace(rules, request_format=RequestFormat.FORM, request_method=RequestMethod.POST)
     address = filled(rules, url, properties, _in_address(client.id))
-    return _request(form, address, params, client)
+    return token_request(form, address, params, client)
 
 
 def filled(rules: OAuth2Rules, template: str, properties: Mapping[str, str], own: Mapping[str, str] = _NOTHING) -> str:
@@ -145,8 +150,16 @@ def _in_address(client_id: str) -> Mapping[str, str]:
     return {"client_id": quote(client_id, safe="")}
 
 
-def _request(rules: OAuth2Rules, url: str, params: Mapping[str, str], client: Client) -> TokenRequest:
-    shown, proof = credentials_of(client)
+def token_request(
+    rules: OAuth2Rules, url: str, params: Mapping[str, str], client: Client, *, authorization: str | None = None
+) -> TokenRequest:
+    """A request of these parameters, in the shape that the provider wants, by a client that shows who it is.
+
+    A client without an id is none, and shows nothing. `authorization` is a header in the place of the client's.
+    """
+    shown, proof = credentials_of(client) if client.id else ({}, {})
+    if authorization is not None:
+        shown = {"authorization": authorization}
     # Ours come last: whatever an entry says, it can't replace them.
     headers = {**rules.token_headers, "accept": "application/json", **shown}
     named = {rules.param_names.get(name, name): value for name, value in {**params, **proof}.items()}
