@@ -4,12 +4,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tokenkeep.adapters.client_keys.assertions import JoseAssertions
+from tokenkeep.adapters.oauth1.signing import AuthlibSigner
 from tokenkeep.adapters.token_endpoint.tls_contexts import TlsContexts
 from tokenkeep.application.ports import Vault
 from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.bootstrap import wall_clock
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+
+
+SIGNER = AuthlibSigner()
 
 
 def source_clients(vault: Vault) -> SourceClients:
