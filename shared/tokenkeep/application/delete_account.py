@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from tokenkeep.application.auditing import AuditEntry
-from tokenkeep.application.create_account import fingerprint
 from tokenkeep.application.full_accounts import FullAccount
+from tokenkeep.application.keep_credentials import fingerprint
 from tokenkeep.application.revoke_grants import NewRevocation
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.telling import number_events
@@ -17,6 +17,7 @@ from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.standing import Settlement
 from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.entry import Presented
 from tokenkeep.providers.options import effective_rules
 
 
@@ -68,7 +69,8 @@ class DeleteAccount:
             rules = effective_rules(self.catalogue.get(source.provider), source.options)
         except TokenkeepError:
             return False  # the catalogue does not know the provider any more
-        return rules.revocation_url is not None
+        # A machine's key is its owner's to withdraw; what it was exchanged for ends by itself.
+        return rules.revocation_url is not None and rules.presented is not Presented.MACHINE_CREDENTIALS
 
     def _revocation(self, full: FullAccount) -> NewRevocation:
         stored = full.stored

@@ -80,13 +80,14 @@ class DrainSpool:
         self.observer.not_drained(entry.attempt.account_id, entry.attempt.correlation_id, error)
 
     def _answered(self, entry: SpooledAnswer, source: SourceConfig) -> Answered:
-        granted, presented = open_answer(self.settle.sealer.vault, entry)
+        granted, presented, kind = open_answer(self.settle.sealer.vault, entry)
         return Answered(
             attempt=entry.attempt,
             verdict=granted,
             # The journal names the client secret that was used, which may be an older one by now.
             source=replace(source, secret_version=entry.secret_version),
-            rules=self._rules_of(source),
+            # What was presented is told by the answer: this process may know another catalogue, or none of this provider.
+            rules=replace(self._rules_of(source), presented=kind),
             presented=presented,
             scopes=entry.scopes,
             sealed_key=entry.sealed_key,

@@ -33,6 +33,7 @@ from tokenkeep.domain.standing import Settlement
 from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
 from tokenkeep.providers.client_assertion import UnsignedAssertion
 from tokenkeep.providers.client_authentication import ClientKey
+from tokenkeep.providers.oauth1 import SignatureOrder
 
 
 class CustodyLedger(Protocol):
@@ -156,6 +157,17 @@ class ClientCertificates(Protocol):
     """Looks at keys for TLS. Raises `InvalidInput`, field `client_secret`, when one does not serve for it."""
 
     def check(self, key: ClientKey) -> None: ...
+
+
+class RequestSigner(Protocol):
+    """Signs requests by OAuth 1.0a (RFC 5849).
+
+    Raises `InvalidInput`, field `client_secret`, when the consumer's key does not serve for the method.
+    """
+
+    def check(self, method: str, consumer_secret: Secret) -> None: ...
+
+    def sign(self, order: SignatureOrder, *, nonce: str, timestamp: int) -> Mapping[str, str]: ...
 
 
 class ReadyConnection(Protocol):

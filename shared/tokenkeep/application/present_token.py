@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from tokenkeep.application.batching import Batcher
 from tokenkeep.application.clocks import Clocks
+from tokenkeep.application.machine_requests import MachineRequests
 from tokenkeep.application.ports import Ledgers, ReadyConnection, RefreshObserver, TokenEndpoints
 from tokenkeep.application.refreshing import Leased, RefreshTask, RefreshTimes, WriteAhead
 from tokenkeep.application.sealing import TokenSealer
@@ -15,24 +16,31 @@ from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.errors import ConnectFailed, InvalidInput, VaultError
 from tokenkeep.domain.rotation import Quarantine, RotationKind, may_retry_at_once
 from tokenkeep.domain.secret import Secret
-from tokenkeep.domain.verdict import Granted, NotSent, Revoked, Unavailable, Verdict
+from tokenkeep.domain.verdict import Granted, NotSent, Revoked, Unavailable, Verdict, concerning_the_account
 from tokenkeep.providers.answer import TokenRequest
 from tokenkeep.providers.classify import classify
 from tokenkeep.providers.discretion import without_secrets
+from tokenkeep.providers.entry import Presented as Presents
+from tokenkeep.providers.machine_credentials import MachineCredentials
 from tokenkeep.providers.token_request import refresh_request
 
-_UNKNOWN_LIFETIME = timedelta(hours=1)
+UNKNOWN_LIFETIME = timedelta(hours=1)
 """The life of a token that can be refreshed and whose life nobody tells."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request that is ready to leave once, and the secrets in it."""
+    """A request that is ready to leave once, and the secrets in it.
+
+    `own_client`: the account proves itself with something of its own; `alone`: with nothing else.
+    """
 
     request: TokenRequest
     presented: Secret
-    proof: Secret | None
+    hidden: tuple[Secret | None, ...]
     known_life: timedelta
+    own_client: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,7 @@ class Presented:
     token: Secret | None = None
     sent_at: datetime | None = None
     presentations: int = 0
+    own_client: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,7 @@ class PresentToken:
         self._ledgers = ledgers
         self._sealer = sealer
         self._clients = clients
+        self._machines = MachineRequests(clients)
         self._endpoints = endpoints
         self._observer = observer
         self._clocks = clocks
@@ -104,6 +114,8 @@ class PresentToken:
             self._observer.not_prepared(leased.account_id, task.correlation_id, "UnknownRules")
             return NotSent(FailureReason.INTERNAL_ERROR)
         try:
+            if task.rules.presented is Presents.MACHINE_CREDENTIALS:
+                return self._prepare_machine(task)
             presented = self._sealer.open_refresh(
                 leased.account_id, leased.sealed_key, leased.refresh_ciphertext, leased.version
             )
@@ -112,7 +124,18 @@ class PresentToken:
         except (VaultError, InvalidInput) as error:
             self._observer.not_prepared(leased.account_id, task.correlation_id, type(error).__name__)
             return NotSent(FailureReason.INTERNAL_ERROR)
-        return Prepared(request, presented, client.sent_secret, _known_life(leased))
+        return Prepared(request, presented, (presented, client.sent_secret), _known_life(leased))
+
+    def _prepare_machine(self, task: RefreshTask) -> Prepared:
+        leased = task.leased
+        document = self._sealer.open_machine(
+            leased.account_id, leased.sealed_key, leased.refresh_ciphertext, leased.version
+        )
+        machine = MachineCredentials.of(document)
+        made = self._machines(task.source, task.rules, machine, leased.properties)
+        return Prepared(
+            made.request, document, made.hidden, _known_life(leased), own_client=machine.are_its_own, alone=made.alone
+        )
 
     def _connection(self, task: RefreshTask, prepared: Prepared) -> AbstractAsyncContextManager[ReadyConnection]:
         """S3: a connection that is ready before the intent is written. Its failure is no doubt: nothing was sent."""
@@ -158,8 +181,10 @@ class PresentToken:
         )
         sent_at = written.sent_at
         verdict = classify(answer, task.rules, sent_at=sent_at, now=sent_at, fallback_lifetime=prepared.known_life)
-        verdict = without_secrets(verdict, prepared.presented, prepared.proof)
-        return Presented(verdict, prepared.presented, sent_at, presentations)
+        if prepared.alone:
+            verdict = concerning_the_account(verdict)
+        verdict = without_secrets(verdict, *prepared.hidden)
+        return Presented(verdict, prepared.presented, sent_at, presentations, prepared.own_client)
 
     async def _again(self, task: RefreshTask, first: Presented, *, began: float) -> Presented:
         """An answer was lost. Where the provider gives the same successor once more, the holder asks for it at once.
@@ -236,4 +261,4 @@ def _known_life(leased: Leased) -> timedelta:
     """
     lifetime = leased.version.lifetime
     measured = leased.version.generation > 1 and lifetime is not None and lifetime > timedelta(0)
-    return lifetime if measured and lifetime is not None else _UNKNOWN_LIFETIME
+    return lifetime if measured and lifetime is not None else UNKNOWN_LIFETIME

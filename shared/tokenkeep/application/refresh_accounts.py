@@ -222,5 +222,6 @@ def _answered(task: RefreshTask, presented: Presented) -> Answered:
         sealed_key=task.leased.sealed_key,
         doubts=task.leased.doubts,
         presentations=presented.presentations,
+        own_client=presented.own_client,
         properties=task.leased.properties,
     )

@@ -49,6 +49,7 @@ class SourceConfig:
     paused: bool
     on_trial: bool = False
     rollback_accepted_at: datetime | None = None
+    scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,8 @@ class Answered:
     """One attempt with what came of it, about to be settled. `sealed_key` is the account's data key, opened before it began.
 
     `presented` is the refresh token that was spent: an answer without a new one keeps it, and it is sealed anew under
-    the new version. `scopes` are those that the account had; an answer that names none leaves them as they are.
+    the new version. `own_client`: the account proved itself with a client of its own, so a refusal of that says nothing of
+    its source. `scopes` are those that the account had; an answer that names none leaves them as they are.
     """
 
     attempt: Attempt
@@ -163,6 +165,7 @@ class Answered:
     doubts: int = 0
     presentations: int = 1
     properties: Mapping[str, Any] = field(default_factory=dict)
+    own_client: bool = False
 
 
 @dataclass(frozen=True, slots=True)

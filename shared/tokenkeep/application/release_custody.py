@@ -25,6 +25,7 @@ from tokenkeep.domain.handover import FETCHABLE_FOR, Release, Unanswered, hand_b
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.lease import Lease, Phase
 from tokenkeep.domain.secret import Secret
+from tokenkeep.providers.catalogue import Catalogue
 
 _IN_FLIGHT_RETRY_S = 5.0
 
@@ -52,6 +53,7 @@ class ReleaseCustody:
     waiters: Waiters
     sealer: TokenSealer
     clocks: Clocks
+    catalogue: Catalogue
     longest_wait: timedelta = timedelta(seconds=30)
     poll: timedelta = timedelta(milliseconds=200)
 
@@ -86,6 +88,8 @@ class ReleaseCustody:
         refusal = refuse_handover(full.account, full.release)
         if refusal is not None:
             raise refusal
+        if self.catalogue.get(full.account.provider).grant.is_machines:
+            raise NotHeld  # what renews it never was anybody's refresh token
         release, lease = full.release, full.lease
         if full.account.custody is not Custody.RELEASED or release is None:
             changed = await self._hand_back(work, caller, full, correlation_id)

@@ -1,20 +1,25 @@
 """Token sets sealed and opened: the one place that knows which field holds what.
 
-`access` is a JSON object of what may be handed out; `refresh` is the refresh token, which only a worker opens, and the
-release and the deletion of an account. Both are bound to the account, the field, the epoch and the generation.
+`access` is a JSON object of what may be handed out: a token, or the fields of credentials that are no token. `refresh` is the
+refresh token, which only a worker opens, and the release and the deletion of an account; `machine` stands in its place where
+an account is renewed by what a machine proves itself with, and opens as nothing else: a key is never sent as if it were a token.
+All are bound to the account, the field, the epoch and the generation.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from tokenkeep.application.ports import Vault
 from tokenkeep.application.token_documents import document_of, tokens_of
-from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens, TokenSet
+from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens, StaticCredentials, TokenSet
 from tokenkeep.domain.secret import Secret
+from tokenkeep.providers.entry import Presented
 
 ACCESS = "access"
 REFRESH = "refresh"
+MACHINE = "machine"
 CLIENT_SECRET = "client_secret"  # noqa: S105 - the name of a field
 RECEIPT = "receipt"
 REVOCATION = "revocation"
@@ -27,20 +32,46 @@ class TokenSealer:
     vault: Vault
 
     def seal(
-        self, owner: UUID, key: SealedKey, tokens: TokenSet, version: CredentialVersion, *, kept: Secret | None
+        self,
+        owner: UUID,
+        key: SealedKey,
+        tokens: TokenSet,
+        version: CredentialVersion,
+        *,
+        kept: Secret | None,
+        presented: Presented = Presented.REFRESH_TOKEN,
     ) -> SealedTokens:
-        """Seal a token set for this version. `kept` is the former refresh token, used when the set names none."""
+        """Seal a token set for this version. `kept` is the former refresh token, used when the set names none.
+
+        `presented` says what the set's refresh token is: some accounts have another thing in its place.
+        """
         at = (version.epoch, version.generation)
         refresh = tokens.refresh_token or kept
+        field = MACHINE if presented is Presented.MACHINE_CREDENTIALS else REFRESH
         access = json.dumps({"access_token": tokens.access_token.reveal()}).encode()
         return SealedTokens(
             access_ciphertext=self.vault.seal(owner, key, ACCESS, at, access),
             refresh_ciphertext=(
-                None if refresh is None else self.vault.seal(owner, key, REFRESH, at, refresh.reveal().encode())
+                None if refresh is None else self.vault.seal(owner, key, field, at, refresh.reveal().encode())
             ),
             token_type=tokens.token_type,
             scopes=tokens.scopes or (),
         )
+
+    def seal_static(
+        self, owner: UUID, key: SealedKey, held: StaticCredentials, version: CredentialVersion
+    ) -> SealedTokens:
+        """Seal credentials that nothing renews for this version."""
+        document = json.dumps({name: secret.reveal() for name, secret in held.fields.items()}).encode()
+        at = (version.epoch, version.generation)
+        return SealedTokens(self.vault.seal(owner, key, ACCESS, at, document), None, "", ())
+
+    def open_fields(
+        self, owner: UUID, key: SealedKey, ciphertext: bytes, version: CredentialVersion
+    ) -> Mapping[str, Secret]:
+        """What may be handed out, field by field. Raises `VaultError` as `open_access` does."""
+        plain = self.vault.open(owner, key, ACCESS, (version.epoch, version.generation), ciphertext)
+        return {name: Secret(value) for name, value in json.loads(plain).items()}
 
     def open_access(self, owner: UUID, key: SealedKey, ciphertext: bytes, version: CredentialVersion) -> Secret:
         """The access token. Raises `VaultError` when the ciphertext is not this account's, field's or version's."""
@@ -54,6 +85,11 @@ class TokenSealer:
         """
         at = (version.epoch, version.generation)
         return Secret(self.vault.open(owner, key, REFRESH, at, ciphertext).decode())
+
+    def open_machine(self, owner: UUID, key: SealedKey, ciphertext: bytes, version: CredentialVersion) -> Secret:
+        """What a machine proves itself with, as one document. Only a worker that is about to present it calls this."""
+        at = (version.epoch, version.generation)
+        return Secret(self.vault.open(owner, key, MACHINE, at, ciphertext).decode())
 
     def seal_receipt(self, owner: UUID, key: SealedKey, tokens: TokenSet, *, epoch: int, fence: int) -> bytes:
         """A token set that is kept in the receipt journal instead of being installed."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from tokenkeep.application.create_account import fingerprint
 from tokenkeep.application.judge_revocations import JudgeRevocations
+from tokenkeep.application.keep_credentials import fingerprint
 from tokenkeep.application.linking import ConnectLinks
 from tokenkeep.application.ports import CustodyLedger, Ledgers
 from tokenkeep.application.refreshing import Answered, LockedAccount, Receipt, SettlementWrite
@@ -197,7 +197,10 @@ class SettleAttempts:
         if settlement.install is not None:
             version = settlement.standing.credential
             tokens = _with_scopes(settlement.install, item.scopes)
-            write = replace(write, sealed=self.sealer.seal(account.id, key, tokens, version, kept=item.presented))
+            sealed = self.sealer.seal(
+                account.id, key, tokens, version, kept=item.presented, presented=item.rules.presented
+            )
+            write = replace(write, sealed=sealed)
         if settlement.orphan is not None:
             receipt = self.sealer.seal_receipt(
                 account.id, key, settlement.orphan, epoch=attempt.epoch, fence=attempt.fence

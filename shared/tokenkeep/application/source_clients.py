@@ -48,8 +48,13 @@ class SourceClients:
             VaultError: The secret does not open.
             InvalidInput: It does not serve for the method, or the token endpoint's address needs a property.
         """
-        client_id = source.client_id or ""
-        return Client(client_id, self._proof(rules, client_id, self.secret_of(source), properties))
+        return self.client(rules, source.client_id or "", self.secret_of(source), properties)
+
+    def client(
+        self, rules: OAuth2Rules, client_id: str, secret: Secret | None, properties: Mapping[str, Any]
+    ) -> Client:
+        """A client of this id and this secret, ready for one request. Raises `InvalidInput` as `__call__` does."""
+        return Client(client_id, self._proof(rules, client_id, secret, properties))
 
     def secret_of(self, source: SourceConfig) -> Secret | None:
         """The client secret as it was given. Raises `VaultError` when it does not open."""

@@ -5,6 +5,7 @@ from tokenkeep.application.refreshing import Answered, SpooledAnswer
 from tokenkeep.application.token_documents import document_of, tokens_of
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.verdict import Granted
+from tokenkeep.providers.entry import Presented
 
 SPOOL = "spool"
 
@@ -20,6 +21,7 @@ def spool_answer(vault: Vault, answered: Answered) -> SpooledAnswer:
         answered.verdict.tokens,
         http_status=answered.verdict.http_status,
         presented=None if answered.presented is None else answered.presented.reveal(),
+        presented_as=answered.rules.presented.value,
     )
     at = (attempt.epoch, attempt.fence)
     return SpooledAnswer(
@@ -35,8 +37,8 @@ def spool_answer(vault: Vault, answered: Answered) -> SpooledAnswer:
     )
 
 
-def open_answer(vault: Vault, entry: SpooledAnswer) -> tuple[Granted, Secret | None]:
-    """What was granted, and the refresh token that was presented for it.
+def open_answer(vault: Vault, entry: SpooledAnswer) -> tuple[Granted, Secret | None, Presented]:
+    """What was granted, the refresh token that was presented for it, and what that is.
 
     Raises:
         VaultError: It was altered, or its key is not in the keyring.
@@ -45,4 +47,6 @@ def open_answer(vault: Vault, entry: SpooledAnswer) -> tuple[Granted, Secret | N
     at = (attempt.epoch, attempt.fence)
     tokens, document = tokens_of(vault.open(attempt.account_id, entry.sealed_key, SPOOL, at, entry.ciphertext))
     presented = document["presented"]
-    return Granted(tokens, document["http_status"]), None if presented is None else Secret(presented)
+    # Not in answers that an earlier release spooled: those were all of refresh tokens, or of the like.
+    kind = Presented(document.get("presented_as", Presented.REFRESH_TOKEN))
+    return Granted(tokens, document["http_status"]), None if presented is None else Secret(presented), kind

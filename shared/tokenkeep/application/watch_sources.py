@@ -73,6 +73,9 @@ class WatchSources:
         Raises what the database raises. Nothing depends on it: the next verdict says the same.
         """
         source_id, verdict = answered.source.id, answered.verdict
+        if answered.own_client:
+            await self._note_own_client(answered)
+            return
         before = self._runs.get(source_id, ClientFaults())
         run = after(before, answered.attempt.account_id, verdict)
         if run == ClientFaults():
@@ -91,6 +94,18 @@ class WatchSources:
             reason, alone = run.reason or FailureReason.INVALID_CLIENT, not run.blame_the_source
             self._runs.pop(source_id, None)
             await self._change(source_id, lambda locked: _blamed(locked, reason, secret_version=used, alone=alone))
+
+    async def _note_own_client(self, answered: Answered) -> None:
+        """An account with a client of its own tells nothing of its source's: neither that it is refused nor that it is taken.
+
+        But that a changed source leads somewhere, it shows like any other.
+        """
+        if not answered.source.on_trial:
+            return
+        account_id, used = answered.attempt.account_id, answered.source.secret_version
+        await self._change(answered.source.id, lambda locked: _tried(locked, account_id))
+        if isinstance(answered.verdict, Granted):
+            await self._change(answered.source.id, lambda locked: _leads_somewhere(locked, secret_version=used))
 
     def _make_room(self) -> None:
         """Bound what is remembered; the longest known go first."""
@@ -125,6 +140,14 @@ def _passed(locked: LockedSource, *, secret_version: int) -> tuple[Source, Event
             return None
         return proven(resume(source, now=locked.now)), EventType.SOURCE_RESUMED
     return (proven(source), None) if source.proving else None
+
+
+def _leads_somewhere(locked: LockedSource, *, secret_version: int) -> tuple[Source, EventType | None] | None:
+    """The addresses and options of a changed source are sound. A pause over its client's faults is for others to end."""
+    source = locked.source
+    if source.secret_version != secret_version or source.state is SourceState.PAUSED or not source.proving:
+        return None
+    return proven(source), None
 
 
 def _tried(locked: LockedSource, account_id: AccountId) -> tuple[Source, EventType | None] | None:

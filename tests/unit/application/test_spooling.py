@@ -16,6 +16,7 @@ from tokenkeep.domain.errors import VaultError
 from tokenkeep.domain.ids import AccountId, AttemptId, SourceId
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.verdict import Granted
+from tokenkeep.providers.entry import Presented
 from tokenkeep.providers.rules import OAuth2Rules
 
 LATER = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -53,11 +54,18 @@ def answered(vault: Vault, tokens: TokenSet, presented: Secret | None) -> Answer
 def test_the_whole_answer_comes_back(vault: Vault, tokens: TokenSet, presented: Secret | None) -> None:
     given = answered(vault, tokens, presented)
     entry = spool_answer(vault, given)
-    granted, again = open_answer(vault, entry)
+    granted, again, _ = open_answer(vault, entry)
     assert granted == Granted(tokens, 200)
     assert again == presented
     assert (entry.attempt, entry.source_id, entry.secret_version) == (given.attempt, given.source.id, 4)
     assert (entry.scopes, entry.doubts, entry.presentations, entry.properties) == (("c",), 1, 3, {"shop": "one"})
+
+
+@pytest.mark.parametrize("kind", list(Presented))
+def test_what_was_presented_is_told_beside_it(vault: Vault, kind: Presented) -> None:
+    given = answered(vault, BARE, Secret("canary-presented"))
+    entry = spool_answer(vault, replace(given, rules=replace(given.rules, presented=kind)))
+    assert open_answer(vault, entry) == (Granted(BARE, 200), Secret("canary-presented"), kind)
 
 
 def test_no_token_can_be_seen_in_what_is_spooled(vault: Vault) -> None:

@@ -20,7 +20,7 @@ from tokenkeep.domain.source_changes import is_client_fault
 
 _CONFIGS = text("""
 SELECT id, environment, provider, client_id, key_id, wrapped_key, client_secret_ciphertext, secret_version, options, state,
-       paused_reason, proving, rollback_accepted_at
+       paused_reason, proving, rollback_accepted_at, scopes
   FROM sources WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -160,6 +160,7 @@ async def _configs(connection: AsyncConnection, source_ids: Collection[SourceId]
             paused=row.state == SourceState.PAUSED.value,
             on_trial=is_client_fault(row.paused_reason) if row.paused_reason else row.proving,
             rollback_accepted_at=row.rollback_accepted_at,
+            scopes=tuple(row.scopes),
         )
         for row in result
     }
