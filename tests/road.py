@@ -12,12 +12,13 @@ from typing import Any
 import structlog
 from sqlalchemy import text
 
-from source_clients import source_clients
+from source_clients import SIGNER, source_clients
 from tokenkeep.adapters.postgres.event_log import events_of
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring import Keyring
-from tokenkeep.application.create_account import CreateAccount, LiveTokens, NewAccount
+from tokenkeep.application.create_account import CreateAccount, NewAccount
+from tokenkeep.application.keep_credentials import LiveTokens
 from tokenkeep.application.manage_sources import CreateSource, NewSource
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.settle_attempts import Settled
@@ -57,7 +58,8 @@ class Road:
         """A source whose client `client` proves itself with this."""
         wanted = NewSource("generic-oauth2", "a source", "client", Secret(secret), (), options)
         async with self.works() as work:
-            create = CreateSource(self.foundation.catalogue, self.sealer.vault, source_clients(self.sealer.vault))
+            clients = source_clients(self.sealer.vault)
+            create = CreateSource(self.foundation.catalogue, self.sealer.vault, clients, SIGNER)
             return (await create(work, CALLER, wanted)).id
 
     async def account(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from road import CALLER, Road
-from source_clients import source_clients
+from source_clients import SIGNER, source_clients
 from tokenkeep.adapters.postgres.source_tending import PostgresTendings
 from tokenkeep.application.manage_sources import PauseSource, SourceChange, UpdateSource
 from tokenkeep.application.resume_source import Decision, ResumeSource
@@ -42,7 +42,7 @@ async def resume(road: Road, source_id: SourceId, *, confirm: bool = False) -> S
 
 
 async def change(road: Road, source_id: SourceId, **changes: Any) -> Source:
-    update = UpdateSource(road.foundation.catalogue, road.sealer.vault, source_clients(road.sealer.vault))
+    update = UpdateSource(road.foundation.catalogue, road.sealer.vault, source_clients(road.sealer.vault), SIGNER)
     async with road.works() as work:
         return await update(work, CALLER, source_id, SourceChange(**changes))
 

@@ -75,6 +75,17 @@ class ProviderAnswer(Answer):
     options_schema: dict[str, Any]
 
 
+class AccountSchemaAnswer(Answer):
+    """What an account of a source needs. `credentials` and `properties` are JSON Schema, 2020-12.
+
+    `required` names what it can't be used without, such as `credentials.api_key` and `properties.subdomain`.
+    """
+
+    credentials: dict[str, Any]
+    properties: dict[str, Any]
+    required: list[str]
+
+
 class SourceAnswer(Answer):
     """A source. Its client secret is write-only.
 
@@ -89,6 +100,7 @@ class SourceAnswer(Answer):
     client_id: str | None
     scopes: list[str]
     options: dict[str, Any]
+    account_schema: AccountSchemaAnswer | None
     state: SourceState
     paused_reason: str | None
     proving: bool
@@ -114,13 +126,25 @@ class LastErrorAnswer(Answer):
     at: datetime
 
 
-class CredentialsAnswer(Answer):
-    """An OAuth 2 account's credentials; never a refresh token."""
+class OAuth2CredentialsAnswer(Answer):
+    """An OAuth 2 account's credentials; never a refresh token, and never what a machine proves itself with."""
 
     oauth_access_token: str
     token_type: str
     expires_at: datetime | None
     scopes: list[str]
+
+
+class OAuth1CredentialsAnswer(Answer):
+    """An OAuth 1.0a account's credentials. Requests are signed by `POST …/sign`, with the consumer's secret too."""
+
+    oauth_token: str
+    oauth_token_secret: str
+    oauth_consumer_key: str | None
+
+
+CredentialsAnswer = OAuth2CredentialsAnswer | OAuth1CredentialsAnswer | dict[str, str]
+"""Those of other kinds have the members that they were given with: `api_key`, `username` and `password`, `access_token`, …"""
 
 
 class InDoubtAnswer(Answer):
@@ -131,7 +155,11 @@ class InDoubtAnswer(Answer):
 
 
 class AccountAnswer(Answer):
-    """An account. `expires_at` null means that the credentials do not expire."""
+    """An account. `expires_at` null means that the credentials do not expire.
+
+    `authenticated`: it has credentials and lacks nothing, and nobody has said that they are worth nothing. `missing` names what
+    it lacks, as its source's `account_schema.required` does.
+    """
 
     id: str
     source_id: str
@@ -143,6 +171,8 @@ class AccountAnswer(Answer):
     properties: dict[str, Any]
     auth_type: AuthType
     state: AccountState
+    authenticated: bool
+    missing: list[str]
     disabled: DisabledAnswer | None
     health: Health
     custody: Custody
@@ -165,14 +195,27 @@ class AccountWithCredentialsAnswer(AccountAnswer):
 
 
 class TokenAnswer(Answer):
-    """A valid access token, and the headers that a request to the provider needs."""
+    """What a request to the provider needs: its headers, ready to use. A token is null where the credentials are none.
 
-    access_token: str
-    token_type: str
+    `query` is there where a key goes into the query, `path` where it goes before the request's own path, and `sign_url` where
+    each request is signed for itself. `expires_at` null means that the credentials do not expire.
+    """
+
+    access_token: str | None
+    token_type: str | None
     expires_at: datetime | None
     scopes: list[str]
     headers: dict[str, str]
     refreshed: bool
+    query: dict[str, str] | None = None
+    path: str | None = None
+    sign_url: str | None = None
+
+
+class SignatureAnswer(Answer):
+    """The header that one request needs; its nonce must not come twice."""
+
+    headers: dict[str, str]
 
 
 class ReleaseAnswer(Answer):

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from tokenkeep.application.create_account import AuthorizationCode, LiveTokens
+from tokenkeep.application.create_account import AuthorizationCode
+from tokenkeep.application.keep_credentials import LiveTokens
 from tokenkeep.application.manage_sources import NewSource, SourceChange
 from tokenkeep.domain.api_key import Scope
 from tokenkeep.domain.errors import InvalidInput
@@ -35,12 +36,14 @@ class Nothing(Body):
 class SourceBody(Body):
     """A source to be created. `options` are the provider's own, as `GET /v1/providers/{slug}` lists them.
 
-    What `client_secret` holds depends on the option `token_endpoint_auth_method`: a secret, a key, or a key with certificates.
+    OAuth 2 and OAuth 1.0a want a `client_id`; where machines come by their tokens, accounts may bring their own instead. What
+    `client_secret` holds depends on the option `token_endpoint_auth_method`: a secret, a key, or a key with certificates; with
+    OAuth 1.0a on `signature_method`.
     """
 
     provider: Line
     name: Line
-    client_id: Line
+    client_id: Line | None = None
     client_secret: ClientSecret | None = None
     scopes: Annotated[list[ScopeName], Field(max_length=200)] = []
     options: dict[str, Any] = {}
@@ -144,20 +147,10 @@ def _kind_of_credentials(given: Any) -> str:
     return "<code>" if coded else "<tokens>"
 
 
-Credentials = Annotated[
+TokenCredentials = Annotated[
     Annotated[TokenSetBody, Tag("<tokens>")] | Annotated[AuthorizationCodeBody, Tag("<code>")],
     Discriminator(_kind_of_credentials),
 ]
-
-
-class AccountBody(Body):
-    """An account to be created. Without credentials it is `pending`."""
-
-    source_id: str
-    credentials: Credentials | None = None
-    external_id: ExternalId | None = None
-    metadata: Labels = {}
-    properties: Labels = {}
 
 
 class ConnectSessionBody(Body):

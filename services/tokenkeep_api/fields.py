@@ -89,3 +89,12 @@ Labels = Annotated[
     Field(max_length=50),
 ]
 """Up to 50 texts by name."""
+
+LabelsToChange = Annotated[
+    dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_one_line)],
+        Annotated[str, StringConstraints(max_length=1024)] | None,
+    ],
+    Field(max_length=50),
+]
+"""Up to 50 texts by name, or null for those that are to be taken away."""

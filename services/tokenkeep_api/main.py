@@ -10,6 +10,7 @@ import structlog
 import uvloop
 
 from tokenkeep.adapters.client_keys.assertions import JoseAssertions
+from tokenkeep.adapters.oauth1.signing import AuthlibSigner
 from tokenkeep.adapters.postgres.api_keys import PostgresKeyLookup
 from tokenkeep.adapters.postgres.audit import write_audit
 from tokenkeep.adapters.postgres.engine import Database
@@ -33,16 +34,21 @@ from tokenkeep.application.delete_account import DeleteAccount
 from tokenkeep.application.demand_refresh import DemandRefresh
 from tokenkeep.application.discover_metadata import DiscoverMetadata
 from tokenkeep.application.exchange_code import ExchangeCode
+from tokenkeep.application.first_answers import AskOnce
 from tokenkeep.application.issue_api_key import Authenticate, IssueApiKey, WithdrawApiKey
+from tokenkeep.application.machine_requests import MachineRequests
 from tokenkeep.application.manage_sources import CreateSource, PauseSource, UpdateSource
+from tokenkeep.application.obtain_token import ObtainToken
 from tokenkeep.application.ports import RefreshQueue
 from tokenkeep.application.release_custody import ConfirmRelease, ReleaseCustody
 from tokenkeep.application.replace_credentials import ReplaceCredentials
 from tokenkeep.application.request_refresh import RequestRefresh
 from tokenkeep.application.resume_source import ResumeSource
 from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.sign_request import SignRequest
 from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.application.toggle_account import ToggleAccount
+from tokenkeep.application.update_account import UpdateAccount
 from tokenkeep.application.vend_token import VendToken
 from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals, wall_clock
 from tokenkeep.domain.mass_revocation import RevocationGuard
@@ -75,7 +81,9 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
     sealer = TokenSealer(vault)
     tls = TlsContexts()
     clients = SourceClients(vault, JoseAssertions(), tls, wall_clock)
+    signer = AuthlibSigner()
     works = PostgresWorks(database)
+    configs = PostgresSourceConfigs(database)
     keys = PostgresKeyLookup(database)
     clocks = ProcessClocks(boottime)
     demand = DemandRefresh(PostgresDemands(database), queue)
@@ -86,7 +94,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
     create_account = CreateAccount(foundation.catalogue, sealer, foundation.policy)
     replace_credentials = ReplaceCredentials(foundation.catalogue, sealer, foundation.policy)
     exchange_code = ExchangeCode(
-        sources=PostgresSourceConfigs(database),
+        sources=configs,
         clients=clients,
         catalogue=foundation.catalogue,
         endpoints=LentConnections(endpoints),
@@ -94,20 +102,32 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         now=_database_clock(works),
         deadline=deadline,
     )
+    vend = VendToken(
+        PostgresTokenReads(database), demand, waiters, sealer, clocks, foundation.metrics, foundation.catalogue
+    )
     return Wired(
         foundation=foundation,
         works=works,
         authenticate=Authenticate(keys, settings.admin_key),
-        vend=VendToken(PostgresTokenReads(database), demand, waiters, sealer, clocks, foundation.metrics),
+        vend=vend,
+        sign_request=SignRequest(vend, configs, clients, signer, foundation.catalogue, wall_clock),
         discover_metadata=DiscoverMetadata(LentConnections(endpoints), clocks, deadline),
-        create_source=CreateSource(foundation.catalogue, vault, clients),
-        update_source=UpdateSource(foundation.catalogue, vault, clients),
+        create_source=CreateSource(foundation.catalogue, vault, clients, signer),
+        update_source=UpdateSource(foundation.catalogue, vault, clients, signer),
         pause_source=PauseSource(),
         resume_source=ResumeSource(works, RevocationGuard(), foundation.links),
         create_account=create_account,
         exchange_code=exchange_code,
+        obtain_token=ObtainToken(
+            configs,
+            MachineRequests(clients),
+            foundation.catalogue,
+            AskOnce(LentConnections(endpoints), clocks, deadline),
+            _database_clock(works),
+        ),
+        update_account=UpdateAccount(foundation.catalogue, sealer, foundation.policy),
         replace_credentials=replace_credentials,
-        release_custody=ReleaseCustody(works, waiters, sealer, clocks),
+        release_custody=ReleaseCustody(works, waiters, sealer, clocks, foundation.catalogue),
         confirm_release=ConfirmRelease(),
         delete_account=DeleteAccount(foundation.catalogue, sealer),
         toggle_account=ToggleAccount(foundation.catalogue),

@@ -14,12 +14,21 @@ from tokenkeep.domain.account import AccountView, AuthType
 from tokenkeep.domain.api_key import ApiKey
 from tokenkeep.domain.attempt import AttemptRecord
 from tokenkeep.domain.connect_session import ConnectSession
+from tokenkeep.domain.errors import NotFound
 from tokenkeep.domain.events import rfc3339
 from tokenkeep.domain.ids import IdKind, format_id
 from tokenkeep.domain.source import Source
+from tokenkeep.providers.account_properties import missing_properties
 from tokenkeep.providers.capabilities import capabilities
+from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.entry import Provider
-from tokenkeep.providers.schemas import credential_schema, options_schema, property_schema
+from tokenkeep.providers.schemas import (
+    account_schema,
+    credential_schema,
+    options_schema,
+    property_schema,
+    required_credentials,
+)
 
 JSON_TYPE = "application/json"
 
@@ -34,8 +43,8 @@ def page(items: list[Any], next_cursor: str | None) -> Response:
     return Response(orjson.dumps({"data": items, "next_cursor": next_cursor}), media_type=JSON_TYPE)
 
 
-def account(view: AccountView) -> dict[str, Any]:
-    """An account, credentials aside."""
+def account(view: AccountView, catalogue: Catalogue) -> dict[str, Any]:
+    """An account, credentials aside. `missing` names what it lacks as a source's `account_schema` names what it needs."""
     it = view.account
     disabled, error = it.disabled, it.last_error
     return {
@@ -49,6 +58,8 @@ def account(view: AccountView) -> dict[str, Any]:
         "properties": view.properties,
         "auth_type": it.auth_type.value,
         "state": it.state.value,
+        "authenticated": view.authenticated,
+        "missing": _missing(view, catalogue),
         "disabled": None
         if disabled is None
         else {
@@ -76,26 +87,52 @@ def account(view: AccountView) -> dict[str, Any]:
     }
 
 
+def _missing(view: AccountView, catalogue: Catalogue) -> list[str]:
+    try:
+        entry = catalogue.get(view.account.provider)
+    except NotFound:
+        return []  # this process does not know what such accounts need
+    properties = [f"properties.{name}" for name in missing_properties(entry, view.properties)]
+    if view.generation is not None:
+        return properties
+    return [*required_credentials(entry, source_has_client=view.source_has_client), *properties]
+
+
 def credentials(vended: VendedToken) -> dict[str, Any]:
-    """The member `credentials` of an OAuth 2 account."""
-    return {
-        "oauth_access_token": vended.access_token.reveal(),
-        "token_type": vended.token_type,
-        "expires_at": _time(vended.expires_at),
-        "scopes": vended.scopes,
-    }
+    """The member `credentials` of an account, by its kind."""
+    fields = {name: secret.reveal() for name, secret in vended.fields.items()}
+    match vended.account.auth_type:
+        case AuthType.OAUTH2:
+            return {
+                "oauth_access_token": fields["access_token"],
+                "token_type": vended.token_type,
+                "expires_at": _time(vended.expires_at),
+                "scopes": vended.scopes,
+            }
+        case AuthType.OAUTH1:
+            return {**fields, "oauth_consumer_key": vended.client_id}
+        case AuthType.API_KEY | AuthType.BASIC | AuthType.BEARER | AuthType.CUSTOM:
+            return fields
 
 
-def token(vended: VendedToken) -> dict[str, Any]:
-    """What `POST …/token` gives."""
-    return {
-        "access_token": vended.access_token.reveal(),
-        "token_type": vended.token_type,
+def token(vended: VendedToken, account_url: str) -> dict[str, Any]:
+    """What `POST …/token` gives. `account_url` is the account's own address, where its requests can be signed."""
+    request = vended.request
+    document: dict[str, Any] = {
+        "access_token": None if vended.access_token is None else vended.access_token.reveal(),
+        "token_type": vended.token_type or (None if vended.access_token is None else "Bearer"),
         "expires_at": _time(vended.expires_at),
         "scopes": vended.scopes,
-        "headers": vended.headers(),
+        "headers": request.headers,
         "refreshed": vended.refreshed,
     }
+    if request.query:
+        document["query"] = request.query
+    if request.path is not None:
+        document["path"] = request.path
+    if request.is_signed:
+        document["sign_url"] = f"{account_url}/sign"
+    return document
 
 
 def released(it: ReleasedCredentials) -> dict[str, Any]:
@@ -110,8 +147,12 @@ def released(it: ReleasedCredentials) -> dict[str, Any]:
     return {**document, "in_doubt": True} if it.in_doubt else document
 
 
-def source(it: Source) -> dict[str, Any]:
-    """A source."""
+def source(it: Source, catalogue: Catalogue) -> dict[str, Any]:
+    """A source. `account_schema` is null where this process does not know the provider any more."""
+    try:
+        needs = account_schema(catalogue.get(it.provider), source_has_client=it.client_id is not None)
+    except NotFound:
+        needs = None
     return {
         "id": format_id(IdKind.SOURCE, it.id),
         "environment": it.environment,
@@ -121,6 +162,7 @@ def source(it: Source) -> dict[str, Any]:
         "client_id": it.client_id,
         "scopes": it.scopes,
         "options": it.options,
+        "account_schema": needs,
         "state": it.state.value,
         "paused_reason": it.paused_reason,
         "proving": it.proving,

@@ -6,7 +6,7 @@ from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
 from tokenkeep.adapters.redis.wakeups import RedisWaiters
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
-from tokenkeep.application.create_account import CodeExchange, CreateAccount
+from tokenkeep.application.create_account import CodeExchange, CreateAccount, FirstToken
 from tokenkeep.application.delete_account import DeleteAccount
 from tokenkeep.application.discover_metadata import DiscoverMetadata
 from tokenkeep.application.issue_api_key import Authenticate, IssueApiKey, WithdrawApiKey
@@ -15,7 +15,9 @@ from tokenkeep.application.release_custody import ConfirmRelease, ReleaseCustody
 from tokenkeep.application.replace_credentials import ReplaceCredentials
 from tokenkeep.application.request_refresh import RequestRefresh
 from tokenkeep.application.resume_source import ResumeSource
+from tokenkeep.application.sign_request import SignRequest
 from tokenkeep.application.toggle_account import ToggleAccount
+from tokenkeep.application.update_account import UpdateAccount
 from tokenkeep.application.vend_token import VendToken
 from tokenkeep.bootstrap import Foundation
 from tokenkeep_api.buffers import CredentialReads, KeyUses
@@ -38,6 +40,9 @@ class Wired:
     resume_source: ResumeSource
     create_account: CreateAccount
     exchange_code: CodeExchange
+    obtain_token: FirstToken
+    update_account: UpdateAccount
+    sign_request: SignRequest
     replace_credentials: ReplaceCredentials
     release_custody: ReleaseCustody
     confirm_release: ConfirmRelease

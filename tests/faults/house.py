@@ -24,10 +24,11 @@ from faults.terms import (
 )
 from provider_client import BASIC, Client
 from road import CALLER, Road, open_road
-from source_clients import source_clients
+from source_clients import SIGNER, source_clients
 from tokenkeep.adapters.demo_provider import DemoProvider, ProviderServer
 from tokenkeep.adapters.failpoints.spec import Point
-from tokenkeep.application.create_account import CreateAccount, LiveTokens, NewAccount
+from tokenkeep.application.create_account import CreateAccount, NewAccount
+from tokenkeep.application.keep_credentials import LiveTokens
 from tokenkeep.application.manage_sources import CreateSource, NewSource
 from tokenkeep.domain.ids import AccountId
 from tokenkeep.domain.secret import Secret
@@ -126,7 +127,7 @@ class House:
         }
         wanted_source = NewSource("generic-oauth2", self.kind, BASIC[0], Secret(BASIC[1]), (), options)
         async with self.road.works() as work:
-            source = await CreateSource(foundation.catalogue, sealer.vault, source_clients(sealer.vault))(
+            source = await CreateSource(foundation.catalogue, sealer.vault, source_clients(sealer.vault), SIGNER)(
                 work, CALLER, wanted_source
             )
         create = CreateAccount(foundation.catalogue, sealer, foundation.policy)

@@ -11,24 +11,38 @@ from starlette.responses import Response
 from tokenkeep.adapters.postgres.accounts import AccountFilter
 from tokenkeep.adapters.postgres.event_log import events_of
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork
-from tokenkeep.application.create_account import AuthorizationCode, LiveTokens, NewAccount
+from tokenkeep.application.create_account import AuthorizationCode, NewAccount
+from tokenkeep.application.keep_credentials import Stored
 from tokenkeep.domain.account import AccountState, Health
 from tokenkeep.domain.api_key import Caller, Scope
-from tokenkeep.domain.credential import TokenSet
-from tokenkeep.domain.errors import InvalidInput, NotFound
+from tokenkeep.domain.errors import Conflict, InvalidInput, NotFound
 from tokenkeep.domain.events import cloudevent
 from tokenkeep.domain.ids import AccountId, AttemptId, IdKind, SourceId, parse_id
+from tokenkeep.providers.account_properties import check_account_properties
+from tokenkeep.providers.machine_credentials import MachineCredentials
 from tokenkeep_api import rendering
-from tokenkeep_api.answers import AccountAnswer, AttemptAnswer, Data, EventAnswer, Page, RefreshAnswer
+from tokenkeep_api.account_bodies import AccountBody, AccountChangeBody, SignBody
+from tokenkeep_api.answers import (
+    AccountAnswer,
+    AttemptAnswer,
+    Data,
+    EventAnswer,
+    Page,
+    RefreshAnswer,
+    SignatureAnswer,
+)
 from tokenkeep_api.authentication import needs
-from tokenkeep_api.bodies import AccountBody, Nothing
+from tokenkeep_api.bodies import Nothing
+from tokenkeep_api.credential_bodies import read_credentials
 from tokenkeep_api.fields import Moment
+from tokenkeep_api.first_tokens import preparation
 from tokenkeep_api.paging import DEFAULT_LIMIT, MOST, Cursor, Limit, id_after, number_after, split
 from tokenkeep_api.request_bodies import StrictRoute
 from tokenkeep_api.wired import Wired
 
 Reader = Annotated[Caller, needs(Scope.ACCOUNTS_READ)]
 Writer = Annotated[Caller, needs(Scope.ACCOUNTS_WRITE)]
+Signer = Annotated[Caller, needs(Scope.CREDENTIALS_READ)]
 
 _LABEL = "metadata."
 _MOST_LABELS = 10
@@ -89,25 +103,26 @@ def routes(wired: Wired) -> APIRouter:
 def _add_creation(router: APIRouter, wired: Wired) -> None:
     @router.post("", status_code=201, response_model=Data[AccountAnswer])
     async def create_account(request: Request, body: AccountBody, caller: Writer) -> Response:
-        """Create an account: from a live token set, an authorization code, or pending without credentials."""
-        wanted = _wanted(body)
+        """Create an account: with credentials of its provider's kind, or pending without them.
+
+        The member `credentials` is as the source's `account_schema` says. An authorization code is exchanged, and a machine's
+        first token obtained, before the account is stored.
+        """
+        wanted = await _wanted(wired, caller, body)
         correlation_id = request.state.correlation_id
 
-        async def create(work: PostgresWork, tokens: LiveTokens | TokenSet | None) -> dict[str, Any]:
+        async def create(work: PostgresWork, tokens: Stored | None) -> dict[str, Any]:
             account_id = await wired.create_account(work, caller, wanted, tokens=tokens, correlation_id=correlation_id)
             view = await work.accounts.view(account_id, caller.environment)
             assert view is not None  # noqa: S101 - it has just been stored
-            return rendering.account(view)
+            return rendering.account(view, wired.foundation.catalogue)
 
         credentials = wanted.credentials
-        if not isinstance(credentials, AuthorizationCode):
-            return await wired.creations(request, caller, lambda work: create(work, credentials))
-        return await wired.creations.prepared(
-            request,
-            caller,
-            lambda: wired.exchange_code(wanted.source_id, caller.environment, credentials, wanted.properties),
-            create,
-        )
+        prepare = preparation(wired, caller, wanted.source_id, credentials, wanted.properties)
+        if prepare is not None:
+            return await wired.creations.prepared(request, caller, prepare, create)
+        assert not isinstance(credentials, AuthorizationCode | MachineCredentials)  # noqa: S101 - they are prepared
+        return await wired.creations(request, caller, lambda work: create(work, credentials))
 
 
 def _add_reads(router: APIRouter, wired: Wired) -> None:
@@ -118,7 +133,7 @@ def _add_reads(router: APIRouter, wired: Wired) -> None:
         async with wired.works.reading() as work:
             found = await work.accounts.list(caller.environment, wanted, after=after, limit=query.limit + 1)
         shown, next_cursor = split(found, query.limit, lambda view: view.account.id)
-        return rendering.page([rendering.account(view) for view in shown], next_cursor)
+        return rendering.page([rendering.account(view, wired.foundation.catalogue) for view in shown], next_cursor)
 
     @router.get("/{account_id}/attempts", response_model=Page[AttemptAnswer])
     async def list_attempts(
@@ -147,6 +162,37 @@ def _add_reads(router: APIRouter, wired: Wired) -> None:
 
 
 def _add_changes(router: APIRouter, wired: Wired) -> None:
+    @router.patch("/{account_id}", response_model=Data[AccountAnswer])
+    async def update_account(
+        request: Request, account_id: str, caller: Writer, body: AccountChangeBody | None = None
+    ) -> Response:
+        """Change metadata and properties, name by name. A pending account that has credentials and lacks nothing more is active then."""
+        parsed = _parsed(account_id)
+        async with wired.works() as work:
+            await _must_exist(work, parsed, caller)
+            if body is None:
+                raise InvalidInput("body", "names nothing that is to be changed")
+            view = await wired.update_account(
+                work, caller, parsed, body.wanted(), correlation_id=request.state.correlation_id
+            )
+        return rendering.data(rendering.account(view, wired.foundation.catalogue))
+
+    @router.post("/{account_id}/sign", response_model=Data[SignatureAnswer])
+    async def sign_request(request: Request, account_id: str, body: SignBody, caller: Signer) -> Response:
+        """The Authorization header for one request of an OAuth 1.0a account (RFC 5849). Nothing is sent to the provider."""
+        try:
+            headers = await wired.sign_request(
+                _parsed(account_id),
+                body.wanted(),
+                environment=caller.environment,
+                correlation_id=request.state.correlation_id,
+            )
+        except Conflict as refusal:
+            wired.reads.note(caller, "request.sign", account_id, refusal.code)
+            raise
+        wired.reads.note(caller, "request.sign", account_id)
+        return rendering.data({"headers": headers})
+
     @router.post("/{account_id}/refresh", status_code=202, response_model=Data[RefreshAnswer])
     async def refresh_account(
         request: Request, account_id: str, caller: Writer, _body: Nothing | None = None
@@ -175,7 +221,7 @@ def _add_changes(router: APIRouter, wired: Wired) -> None:
             view = await wired.toggle_account(
                 work, caller, _parsed(account_id), on=on, correlation_id=request.state.correlation_id
             )
-        return rendering.data(rendering.account(view))
+        return rendering.data(rendering.account(view, wired.foundation.catalogue))
 
 
 async def _must_exist(work: PostgresWork, account_id: AccountId, caller: Caller) -> None:
@@ -183,10 +229,17 @@ async def _must_exist(work: PostgresWork, account_id: AccountId, caller: Caller)
         raise NotFound("account")
 
 
-def _wanted(body: AccountBody) -> NewAccount:
+async def _wanted(wired: Wired, caller: Caller, body: AccountBody) -> NewAccount:
+    source_id = SourceId(parse_id(IdKind.SOURCE, body.source_id, field="source_id"))
+    async with wired.works.reading() as work:
+        source = await work.sources.get(source_id, caller.environment)
+    if source is None:
+        raise NotFound("source")
+    provider = wired.foundation.catalogue.get(source.provider)
+    check_account_properties(provider, body.properties)
     return NewAccount(
-        source_id=SourceId(parse_id(IdKind.SOURCE, body.source_id, field="source_id")),
-        credentials=None if body.credentials is None else body.credentials.wanted(),
+        source_id=source_id,
+        credentials=None if body.credentials is None else read_credentials(provider, source, body.credentials),
         external_id=body.external_id,
         metadata=body.metadata,
         properties=body.properties,

@@ -3,29 +3,32 @@
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork
-from tokenkeep.application.create_account import AuthorizationCode, LiveTokens
+from tokenkeep.application.create_account import AuthorizationCode
+from tokenkeep.application.keep_credentials import Stored
 from tokenkeep.domain.account import AccountView
 from tokenkeep.domain.api_key import Caller, Scope
-from tokenkeep.domain.credential import TokenSet
 from tokenkeep.domain.errors import InvalidInput, NotFound
 from tokenkeep.domain.events import rfc3339
 from tokenkeep.domain.ids import AccountId, IdKind, parse_id
+from tokenkeep.providers.machine_credentials import MachineCredentials
 from tokenkeep_api import rendering
 from tokenkeep_api.answers import AccountAnswer, Data, ErasureAnswer, ReleaseAnswer
 from tokenkeep_api.authentication import needs
-from tokenkeep_api.bodies import Credentials, Nothing
+from tokenkeep_api.bodies import Nothing
 from tokenkeep_api.creations import persisted
+from tokenkeep_api.credential_bodies import CredentialMembers, read_credentials
+from tokenkeep_api.first_tokens import preparation
 from tokenkeep_api.request_bodies import StrictRoute
 from tokenkeep_api.wired import Wired
 
 Writer = Annotated[Caller, needs(Scope.ACCOUNTS_WRITE)]
 Releaser = Annotated[Caller, needs(Scope.CREDENTIALS_RELEASE)]
 
-_MEMBER = "credentials."
+_MEMBER = "credentials"
 
 
 class _BareCredentialsRoute(StrictRoute):
@@ -39,9 +42,11 @@ class _BareCredentialsRoute(StrictRoute):
             try:
                 return await handle(request)
             except InvalidInput as error:
-                if not error.field.startswith(_MEMBER):
+                if error.field == _MEMBER:
+                    raise type(error)("body", error.detail) from None
+                if not error.field.startswith(f"{_MEMBER}."):
                     raise
-                raise type(error)(error.field.removeprefix(_MEMBER), error.detail) from None
+                raise type(error)(error.field.removeprefix(f"{_MEMBER}."), error.detail) from None
 
         return renamed
 
@@ -64,18 +69,23 @@ def routes(wired: Wired) -> APIRouter:
 
 def _add_replacement(router: APIRouter, wired: Wired) -> None:
     @router.put("/{account_id}/credentials", response_model=Data[AccountAnswer])
-    async def replace_credentials(request: Request, account_id: str, body: Credentials, caller: Writer) -> Response:
-        """Authorise the account again, with a live token set or an authorization code. Its id stays; it is active then."""
-        parsed, wanted = _parsed(account_id), body.wanted()
-        tokens: LiveTokens | TokenSet
-        if isinstance(wanted, AuthorizationCode):
-            async with wired.works.reading() as work:
-                known = await work.accounts.view(parsed, caller.environment)
-            if known is None:
-                raise NotFound("account")
-            source_id = known.account.source_id
-            tokens = await wired.exchange_code(source_id, caller.environment, wanted, known.properties)
+    async def replace_credentials(
+        request: Request, account_id: str, body: Annotated[CredentialMembers, Body()], caller: Writer
+    ) -> Response:
+        """Authorise the account again, with credentials of its provider's kind. Its id stays; it is active then."""
+        parsed = _parsed(account_id)
+        async with wired.works.reading() as work:
+            known = await work.accounts.view(parsed, caller.environment)
+            source = None if known is None else await work.sources.get(known.account.source_id, caller.environment)
+        if known is None or source is None:
+            raise NotFound("account")
+        wanted = read_credentials(wired.foundation.catalogue.get(source.provider), source, body)
+        prepare = preparation(wired, caller, source.id, wanted, known.properties)
+        tokens: Stored
+        if prepare is not None:
+            tokens = await prepare()
         else:
+            assert not isinstance(wanted, AuthorizationCode | MachineCredentials)  # noqa: S101 - they are prepared
             tokens = wanted
 
         async def replace(work: PostgresWork) -> AccountView:
@@ -83,7 +93,7 @@ def _add_replacement(router: APIRouter, wired: Wired) -> None:
                 work, caller, parsed, tokens=tokens, correlation_id=request.state.correlation_id
             )
 
-        return rendering.data(rendering.account(await persisted(wired.works, replace)))
+        return rendering.data(rendering.account(await persisted(wired.works, replace), wired.foundation.catalogue))
 
 
 def _add_release(router: APIRouter, wired: Wired) -> None:

@@ -30,6 +30,7 @@ Writer = Annotated[Caller, needs(Scope.SOURCES_WRITE)]
 def routes(wired: Wired) -> APIRouter:
     """The routes of sources."""
     router = APIRouter(prefix="/v1/sources", tags=["sources"], route_class=StrictRoute)
+    catalogue = wired.foundation.catalogue
 
     @router.post("", status_code=201, response_model=Data[SourceAnswer])
     async def create_source(request: Request, body: SourceBody, caller: Writer) -> Response:
@@ -38,7 +39,7 @@ def routes(wired: Wired) -> APIRouter:
         wanted = replace(body.wanted(), options=options)
 
         async def create(work: PostgresWork) -> dict[str, Any]:
-            return rendering.source(await wired.create_source(work, caller, wanted))
+            return rendering.source(await wired.create_source(work, caller, wanted), catalogue)
 
         return await wired.creations(request, caller, create)
 
@@ -48,12 +49,12 @@ def routes(wired: Wired) -> APIRouter:
         async with wired.works.reading() as work:
             found = await work.sources.list(caller.environment, after=id_after(cursor), limit=limit + 1)
         shown, next_cursor = split(found, limit, lambda source: source.id)
-        return rendering.page([rendering.source(source) for source in shown], next_cursor)
+        return rendering.page([rendering.source(source, catalogue) for source in shown], next_cursor)
 
     @router.get("/{source_id}", response_model=Data[SourceAnswer])
     async def get_source(source_id: str, caller: Reader) -> Response:
         """One source."""
-        return rendering.data(rendering.source(await _found(wired, caller, _parsed(source_id))))
+        return rendering.data(rendering.source(await _found(wired, caller, _parsed(source_id)), catalogue))
 
     @router.patch("/{source_id}", response_model=Data[SourceAnswer])
     async def update_source(
@@ -78,7 +79,7 @@ def routes(wired: Wired) -> APIRouter:
             changed = await wired.update_source(
                 work, caller, parsed, wanted, correlation_id=request.state.correlation_id
             )
-        return rendering.data(rendering.source(changed))
+        return rendering.data(rendering.source(changed, catalogue))
 
     @router.post("/{source_id}/pause", response_model=Data[SourceAnswer])
     async def pause_source(request: Request, source_id: str, caller: Writer, _body: Nothing | None = None) -> Response:
@@ -87,7 +88,7 @@ def routes(wired: Wired) -> APIRouter:
             paused = await wired.pause_source(
                 work, caller, _parsed(source_id), correlation_id=request.state.correlation_id
             )
-        return rendering.data(rendering.source(paused))
+        return rendering.data(rendering.source(paused, catalogue))
 
     @router.post("/{source_id}/resume", response_model=Data[SourceAnswer])
     async def resume_source(
@@ -98,7 +99,7 @@ def routes(wired: Wired) -> APIRouter:
         After a mass revocation, `confirm_revocations` says whether the provider is believed.
         """
         decision = Decision(caller, body is not None and body.confirm_revocations, request.state.correlation_id)
-        return rendering.data(rendering.source(await wired.resume_source(_parsed(source_id), decision)))
+        return rendering.data(rendering.source(await wired.resume_source(_parsed(source_id), decision), catalogue))
 
     return router
 

@@ -22,7 +22,7 @@ from tokenkeep.domain.errors import (
     ReauthorizationRequired,
     TokenUnavailable,
 )
-from tokenkeep.domain.ids import AccountId, IdKind, parse_id
+from tokenkeep.domain.ids import AccountId, IdKind, format_id, parse_id
 from tokenkeep_api import rendering
 from tokenkeep_api.answers import AccountWithCredentialsAnswer, Data, TokenAnswer
 from tokenkeep_api.authentication import allowed
@@ -45,6 +45,8 @@ class TokenRoutes:
         self._vend = wired.vend
         self._works = wired.works
         self._reads = wired.reads
+        self._catalogue = wired.foundation.catalogue
+        self._url = wired.foundation.settings.external_url
 
     def routes(self) -> list[Route]:
         """To be put before all others: they are matched in order."""
@@ -54,11 +56,17 @@ class TokenRoutes:
         ]
 
     async def vend_token(self, request: Request) -> Response:
-        """A token that is valid for long enough, from store or by one refresh that is waited for."""
+        """What requests to the provider need: a token that is valid for long enough, a key, a password.
+
+        From store, or by one refresh that is waited for.
+        """
         caller = allowed(request, Scope.CREDENTIALS_READ)
         account_id = _account_id(request)
         wish = _wish(await read_json(request))
-        return rendering.data(rendering.token(await self._vended(request, caller, account_id, wish, "token.vend")))
+        vended = await self._vended(request, caller, account_id, wish, "token.vend")
+        return rendering.data(
+            rendering.token(vended, f"{self._url}/v1/accounts/{format_id(IdKind.ACCOUNT, account_id)}")
+        )
 
     async def get_account(self, request: Request) -> Response:
         """An account; with `include_credentials=1`, its credentials, never known-expired ones."""
@@ -73,7 +81,7 @@ class TokenRoutes:
             view = await work.accounts.view(account_id, caller.environment)
         if view is None:
             raise NotFound("account")
-        document = rendering.account(view)
+        document = rendering.account(view, self._catalogue)
         if vended is not None:
             document["credentials"] = rendering.credentials(vended)
         return rendering.data(document)

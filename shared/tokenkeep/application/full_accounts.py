@@ -1,7 +1,7 @@
 """An account with everything that is stored for it, as the few use-cases read it that touch all of it at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -33,6 +33,7 @@ class FullAccount:
     release: Release | None
     properties: Mapping[str, Any]
     now: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def standing(self) -> Standing:

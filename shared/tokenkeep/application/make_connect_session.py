@@ -13,7 +13,7 @@ from tokenkeep.domain.errors import InvalidInput, NotFound
 from tokenkeep.domain.ids import AccountId, IdKind, SessionId, SourceId, format_id, new_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
-from tokenkeep.providers.authorization_request import fits
+from tokenkeep.providers.account_properties import check_account_properties
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.options import effective_rules
 
@@ -80,16 +80,13 @@ class MakeConnectSession:
         return session, token
 
     def _check_source(self, source: Source, wanted: WantedSession) -> None:
-        rules = effective_rules(self.catalogue.get(source.provider), source.options)
-        if source.auth_type is not AuthType.OAUTH2 or rules.authorization_url is None:
+        provider = self.catalogue.get(source.provider)
+        rules = effective_rules(provider, source.options) if source.auth_type is AuthType.OAUTH2 else None
+        if rules is None or rules.authorization_url is None:
             raise InvalidInput("source_id", "the source has no authorization_url to send users to")
         if not source.client_id:
             raise InvalidInput("source_id", "the source has no client_id")
-        given = wanted.properties or {}
-        for placeholder in rules.placeholders:
-            value = given.get(placeholder.name)
-            if value is not None and not fits(placeholder, value):
-                raise InvalidInput(f"properties.{placeholder.name}", f"should match {placeholder.pattern}")
+        check_account_properties(provider, wanted.properties or {})
 
 
 async def _check_account(work: Work, caller: Caller, wanted: WantedSession) -> None:

@@ -6,21 +6,21 @@ from datetime import datetime
 from typing import Any
 
 from tokenkeep.application.auditing import AuditEntry
-from tokenkeep.application.ports import Vault
+from tokenkeep.application.check_client import check_client
+from tokenkeep.application.ports import RequestSigner, Vault
 from tokenkeep.application.sealing import CLIENT_SECRET
 from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.application.work import Work
 from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import InvalidInput, NotFound
+from tokenkeep.domain.errors import NotFound
 from tokenkeep.domain.events import EventType
 from tokenkeep.domain.ids import IdKind, SourceId, format_id, new_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import BY_OPERATOR, Source, SourceState
 from tokenkeep.domain.source_changes import is_client_fault, pause, prove, source_event
 from tokenkeep.providers.catalogue import Catalogue
-from tokenkeep.providers.entry import Grant
-from tokenkeep.providers.options import effective_rules, validate_options
+from tokenkeep.providers.options import validate_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class CreateSource:
     catalogue: Catalogue
     vault: Vault
     clients: SourceClients
+    signer: RequestSigner
 
     async def __call__(self, work: Work, caller: Caller, wanted: NewSource) -> Source:
         """The new source.
@@ -51,19 +52,14 @@ class CreateSource:
             InvalidInput: An option is unknown, missing or wrong, or the client secret does not serve; `field` names it.
         """
         provider = self.catalogue.get(wanted.provider)
-        if provider.auth_type is not AuthType.OAUTH2:
-            raise InvalidInput("provider", f"{provider.slug} is not an OAuth 2.0 provider")
         if provider.signed_token_requests:
             raise InvalidInput(
                 "provider", f"{provider.slug} wants token requests signed in a way that tokenkeep can't do"
             )
-        if provider.grant is not Grant.AUTHORIZATION_CODE:
-            raise InvalidInput(
-                "provider", f"{provider.slug} takes the grant {provider.grant}, which tokenkeep can't use"
-            )
         options = validate_options(provider, wanted.options)
-        # A source whose rules can't be worked out would fail every refresh, so it is refused now.
-        self.clients.check(effective_rules(provider, options), wanted.client_id or "", wanted.client_secret)
+        check_client(
+            self.clients, self.signer, provider, options, client_id=wanted.client_id, secret=wanted.client_secret
+        )
         source_id = SourceId(new_id())
         now = await work.accounts.now()
         source = Source(
@@ -110,6 +106,7 @@ class UpdateSource:
     catalogue: Catalogue
     vault: Vault
     clients: SourceClients
+    signer: RequestSigner
 
     async def __call__(
         self,
@@ -135,7 +132,8 @@ class UpdateSource:
             # A new version, whatever of the client was changed: answers to attempts with the former one say nothing of it.
             changed = replace(changed, secret_version=source.secret_version + 1)
             await self._seal(work, changed, change)
-            changed, event_type = prove(changed, now=now, new_secret=new_secret)
+            if source.auth_type is AuthType.OAUTH2:  # of the others none is refreshed, so nothing would prove them
+                changed, event_type = prove(changed, now=now, new_secret=new_secret)
         number = told + (event_type is not None)
         await work.sources.save(changed, event_sequence=number)
         if event_type is not None:
@@ -165,8 +163,8 @@ class UpdateSource:
         secret = change.client_secret
         if secret is None and not change.drop_secret:
             secret = self.clients.secret_of(stored)
-        rules = effective_rules(self.catalogue.get(source.provider), source.options)
-        self.clients.check(rules, source.client_id or "", secret)
+        provider = self.catalogue.get(source.provider)
+        check_client(self.clients, self.signer, provider, source.options, client_id=source.client_id, secret=secret)
         ciphertext = None
         if secret is not None:
             plain, version = secret.reveal().encode(), (source.secret_version, 0)

@@ -3,22 +3,20 @@
 from dataclasses import dataclass
 
 from tokenkeep.application.auditing import AuditEntry
-from tokenkeep.application.create_account import LiveTokens, fingerprint, normalised
+from tokenkeep.application.keep_credentials import Keeping, Stored
 from tokenkeep.application.refreshing import SettlementWrite
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work
-from tokenkeep.domain.account import AccountView
+from tokenkeep.domain.account import AccountState, AccountView
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.credential import TokenSet
-from tokenkeep.domain.errors import NotFound
+from tokenkeep.domain.errors import InvalidInput, NotFound
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.reauthorization import reauthorize
 from tokenkeep.domain.refresh_policy import RefreshPolicy
+from tokenkeep.providers.account_properties import missing_properties
 from tokenkeep.providers.catalogue import Catalogue
-from tokenkeep.providers.options import effective_rules
-from tokenkeep.providers.token_request import check_properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +36,15 @@ class ReplaceCredentials:
         caller: Caller,
         account_id: AccountId,
         *,
-        tokens: LiveTokens | TokenSet,
+        tokens: Stored,
         correlation_id: str,
     ) -> AccountView:
         """The account as it is then.
 
         Raises:
             NotFound: There is no such account in this environment.
-            InvalidInput: A property without which the account could not be refreshed is missing or wrong.
+            InvalidInput: A property without which the account could not be used is missing or wrong, or the provider's requests
+                can't be made with the credentials.
             AccountExists: Another account of the source came with this very refresh token.
         """
         full = await work.full_accounts.lock(account_id, caller.environment)
@@ -54,15 +53,22 @@ class ReplaceCredentials:
         source = await work.sources.get(full.account.source_id, caller.environment)
         if source is None:
             raise NotFound("source")
-        token_set = normalised(self.catalogue, tokens, source, now=full.now)
-        idle_life = None
-        if token_set.refresh_token is not None:
-            rules = effective_rules(self.catalogue.get(source.provider), source.options)
-            check_properties(rules, full.properties)
-            idle_life = rules.idle_life
+        keeping = Keeping.at(self.catalogue, source)
+        held = keeping.normalised(tokens, now=full.now)
+        ready = keeping.is_ready(held, full.properties)
+        if not ready and full.account.state is not AccountState.PENDING:
+            [name, *_] = missing_properties(keeping.provider, full.properties)
+            raise InvalidInput(f"properties.{name}", "is required: give it to the account first")
         former = None if full.stored is None else full.stored.version
         decided = reauthorize(
-            full.account, full.lease, former, token_set, now=full.now, policy=self.policy, idle_life=idle_life
+            full.account,
+            full.lease,
+            former,
+            held,
+            now=full.now,
+            policy=self.policy,
+            idle_life=keeping.idle_life,
+            ready=ready,
         )
         settlement, events = number_events(decided, now=full.now, correlation_id=correlation_id)
         write = SettlementWrite(
@@ -72,13 +78,8 @@ class ReplaceCredentials:
         if full.lease.phase is Phase.SENT and full.lease.attempt_id is not None:
             # Whoever holds it writes how it ended over this; perhaps he never will.
             await work.ledger.close_attempts([(account_id, full.lease.attempt_id)])
-        version = settlement.standing.credential
-        key = self.sealer.vault.new_data_key(account_id)
-        sealed = self.sealer.seal(account_id, key, token_set, version, kept=None)
-        await work.accounts.put_credentials(account_id, version, key, sealed)
         await work.full_accounts.forget_grant(account_id)
-        if token_set.refresh_token is not None:
-            await work.accounts.claim_grant(full.account, fingerprint(token_set.refresh_token))
+        await keeping.put(work, self.sealer, full.account, held, settlement.standing.credential)
         await work.audit(AuditEntry(caller, "account.reauthorize", format_id(IdKind.ACCOUNT, account_id)))
         changed = await work.accounts.view(account_id, caller.environment)
         assert changed is not None  # noqa: S101 - its lease is locked

@@ -7,7 +7,7 @@ from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.refreshing import SettlementWrite
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work
-from tokenkeep.domain.account import Account, AccountView, Custody, DisabledReason
+from tokenkeep.domain.account import Account, AccountState, AccountView, Custody, DisabledReason
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.errors import AccountPending, NotFound, ReauthorizationRequired, TokenkeepError
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
@@ -30,13 +30,15 @@ class ToggleAccount:
 
         Raises:
             NotFound: There is no such account in this environment.
-            AccountPending: It has no credentials yet.
+            AccountPending: It lacks credentials, or a property.
             ReauthorizationRequired: Only the end user can bring it back.
         """
         view = await work.accounts.view(account_id, caller.environment)
         if view is None:
             raise NotFound("account")
         locked = (await work.ledger.lock([account_id])).get(account_id)
+        if locked is not None and locked.standing.account.state is AccountState.PENDING:
+            raise AccountPending
         if locked is None:
             if view.account.custody is not Custody.RELEASED:
                 raise AccountPending

@@ -1,14 +1,14 @@
 """Vend: hand out a valid access token, from store or by one refresh that all callers share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.demand_refresh import Demand, DemandRefresh
 from tokenkeep.application.sealing import TokenSealer
-from tokenkeep.domain.account import Account, DisabledReason
+from tokenkeep.domain.account import Account, AuthType, DisabledReason
 from tokenkeep.domain.credential import CredentialVersion, SealedKey
 from tokenkeep.domain.errors import (
     AccountDisabled,
@@ -20,6 +20,8 @@ from tokenkeep.domain.errors import (
 from tokenkeep.domain.ids import AccountId
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.vending import is_fresh, refuse_by_state
+from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.request_credentials import RequestCredentials, bearer_header, request_credentials
 
 _LONGEST_WAIT = timedelta(seconds=30)
 _DEFAULT_RETRY_S = 5.0
@@ -27,7 +29,10 @@ _DEFAULT_RETRY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """One read of what is stored: everything that vending needs, at one moment of the database's clock."""
+    """One read of what is stored: everything that vending needs, at one moment of the database's clock.
+
+    `client_id` and `options`, the source's, and `properties` are read for kinds that are not OAuth 2 alone: that needs none.
+    """
 
     account: Account
     version: CredentialVersion | None
@@ -40,23 +45,29 @@ class StoredToken:
     not_before: datetime | None
     quarantined_until: datetime | None
     now: datetime
+    client_id: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class VendedToken:
-    """A token that was valid when it was read."""
+    """Credentials that were valid when they were read: their fields, and what a request to the provider needs."""
 
     account: Account
-    access_token: Secret
+    fields: Mapping[str, Secret]
     token_type: str
     expires_at: datetime | None
     scopes: tuple[str, ...]
     refreshed: bool
+    request: RequestCredentials
+    client_id: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
-    def headers(self) -> Mapping[str, str]:
-        """The header that a request to the provider needs (RFC 6750, section 2.1)."""
-        scheme = "Bearer" if self.token_type.lower() == "bearer" else self.token_type
-        return {"Authorization": f"{scheme} {self.access_token.reveal()}"}
+    @property
+    def access_token(self) -> Secret | None:
+        """The token, where the credentials are one."""
+        return self.fields.get("access_token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,7 @@ class VendToken:
     sealer: TokenSealer
     clocks: Clocks
     observer: VendObserver
+    catalogue: Catalogue
     poll: timedelta = timedelta(milliseconds=500)
 
     async def __call__(
@@ -179,10 +191,25 @@ class VendToken:
         assert stored.version is not None  # noqa: S101 - an active account has credentials
         assert stored.sealed_key is not None  # noqa: S101 - as above
         assert stored.access_ciphertext is not None  # noqa: S101 - as above
-        token = self.sealer.open_access(stored.account.id, stored.sealed_key, stored.access_ciphertext, stored.version)
+        fields = self.sealer.open_fields(stored.account.id, stored.sealed_key, stored.access_ciphertext, stored.version)
         return VendedToken(
-            stored.account, token, stored.token_type, stored.version.expires_at, stored.scopes, refreshed
+            stored.account,
+            fields,
+            stored.token_type,
+            stored.version.expires_at,
+            stored.scopes,
+            refreshed,
+            self._request(stored, fields),
+            stored.client_id,
+            stored.options,
         )
+
+    def _request(self, stored: StoredToken, fields: Mapping[str, Secret]) -> RequestCredentials:
+        if stored.account.auth_type is AuthType.OAUTH2:
+            # As for every provider: it matters to nobody whether this process knows this one.
+            return RequestCredentials(bearer_header(fields["access_token"], stored.token_type))
+        provider = self.catalogue.get(stored.account.provider)
+        return request_credentials(provider, stored.options, fields, properties=stored.properties)
 
 
 def _check_state(stored: StoredToken) -> None:

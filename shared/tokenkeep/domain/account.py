@@ -157,3 +157,12 @@ class AccountView:
     in_doubt: InDoubt | None
     created_at: datetime
     updated_at: datetime
+    source_has_client: bool = True
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether it has credentials and lacks nothing, and nobody has said that they are worth nothing."""
+        disabled = self.account.disabled
+        is_dead = disabled is not None and disabled.reason.needs_reauthorization
+        is_whole = self.generation is not None and self.account.state is not AccountState.PENDING
+        return is_whole and not is_dead and self.account.custody is not Custody.RELEASED

@@ -12,6 +12,7 @@
     │   ├── AccountPending
     │   ├── ReauthorizationRequired
     │   ├── NotRefreshable           there is nothing to refresh the account with
+    │   ├── NotSigned                requests for the account bear no signature of their own
     │   ├── NotHeld                  there is no refresh token of the account that could be handed back
     │   ├── NotReleased              the account's credentials were never handed back
     │   ├── CredentialsChanged       newer ones have come since they were handed back
@@ -141,6 +142,17 @@ class NotRefreshable(Conflict):
 
     def __init__(self) -> None:
         super().__init__("the account can't be refreshed: it holds no refresh token that is in use")
+
+
+class NotSigned(Conflict):
+    """The account is none of OAuth 1.0a: its requests bear headers, not signatures."""
+
+    code = "not_signed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "only requests for accounts of OAuth 1.0a are signed; others bear the headers that /token gives"
+        )
 
 
 class NotHeld(Conflict):

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from tokenkeep.domain.account import Account, AccountState, Custody
 from tokenkeep.domain.attempt import Outcome
-from tokenkeep.domain.credential import CredentialVersion, TokenSet
+from tokenkeep.domain.credential import CredentialVersion, Held, TokenSet, first_version, is_renewed
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.lease import Lease
 from tokenkeep.domain.refresh_policy import RefreshPolicy
@@ -17,13 +17,14 @@ def reauthorize(
     account: Account,
     lease: Lease,
     stored: CredentialVersion | None,
-    tokens: TokenSet,
+    held: Held,
     *,
     now: datetime,
     policy: RefreshPolicy,
     idle_life: timedelta | None = None,
+    ready: bool = True,
 ) -> Settlement:
-    """The account, active with new credentials, whatever it was before.
+    """The account, active with new credentials, whatever it was before; but one that is not `ready` goes on being pending.
 
     The epoch grows, so whatever a refresh of the former grant still brings is no business of this one; so does the fence, so
     a lease under which nothing has left is worth nothing. The generation goes on counting even over credentials that were
@@ -31,18 +32,9 @@ def reauthorize(
     """
     fence, epoch = lease.fence + 1, lease.epoch + 1
     latest = max(0 if stored is None else stored.generation, lease.presented_generation or 0)
-    credential = CredentialVersion(
-        epoch=epoch,
-        generation=latest + 1,
-        installed_fence=fence,
-        obtained_at=now,
-        expires_at=tokens.expires_at,
-        refresh_token_expires_at=tokens.refresh_token_expires_at,
-        refreshable=tokens.refresh_token is not None,
-        refresh_end_derived=tokens.refresh_end_derived,
-    )
-    custody = Custody.NONE if tokens.refresh_token is None else Custody.HELD
-    active = account.turned_on().evolve(custody=custody)
+    credential = first_version(held, now=now, epoch=epoch, generation=latest + 1, fence=fence)
+    custody = Custody.HELD if is_renewed(held) else Custody.NONE
+    changed = (account.turned_on() if ready else account).evolve(custody=custody)
     free = replace(
         lease.freed(),
         fence=fence,
@@ -54,8 +46,11 @@ def reauthorize(
         doubt_since=None,
         suspected_at=None,
     )
-    scheduled = first_scheduled(Standing(active, free, credential), now=now, policy=policy, idle_life=idle_life)
+    scheduled = first_scheduled(Standing(changed, free, credential), now=now, policy=policy, idle_life=idle_life)
     told = EventType.ACTIVATED if account.state is AccountState.PENDING else EventType.REAUTHORIZED
     return Settlement(
-        Standing(active, scheduled, credential), Outcome.OK, install=tokens, happenings=(Happening(told),)
+        Standing(changed, scheduled, credential),
+        Outcome.OK,
+        install=held if isinstance(held, TokenSet) else None,
+        happenings=(Happening(told),) if ready else (),
     )

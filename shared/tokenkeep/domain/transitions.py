@@ -69,6 +69,16 @@ def enable(
     return Settlement(Standing(account.turned_on(), on, credential), Outcome.OK, happenings=(told,))
 
 
+def activate(
+    standing: Standing, *, now: datetime, policy: RefreshPolicy, idle_life: timedelta | None = None
+) -> Settlement:
+    """A pending account that has got the last of what it lacked. Its credentials may have ended while it waited."""
+    on = standing.account.turned_on()
+    lease = first_scheduled(replace(standing, account=on), now=now, policy=policy, idle_life=idle_life)
+    told = Happening(EventType.ACTIVATED)
+    return Settlement(Standing(on, lease, standing.credential), Outcome.OK, happenings=(told,))
+
+
 def run_out(standing: Standing, *, now: datetime) -> Settlement | None:
     """An account whose credentials have expired and can't be refreshed, disabled; None when that is not so."""
     credential = standing.credential

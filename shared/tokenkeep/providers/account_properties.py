@@ -24,7 +24,7 @@ def check_account_properties(provider: Provider, properties: Mapping[str, Any]) 
         if name not in known:
             raise InvalidInput(f"properties.{name}", f"accounts of {provider.slug} have no such property")
         pattern = known[name].pattern
-        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+        if not isinstance(value, str) or not value.isprintable() or not re.fullmatch(pattern, value):
             raise InvalidInput(f"properties.{name}", f"expected a text that matches {pattern}")
 
 

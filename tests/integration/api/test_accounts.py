@@ -9,6 +9,9 @@ import pytest
 from api_service import Service, data, problem
 from raw_http import RawServer, answering, http
 from token_server import TokenServer
+from tokenkeep.domain.account import AuthType
+from tokenkeep.providers.account_properties import required_properties
+from tokenkeep.providers.entry import Holder
 
 ORDER = [
     "id",
@@ -21,6 +24,8 @@ ORDER = [
     "properties",
     "auth_type",
     "state",
+    "authenticated",
+    "missing",
     "disabled",
     "health",
     "custody",
@@ -114,13 +119,22 @@ async def test_a_source_that_is_none_is_refused(admin: httpx.AsyncClient) -> Non
     problem(await admin.post("/v1/accounts", json={"source_id": "src_" + "0" * 32}), 404, "not_found")
 
 
-async def test_a_property_that_the_providers_address_needs_is_asked_for(admin: httpx.AsyncClient) -> None:
-    source = {"provider": "accelo", "name": "n", "client_id": "c"}
-    body = {"source_id": data(await admin.post("/v1/sources", json=source), 201)["id"], "credentials": LIVE}
-    problem(await admin.post("/v1/accounts", json=body), 422, "invalid_input", "properties.subdomain")
-    wrong = {**body, "properties": {"subdomain": "a.evil.test/x"}}
-    problem(await admin.post("/v1/accounts", json=wrong), 422, "invalid_input", "properties.subdomain")
-    data(await admin.post("/v1/accounts", json={**body, "properties": {"subdomain": "acme"}}), 201)
+async def test_an_account_that_lacks_a_property_is_pending_and_says_which(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    catalogue = service.foundation.catalogue
+    looked_at = 0
+    for entry in catalogue.all():
+        needed = [f"properties.{name}" for name in required_properties(entry)]
+        held = [it for it in entry.placeholders if it.holder is Holder.SOURCE]
+        if not needed or held or entry.auth_type is not AuthType.OAUTH2 or entry.grant.is_machines:
+            continue
+        source = {"provider": entry.slug, "name": "n", "client_id": "c", "client_secret": "s"}
+        source_id = data(await admin.post("/v1/sources", json=source), 201)["id"]
+        account = data(await admin.post("/v1/accounts", json={"source_id": source_id, "credentials": LIVE}), 201)
+        assert (account["state"], account["missing"]) == ("pending", needed), entry.slug
+        looked_at += 1
+    assert looked_at > 10
 
 
 async def test_what_the_source_holds_is_asked_of_the_source(admin: httpx.AsyncClient) -> None:

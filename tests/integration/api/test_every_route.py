@@ -22,7 +22,9 @@ BODIES: dict[str, Any] = {
         "options": {"token_url": TOKEN_URL},
     },
     "/v1/sources/{source_id}": {"name": "n"},
+    "/v1/accounts/{account_id}": {"metadata": {"a": "b"}},
     "/v1/accounts/{account_id}/credentials": {"access_token": "x"},
+    "/v1/accounts/{account_id}/sign": {"method": "GET", "url": "https://api.test/"},
 }
 
 
@@ -135,12 +137,32 @@ async def test_answers_are_as_they_are_described(service: Service) -> None:
         account = f"/v1/accounts/{ids['account_id']}"
         session = await admin.post("/v1/connect/sessions", json={"source_id": ids["connectable_id"]})
         TypeAdapter(answers.Data[answers.NewConnectSessionAnswer]).validate_json(session.content)
+        changed = await admin.patch(account, json={"metadata": {"a": "b"}})
+        TypeAdapter(answers.Data[answers.AccountAnswer]).validate_json(changed.content)
         replaced = await admin.put(f"{account}/credentials", json={"access_token": "x", "refresh_token": "y"})
         TypeAdapter(answers.Data[answers.AccountAnswer]).validate_json(replaced.content)
         released = await admin.post(f"{account}/release")
         TypeAdapter(answers.Data[answers.ReleaseAnswer]).validate_json(released.content)
         erased = await admin.post(f"{account}/release/confirm")
         TypeAdapter(answers.Data[answers.ErasureAnswer]).validate_json(erased.content)
+
+
+async def test_answers_about_other_kinds_are_as_they_are_described(service: Service) -> None:
+    consumer = {"provider": "generic-oauth1", "name": "n", "client_id": "c", "client_secret": "s"}
+    pair = {"oauth_token": "t", "oauth_token_secret": "s"}
+    keyed = {"provider": "generic-api-key", "name": "n", "options": {"key_placement": "query key"}}
+    async with service.client() as admin:
+        for source, credentials in ((consumer, pair), (keyed, {"api_key": "k"})):
+            source_id = data(await admin.post("/v1/sources", json=source), 201)["id"]
+            body = {"source_id": source_id, "credentials": credentials}
+            path = f"/v1/accounts/{data(await admin.post('/v1/accounts', json=body), 201)['id']}"
+            token = await admin.post(f"{path}/token")
+            TypeAdapter(answers.Data[answers.TokenAnswer]).validate_json(token.content)
+            shown = await admin.get(path, params={"include_credentials": "1"})
+            TypeAdapter(answers.Data[answers.AccountWithCredentialsAnswer]).validate_json(shown.content)
+            if source is consumer:
+                signed = await admin.post(f"{path}/sign", json={"method": "GET", "url": "https://api.test/"})
+                TypeAdapter(answers.Data[answers.SignatureAnswer]).validate_json(signed.content)
 
 
 async def test_every_answer_has_the_headers_that_keep_it_private(service: Service) -> None:

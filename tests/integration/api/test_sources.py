@@ -99,7 +99,6 @@ async def test_a_source_is_stored_and_its_secret_never_shown(admin: httpx.AsyncC
             "options.refresh_params.a",
         ),
         (changed(provider="tuya", options={}), "invalid_input", "provider"),
-        (changed(provider="zoom-s2s", options={}), "invalid_input", "provider"),
         ({key: value for key, value in BODY.items() if key != "name"}, "invalid_input", "name"),
         ([BODY], "invalid_input", "body"),
     ],

@@ -8,14 +8,14 @@ from datetime import timedelta
 import pytest
 
 from road import CALLER, Road
-from source_clients import source_clients
+from source_clients import SIGNER, source_clients
 from token_server import Said, TokenServer, says
 from tokenkeep.adapters.postgres.token_reads import PostgresDemands
 from tokenkeep.adapters.token_endpoint.clock import boottime
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring import Keyring
-from tokenkeep.application.create_account import LiveTokens
 from tokenkeep.application.delete_account import DeleteAccount
+from tokenkeep.application.keep_credentials import LiveTokens
 from tokenkeep.application.manage_sources import PauseSource, SourceChange, UpdateSource
 from tokenkeep.application.refreshing import LeaseRequest, WriteAhead
 from tokenkeep.application.release_custody import ReleaseCustody, ReleasedCredentials
@@ -71,7 +71,7 @@ async def outcomes(road: Road, account_id: AccountId) -> list[str]:
 
 
 async def release(road: Road, account_id: AccountId) -> ReleasedCredentials:
-    use_case = ReleaseCustody(road.works, Polling(), road.sealer, ProcessClocks(boottime))
+    use_case = ReleaseCustody(road.works, Polling(), road.sealer, ProcessClocks(boottime), road.foundation.catalogue)
     return await use_case(CALLER, account_id, correlation_id="cor_test")
 
 
@@ -274,7 +274,7 @@ async def test_a_source_paused_during_a_refresh_keeps_its_token_and_sends_no_oth
 
 
 async def change_secret(road: Road, source_id: SourceId) -> None:
-    update = UpdateSource(road.foundation.catalogue, road.sealer.vault, source_clients(road.sealer.vault))
+    update = UpdateSource(road.foundation.catalogue, road.sealer.vault, source_clients(road.sealer.vault), SIGNER)
     async with road.works() as work:
         await update(work, CALLER, source_id, SourceChange(client_secret=Secret("newer")), correlation_id="cor_test")
 

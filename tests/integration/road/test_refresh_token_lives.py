@@ -7,7 +7,7 @@ import pytest
 
 from road import CALLER, Road
 from token_server import TokenServer, says
-from tokenkeep.application.create_account import LiveTokens
+from tokenkeep.application.keep_credentials import LiveTokens
 from tokenkeep.application.replace_credentials import ReplaceCredentials
 from tokenkeep.domain.account import AccountState, DisabledReason
 from tokenkeep.domain.events import Event, rfc3339

@@ -24,12 +24,18 @@ _VIEW = f"""
 SELECT {ACCOUNT_COLUMNS}, a.metadata, a.properties, a.created_at,
        GREATEST(a.updated_at, c.last_refreshed_at) AS updated_at,
        c.scopes, c.generation, c.expires_at, c.refresh_token_expires_at, c.last_refreshed_at,
-       l.next_refresh_at, l.consecutive_failures, l.doubts, l.doubt_since
+       l.next_refresh_at, l.consecutive_failures, l.doubts, l.doubt_since, s.client_id IS NOT NULL AS source_has_client
   FROM accounts AS a
   JOIN leases AS l ON l.account_id = a.id
+  JOIN sources AS s ON s.id = a.source_id
   LEFT JOIN credentials AS c ON c.account_id = a.id
 """  # noqa: S608 - only our own names are put in
 _VIEW_ONE = text(f"{_VIEW} WHERE a.id = :id AND a.environment = :environment")
+_DESCRIBE = text("""
+UPDATE accounts
+   SET metadata = CAST(:metadata AS jsonb), properties = CAST(:properties AS jsonb), updated_at = clock_timestamp()
+ WHERE id = :id
+""")
 _GRANT_OF = text("SELECT account_id FROM imported_grants WHERE source_id = :source_id AND fingerprint = :fingerprint")
 _FORGET_REVOCATIONS = text("""
 DELETE FROM revocation_requests
@@ -147,6 +153,17 @@ class PostgresAccounts:
             statement.on_conflict_do_update(index_elements=[CredentialRow.account_id], set_=values)
         )
 
+    async def describe(
+        self, account_id: AccountId, *, metadata: Mapping[str, str], properties: Mapping[str, Any]
+    ) -> None:
+        """What a locked account says of itself from now on."""
+        described = {
+            "id": account_id,
+            "metadata": orjson.dumps(dict(metadata)).decode(),
+            "properties": orjson.dumps(dict(properties)).decode(),
+        }
+        await self._connection.execute(_DESCRIBE, described)
+
     async def claim_grant(self, account: Account, refresh_token_hash: bytes) -> None:
         """Note which refresh token the account came with.
 
@@ -238,6 +255,7 @@ def _view_from(row: RowMapping) -> AccountView:
         in_doubt=None if row["doubt_since"] is None else InDoubt(row["doubt_since"], row["doubts"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        source_has_client=row["source_has_client"],
     )
 
 

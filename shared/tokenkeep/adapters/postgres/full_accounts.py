@@ -23,7 +23,7 @@ SELECT {LEASE_COLUMNS}, clock_timestamp() AS now
 """)  # noqa: S608 - only our own names are put in
 # A statement of its own: it sees what was committed by whoever held the lock that _LOCK waited for.
 _READ = text(f"""
-SELECT {ACCOUNT_COLUMNS}, {CREDENTIAL_COLUMNS}, a.properties, c.access_ciphertext, c.refresh_ciphertext, c.scopes,
+SELECT {ACCOUNT_COLUMNS}, {CREDENTIAL_COLUMNS}, a.properties, a.metadata, c.access_ciphertext, c.refresh_ciphertext, c.scopes,
        r.released_at, r.confirm_before, r.erased_at, r.in_doubt, r.generation AS released_generation
   FROM accounts AS a
   LEFT JOIN credentials AS c ON c.account_id = a.id
@@ -72,6 +72,7 @@ class PostgresFullAccounts:
             release=release,
             properties=row["properties"],
             now=locked["now"],
+            metadata=row["metadata"],
         )
 
     async def forget_grant(self, account_id: AccountId) -> None:

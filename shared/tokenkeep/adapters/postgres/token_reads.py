@@ -16,6 +16,9 @@ from tokenkeep.domain.ids import AccountId
 _READ = text(f"""
 SELECT {ACCOUNT_COLUMNS}, {CREDENTIAL_COLUMNS}, c.access_ciphertext, c.token_type, c.scopes,
        l.next_refresh_at, l.not_before, s.state = 'paused' AS paused,
+       CASE WHEN a.auth_type <> 'oauth2' THEN a.properties END AS properties,
+       CASE WHEN a.auth_type <> 'oauth2' THEN s.options END AS options,
+       CASE WHEN a.auth_type <> 'oauth2' THEN s.client_id END AS client_id,
        CASE WHEN l.phase = 'doubt' THEN l.lease_until WHEN l.doubts > 0 THEN l.next_refresh_at END AS quarantined_until, clock_timestamp() AS now
   FROM accounts AS a
   JOIN leases AS l ON l.account_id = a.id
@@ -74,6 +77,9 @@ class PostgresTokenReads:
                     not_before=row["not_before"],
                     quarantined_until=row["quarantined_until"],
                     now=row["now"],
+                    client_id=row["client_id"],
+                    options=row["options"] or {},
+                    properties=row["properties"] or {},
                 )
         return [found.get(account_id) for account_id in account_ids]
 
