@@ -13,7 +13,7 @@ from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.application.work import Work
 from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import NotFound
+from tokenkeep.domain.errors import InvalidInput, NotFound
 from tokenkeep.domain.events import EventType
 from tokenkeep.domain.ids import IdKind, SourceId, format_id, new_id
 from tokenkeep.domain.secret import Secret
