@@ -57,6 +57,7 @@ HEAD_FIELDS: Mapping[str, Field] = {
 
 _BREAKS_OUT = ("x/", "x#", "x?", "x@y", "x:1", "x\\y", "evil.example/x?")
 _CONFINE = "what accounts fill into a host must be confined to the provider's domain, or be held_by: source"
+_OF_ACCOUNTS = frozenset({"verify.url", "verify.headers", "revocation_url", "introspection_url"})
 _OAUTH2_ONLY: Mapping[str, Field] = {
     "grant": Choice(tuple(Grant)),
     "token_endpoint_auth_methods_supported": Listed(CLIENT_AUTH),
@@ -148,7 +149,7 @@ def _check_placeholders(file: EntryFile, provider: Provider, auth_type: AuthType
     """Every name in braces is declared, or one that we fill there ourselves; and no end user chooses a client's hosts."""
     declared = {it.name: it for it in provider.placeholders}
     for field, name in _used_placeholders(provider, file_fields(auth_type)):
-        if name not in declared and name not in _own_names(field):
+        if name not in declared and name not in own_names(field):
             raise file.wrong(field, f"the placeholder {name!r} is not declared under placeholders")
     if auth_type is not AuthType.OAUTH2:
         return
@@ -160,12 +161,12 @@ def _check_placeholders(file: EntryFile, provider: Provider, auth_type: AuthType
                 raise file.wrong(f"placeholders.{name}.pattern", _CONFINE)
 
 
-def _own_names(field: str) -> frozenset[str]:
+def own_names(field: str) -> frozenset[str]:
     """What needs no declaration in a field: a request is filled with the source's and the account's own."""
-    if field in {"verify.url", "verify.headers", "revocation_url", "introspection_url"} or field.startswith(
-        "refresh_params."
-    ):
+    if field.startswith("refresh_params.") or field in _OF_ACCOUNTS:
         return OWN_NAMES
+    if field.startswith(("assertion_claims.", "token_params.")):
+        return frozenset({"client_id", "scope"})
     return frozenset({"client_id"})
 
 

@@ -18,7 +18,7 @@ from tokenkeep.providers.entry import (
     RequestMethod,
     Verification,
 )
-from tokenkeep.providers.entry_file import OWN_NAMES, setting_fields, source_properties
+from tokenkeep.providers.entry_file import own_names, setting_fields, source_properties
 from tokenkeep.providers.field_kinds import Field, Text, Url
 from tokenkeep.providers.rules import AssertionRules, ClientAuth, GrantAssertionRules, OAuth2Rules, Pkce
 
@@ -80,11 +80,11 @@ def check_options(provider: Provider, options: Mapping[str, Any]) -> Mapping[str
 
 def _check_braces(provider: Provider, options: Mapping[str, Any]) -> None:
     """What an option's parameters name in braces is there to be filled in; else every refresh would fail."""
-    known = {it.name for it in provider.placeholders} | OWN_NAMES
-    for option in ("authorize_params", "token_params", "refresh_params"):
+    declared = {it.name for it in provider.placeholders}
+    for option in ("assertion_claims", "authorize_params", "token_params", "refresh_params"):
         for name, value in options.get(option, {}).items():
             for used in _BRACES.findall(value):
-                if used not in known:
+                if used not in declared | own_names(f"{option}.{name}"):
                     raise InvalidInput(f"options.{option}.{name}", f"{provider.slug} has no property {used!r}")
 
 
