@@ -200,7 +200,7 @@ async def test_what_nobody_confirms_is_erased_when_its_time_is_over(
     service: Service, admin: httpx.AsyncClient, server: TokenServer
 ) -> None:
     source_id = await service.source(server.url)
-    overdue, kept = await service.account(source_id, "overdue"), await service.account(source_id, "kept")
+    overdue, kept = await service.account(source_id, "never-confirmed"), await service.account(source_id, "kept")
     for account_id in (overdue, kept):
         data(await admin.post(f"/v1/accounts/{account_id}/release"))
     await service.sql("UPDATE releases SET confirm_before = now() WHERE account_id = :id", id=uuid_of(overdue))
