@@ -14,19 +14,21 @@ def next_refresh_at(
     *,
     idle_life: timedelta | None = None,
     steady: bool = False,
+    jitter: float | None = None,
 ) -> datetime | None:
     """When credentials come due for a refresh; None when nothing calls for one, or they can't be refreshed.
 
     A refresh token that ends before its access token does is used before its own end, and one that dies when it is not used
     for `idle_life` before that has passed, though the access token may live on, or for ever. `steady`: the latest refresh
-    has not moved the refresh token's end.
+    has not moved the refresh token's end. `jitter` is in [0, 1) and the account's own unless it is given; 0 is the latest time.
     """
     if not credential.refreshable or (credential.expires_at is None and idle_life is None):
         return None
     obtained_at = credential.obtained_at
     ends = (credential.expires_at, _idle_end(credential, idle_life), _end_to_forestall(credential, steady=steady))
     first = min(end for end in ends if end is not None)
-    due = policy.due_at(obtained_at=obtained_at, expires_at=first, jitter=spread(account.id, credential.generation))
+    share = spread(account.id, credential.generation) if jitter is None else jitter
+    due = policy.due_at(obtained_at=obtained_at, expires_at=first, jitter=share)
     told = credential.told_refresh_end
     if told is not None and obtained_at < told < due:
         # By then nothing is to be had for it any more, so the access token is used to its own end.

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from tokenkeep.domain.account import AccountState, Custody, DisabledReason
+from tokenkeep.domain.arrival import Arrival, arrival_due_at
 from tokenkeep.domain.attempt import Outcome
 from tokenkeep.domain.credential import CredentialVersion
 from tokenkeep.domain.due_time import last_chance, next_refresh_at
@@ -106,11 +107,16 @@ def end_or_tell(standing: Standing, *, now: datetime) -> Settlement | None:
 
 
 def first_scheduled(
-    standing: Standing, *, now: datetime, policy: RefreshPolicy, idle_life: timedelta | None = None
+    standing: Standing,
+    *,
+    now: datetime,
+    policy: RefreshPolicy,
+    idle_life: timedelta | None = None,
+    arrival: Arrival | None = None,
 ) -> Lease:
     """The lease of an account whose credentials have just come in from outside: when they are due, and which end is watched.
 
-    What was told of the credentials of before says nothing of these.
+    What was told of the credentials of before says nothing of these. `arrival`: they came with many others.
     """
     account, credential = standing.account, standing.credential
     lease = replace(standing.lease, next_refresh_at=None, due_at=None, watched_end=None, tell_at=None)
@@ -119,7 +125,11 @@ def first_scheduled(
     lease = watched(lease, credential, now=now)
     if not credential.refreshable:
         return replace(lease, due_at=look_at(lease, credential))
-    due = due_for_notice(_first_due_at(standing, now=now, policy=policy, idle_life=idle_life), lease)
+    if arrival is None:
+        first = _first_due_at(standing, now=now, policy=policy, idle_life=idle_life)
+    else:
+        first = arrival_due_at(account, credential, lease, arrival, now=now, policy=policy, idle_life=idle_life)
+    due = due_for_notice(first, lease)
     return replace(lease, next_refresh_at=due, due_at=due)
 
 
