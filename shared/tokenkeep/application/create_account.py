@@ -7,14 +7,16 @@ from typing import Any, Protocol
 
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.keep_credentials import Keeping, LiveTokens, Stored
+from tokenkeep.application.prepared_account import Existing, PreparedAccount
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work
 from tokenkeep.domain.account import Account, AccountState, Custody
 from tokenkeep.domain.api_key import Caller
+from tokenkeep.domain.arrival import Arrival
 from tokenkeep.domain.attempt import Outcome
 from tokenkeep.domain.credential import CredentialVersion, Held, StaticCredentials, TokenSet, first_version, is_renewed
-from tokenkeep.domain.errors import NotFound
+from tokenkeep.domain.errors import AccountExists, NotFound
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.ids import AccountId, IdKind, SourceId, format_id, new_id
 from tokenkeep.domain.lease import Lease
@@ -100,6 +102,30 @@ class CreateAccount:
         if source is None:
             raise NotFound("source")
         now = await work.accounts.now()
+        prepared = self.prepare(source, wanted, tokens, now=now, correlation_id=correlation_id)
+        [storing] = await work.new_accounts.add([prepared])
+        if isinstance(storing, Existing):
+            raise AccountExists(format_id(IdKind.ACCOUNT, storing.account_id))
+        account_id = prepared.account.id
+        await work.tell(prepared.events)
+        await work.audit(AuditEntry(caller, "account.create", format_id(IdKind.ACCOUNT, account_id)))
+        return account_id
+
+    def prepare(
+        self,
+        source: Source,
+        wanted: NewAccount,
+        tokens: Stored | None,
+        *,
+        now: datetime,
+        correlation_id: str,
+        arrival: Arrival | None = None,
+    ) -> PreparedAccount:
+        """The account, ready to be stored. Asks nobody. `arrival`: it is one of many that come at once.
+
+        Raises:
+            InvalidInput: A property is unknown or wrong, or the provider's requests can't be made with the credentials.
+        """
         keeping = Keeping.at(self.catalogue, source)
         check_account_properties(keeping.provider, wanted.properties)
         held = None if tokens is None else keeping.normalised(tokens, now=now)
@@ -109,24 +135,18 @@ class CreateAccount:
         version = None if held is None else first_version(held, now=now)
         if version is not None:
             standing = Standing(account, lease, version)
-            lease = first_scheduled(standing, now=now, policy=self.policy, idle_life=keeping.idle_life)
+            lease = first_scheduled(standing, now=now, policy=self.policy, idle_life=keeping.idle_life, arrival=arrival)
         happenings = (Happening(EventType.CREATED), *((Happening(EventType.ACTIVATED),) if ready else ()))
         told = Standing(account, lease, version or _no_version(now))
         settlement, events = number_events(
             Settlement(told, Outcome.OK, happenings=happenings), now=now, correlation_id=correlation_id
         )
-        await work.accounts.add(
-            account,
-            settlement.standing.lease,
-            obtained_at=None if version is None else version.obtained_at,
-            metadata=wanted.metadata,
-            properties=wanted.properties,
-        )
+        credentials = None
         if version is not None and held is not None:
-            await keeping.put(work, self.sealer, account, held, version)
-        await work.tell(events)
-        await work.audit(AuditEntry(caller, "account.create", format_id(IdKind.ACCOUNT, account.id)))
-        return account.id
+            credentials = keeping.sealed(self.sealer, account.id, held, version)
+        return PreparedAccount(
+            account, settlement.standing.lease, credentials, wanted.metadata, wanted.properties, events
+        )
 
 
 def _new_account(source: Source, wanted: NewAccount, held: Held | None, *, ready: bool) -> Account:

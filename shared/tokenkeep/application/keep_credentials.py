@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Self
 
+from tokenkeep.application.prepared_account import PreparedCredentials
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.work import Work
 from tokenkeep.domain.account import Account, AuthType
 from tokenkeep.domain.credential import CredentialVersion, Held, StaticCredentials, TokenSet, is_renewed
 from tokenkeep.domain.errors import InvalidInput
+from tokenkeep.domain.ids import AccountId
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
 from tokenkeep.providers.account_properties import missing_properties
@@ -131,17 +133,22 @@ class Keeping:
         Raises:
             AccountExists: The source has another account with this very refresh token.
         """
-        key = sealer.vault.new_data_key(account.id)
+        credentials = self.sealed(sealer, account.id, held, version)
+        await work.accounts.put_credentials(account.id, version, credentials.key, credentials.sealed)
+        if credentials.fingerprint is not None:
+            await work.accounts.claim_grant(account, credentials.fingerprint)
+
+    def sealed(
+        self, sealer: TokenSealer, account_id: AccountId, held: Held, version: CredentialVersion
+    ) -> PreparedCredentials:
+        """Credentials sealed under a data key of their own, and what tells that another account came with the same."""
+        key = sealer.vault.new_data_key(account_id)
         if isinstance(held, StaticCredentials):
-            await work.accounts.put_credentials(
-                account.id, version, key, sealer.seal_static(account.id, key, held, version)
-            )
-            return
-        sealed = sealer.seal(account.id, key, held, version, kept=None, presented=self._presented)
-        await work.accounts.put_credentials(account.id, version, key, sealed)
+            return PreparedCredentials(version, key, sealer.seal_static(account_id, key, held, version), None)
+        sealed = sealer.seal(account_id, key, held, version, kept=None, presented=self._presented)
         # A machine's key may serve many accounts, and is spent by none of them.
-        if held.refresh_token is not None and self._presented is not Presented.MACHINE_CREDENTIALS:
-            await work.accounts.claim_grant(account, fingerprint(held.refresh_token))
+        claimed = None if self._presented is Presented.MACHINE_CREDENTIALS else held.refresh_token
+        return PreparedCredentials(version, key, sealed, None if claimed is None else fingerprint(claimed))
 
 
 def fingerprint(refresh_token: Secret) -> bytes:

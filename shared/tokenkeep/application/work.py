@@ -9,6 +9,7 @@ from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.connect_sessions import ConnectSessions
 from tokenkeep.application.full_accounts import FullAccount
 from tokenkeep.application.ports import CustodyLedger
+from tokenkeep.application.prepared_account import PreparedAccount, Storing, StoringEach
 from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.application.revoke_grants import NewRevocation
 from tokenkeep.domain.account import Account, AccountView
@@ -17,25 +18,14 @@ from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedToke
 from tokenkeep.domain.events import Event
 from tokenkeep.domain.handover import Release
 from tokenkeep.domain.ids import AccountId, ApiKeyId, SourceId
-from tokenkeep.domain.lease import Lease
 from tokenkeep.domain.revocation_incident import NotedRevocation
 from tokenkeep.domain.source import Source
 
 
 class Accounts(Protocol):
-    """Accounts, to be made and shown."""
+    """Accounts, to be changed and shown."""
 
     async def now(self) -> datetime: ...
-
-    async def add(
-        self,
-        account: Account,
-        lease: Lease,
-        *,
-        obtained_at: datetime | None,
-        metadata: Mapping[str, str],
-        properties: Mapping[str, Any],
-    ) -> None: ...
 
     async def put_credentials(
         self, account_id: AccountId, version: CredentialVersion, key: SealedKey, sealed: SealedTokens
@@ -50,6 +40,17 @@ class Accounts(Protocol):
     async def add_properties(self, account_id: AccountId, properties: Mapping[str, str]) -> None: ...
 
     async def view(self, account_id: AccountId, environment: str) -> AccountView | None: ...
+
+
+class NewAccounts(Protocol):
+    """Accounts to be made, many at a time; each has a result of its own.
+
+    `add` raises what the database says against any of them; `add_each` stores the others.
+    """
+
+    async def add(self, accounts: Sequence[PreparedAccount]) -> Sequence[Storing]: ...
+
+    async def add_each(self, accounts: Sequence[PreparedAccount]) -> Sequence[StoringEach]: ...
 
 
 class Sources(Protocol):
@@ -113,6 +114,9 @@ class Work(Protocol):
     def accounts(self) -> Accounts: ...
 
     @property
+    def new_accounts(self) -> NewAccounts: ...
+
+    @property
     def sources(self) -> Sources: ...
 
     @property
@@ -135,7 +139,7 @@ class Work(Protocol):
 
     async def tell(self, events: Sequence[Event]) -> None: ...
 
-    async def audit(self, entry: AuditEntry) -> None: ...
+    async def audit(self, *entries: AuditEntry) -> None: ...
 
 
 class Works(Protocol):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from domain_examples import HOUR, NOW, a_standing, an_account
 from tokenkeep.domain.arrival import OVERDUE_IN_A_WINDOW, OVERDUE_WINDOW, Arrival, is_overdue
+from tokenkeep.domain.ids import AccountId
 from tokenkeep.domain.lease import Lease
 from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.standing import Standing
@@ -23,8 +24,10 @@ MANY = 4_000
 
 
 def due(number: int, arrival: Arrival | None = None, *, now: datetime = NOW, **changes: Any) -> datetime:
-    stored = a_standing(credential={"obtained_at": now, "generation": 1, "expires_at": now + HOUR, **changes}).credential
-    account = replace(an_account(), id=UUID(int=number * 7919))
+    stored = a_standing(
+        credential={"obtained_at": now, "generation": 1, "expires_at": now + HOUR, **changes}
+    ).credential
+    account = replace(an_account(), id=AccountId(UUID(int=number * 7919)))
     standing = Standing(account, Lease(fence=0, epoch=1), stored)
     lease = first_scheduled(standing, now=now, policy=POLICY, arrival=arrival or Arrival(NOW))
     assert lease.due_at == lease.next_refresh_at

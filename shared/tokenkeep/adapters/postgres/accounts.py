@@ -1,4 +1,4 @@
-"""Accounts as they are created, shown and listed."""
+"""Accounts as they are shown, listed, and given credentials."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,18 +7,17 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import RowMapping, insert, text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tokenkeep.adapters.postgres.schema import AccountIdentityRow, AccountRow, CredentialRow, ImportedGrantRow, LeaseRow
-from tokenkeep.adapters.postgres.standings import ACCOUNT_COLUMNS, account_from, account_values, lease_values
+from tokenkeep.adapters.postgres.schema import CredentialRow, ImportedGrantRow
+from tokenkeep.adapters.postgres.standings import ACCOUNT_COLUMNS, account_from
 from tokenkeep.domain.account import Account, AccountState, AccountView, FailureReason, Health, InDoubt
 from tokenkeep.domain.attempt import AttemptRecord, Outcome, Resolution, Trigger
 from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens
 from tokenkeep.domain.errors import AccountExists
 from tokenkeep.domain.ids import AccountId, AttemptId, IdKind, SourceId, format_id
-from tokenkeep.domain.lease import Lease
 
 _VIEW = f"""
 SELECT {ACCOUNT_COLUMNS}, a.metadata, a.properties, a.created_at,
@@ -77,77 +76,11 @@ class PostgresAccounts:
         moment: datetime = (await self._connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
         return moment
 
-    async def add(
-        self,
-        account: Account,
-        lease: Lease,
-        *,
-        obtained_at: datetime | None,
-        metadata: Mapping[str, str],
-        properties: Mapping[str, Any],
-    ) -> None:
-        """A new account with its lease.
-
-        Raises:
-            AccountExists: The source has another account with this verified external id.
-        """
-        values = account_values(account)
-        del values["account_id"]
-        await self._connection.execute(
-            insert(AccountRow),
-            {
-                **values,
-                "id": account.id,
-                "source_id": account.source_id,
-                "environment": account.environment,
-                "provider": account.provider,
-                "auth_type": account.auth_type.value,
-                "external_id": account.external_id,
-                "external_id_verified": account.external_id_verified,
-                # By the column's name: this statement is run by Core, which drops an attribute's name without a word.
-                "metadata": dict(metadata),
-                "properties": dict(properties),
-            },
-        )
-        await self._connection.execute(
-            insert(LeaseRow),
-            {**lease_values(account, lease), "source_id": account.source_id, "obtained_at": obtained_at},
-        )
-        if account.external_id_verified and account.external_id is not None:
-            await self._claim_identity(account.id, account.source_id, account.external_id)
-
-    async def _claim_identity(self, account_id: AccountId, source_id: SourceId, external_id: str) -> None:
-        row = {"source_id": source_id, "external_id": external_id, "account_id": account_id}
-        statement = upsert(AccountIdentityRow).on_conflict_do_nothing().returning(AccountIdentityRow.account_id)
-        if (await self._connection.execute(statement, row)).first() is None:
-            taken = await self._connection.execute(
-                text(
-                    "SELECT account_id FROM account_identities WHERE source_id = :source_id AND external_id = :external_id"
-                ),
-                row,
-            )
-            raise AccountExists(format_id(IdKind.ACCOUNT, taken.scalar_one()))
-
     async def put_credentials(
         self, account_id: AccountId, version: CredentialVersion, key: SealedKey, sealed: SealedTokens
     ) -> None:
         """The credentials of an account, in the place of any that were there."""
-        values = {
-            "epoch": version.epoch,
-            "generation": version.generation,
-            "installed_fence": version.installed_fence,
-            "key_id": key.key_id,
-            "wrapped_key": key.wrapped,
-            "access_ciphertext": sealed.access_ciphertext,
-            "refresh_ciphertext": sealed.refresh_ciphertext,
-            "token_type": sealed.token_type,
-            "scopes": list(sealed.scopes),
-            "obtained_at": version.obtained_at,
-            "expires_at": version.expires_at,
-            "refresh_token_expires_at": version.refresh_token_expires_at,
-            "refresh_end_derived": version.refresh_end_derived,
-            "last_refreshed_at": None,
-        }
+        values = credential_values(version, key, sealed)
         statement = upsert(CredentialRow).values(account_id=account_id, **values)
         await self._connection.execute(
             statement.on_conflict_do_update(index_elements=[CredentialRow.account_id], set_=values)
@@ -238,6 +171,26 @@ class PostgresAccounts:
             )
             for row in result.mappings()
         ]
+
+
+def credential_values(version: CredentialVersion, key: SealedKey, sealed: SealedTokens) -> dict[str, Any]:
+    """Credentials that came from outside, by column; whose they are aside."""
+    return {
+        "epoch": version.epoch,
+        "generation": version.generation,
+        "installed_fence": version.installed_fence,
+        "key_id": key.key_id,
+        "wrapped_key": key.wrapped,
+        "access_ciphertext": sealed.access_ciphertext,
+        "refresh_ciphertext": sealed.refresh_ciphertext,
+        "token_type": sealed.token_type,
+        "scopes": list(sealed.scopes),
+        "obtained_at": version.obtained_at,
+        "expires_at": version.expires_at,
+        "refresh_token_expires_at": version.refresh_token_expires_at,
+        "refresh_end_derived": version.refresh_end_derived,
+        "last_refreshed_at": None,
+    }
 
 
 def _view_from(row: RowMapping) -> AccountView:

@@ -14,6 +14,7 @@ from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.event_log import append_events
 from tokenkeep.adapters.postgres.full_accounts import PostgresFullAccounts
 from tokenkeep.adapters.postgres.idempotency import PostgresIdempotency
+from tokenkeep.adapters.postgres.new_accounts import PostgresNewAccounts
 from tokenkeep.adapters.postgres.releases import PostgresReleases
 from tokenkeep.adapters.postgres.revocation_requests import PostgresRevocations
 from tokenkeep.adapters.postgres.sources import PostgresSources
@@ -27,6 +28,7 @@ class PostgresWork:
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
         self.accounts = PostgresAccounts(connection)
+        self.new_accounts = PostgresNewAccounts(connection)
         self.sources = PostgresSources(connection)
         self.api_keys = PostgresApiKeys(connection)
         self.full_accounts = PostgresFullAccounts(connection)
@@ -40,9 +42,9 @@ class PostgresWork:
         """Write events beside the change that they tell."""
         await append_events(self.connection, events)
 
-    async def audit(self, entry: AuditEntry) -> None:
-        """Write an audit entry beside the change that it tells."""
-        await write_audit(self.connection, [entry])
+    async def audit(self, *entries: AuditEntry) -> None:
+        """Write audit entries beside the changes that they tell."""
+        await write_audit(self.connection, entries)
 
 
 class PostgresWorks:

@@ -1,0 +1,179 @@
+"""Accounts as they are made: many in one transaction, each with its own result."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import insert, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tokenkeep.adapters.postgres.accounts import credential_values
+from tokenkeep.adapters.postgres.batch import Columns
+from tokenkeep.adapters.postgres.schema import AccountRow, CredentialRow, LeaseRow
+from tokenkeep.adapters.postgres.standings import account_values, lease_values
+from tokenkeep.application.prepared_account import Existing, PreparedAccount, Stored, Storing, StoringEach, Unstorable
+from tokenkeep.domain.ids import AccountId
+
+_CLAIMS = Columns(account_id="uuid", source_id="uuid", external_id="text", fingerprint="bytea")
+_TAKEN = text(f"""
+SELECT n.account_id AS wanted, COALESCE(i.account_id, g.account_id) AS taken
+  FROM {_CLAIMS.relation("n")}
+  LEFT JOIN account_identities AS i ON i.source_id = n.source_id AND i.external_id = n.external_id
+  LEFT JOIN imported_grants AS g ON g.source_id = n.source_id AND g.fingerprint = n.fingerprint
+ WHERE i.account_id IS NOT NULL OR g.account_id IS NOT NULL
+""")  # noqa: S608 - only our own names are put in
+# In the order of their keys, as every statement that may wait for another's rows.
+_CLAIM_IDENTITIES = text(f"""
+INSERT INTO account_identities (source_id, external_id, account_id)
+SELECT source_id, external_id, account_id FROM {_CLAIMS.relation("n")}
+ WHERE external_id IS NOT NULL ORDER BY source_id, external_id
+ON CONFLICT DO NOTHING RETURNING account_id
+""")  # noqa: S608 - only our own names are put in
+_CLAIM_GRANTS = text(f"""
+INSERT INTO imported_grants (source_id, fingerprint, account_id)
+SELECT source_id, fingerprint, account_id FROM {_CLAIMS.relation("n")}
+ WHERE fingerprint IS NOT NULL ORDER BY source_id, fingerprint
+ON CONFLICT DO NOTHING RETURNING account_id
+""")  # noqa: S608 - only our own names are put in
+_WITHDRAW = text("DELETE FROM accounts WHERE id = ANY(CAST(:ids AS uuid[]))")
+# A grant, or a user, that comes back is not to lose what he brings to the deletion of what he had.
+_RETURNED = Columns(source_id="uuid", external_id="text", fingerprint="bytea")
+_FORGET_REVOCATIONS = text(f"""
+DELETE FROM revocation_requests AS r
+ WHERE (r.source_id, r.fingerprint) IN (SELECT source_id, fingerprint FROM {_RETURNED.relation("n")})
+    OR (r.source_id, r.external_id) IN (SELECT source_id, external_id FROM {_RETURNED.relation("n")})
+""")  # noqa: S608 - only our own names are put in
+# Wrong data, a broken constraint, a row too large for an index: the row's own fault, whoever its neighbours are.
+_ROWS_OWN_FAULTS = ("22", "23", "54")
+
+
+class PostgresNewAccounts:
+    """New accounts over one connection; the caller commits."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, accounts: Sequence[PreparedAccount]) -> list[Storing]:
+        """Store these; for each what became of it. One that another one has made impossible is not stored.
+
+        Of two with the same verified external id, or the same refresh token, the earlier one is stored.
+        """
+        results: dict[AccountId, Storing] = {}
+        waiting = list(accounts)
+        while waiting:  # each round decides the first of them, unless who took his place has gone again meanwhile
+            front, later = _front(waiting)
+            results |= await self._add_front(front)
+            waiting = [one for one in front if one.account.id not in results] + later
+        return [results[one.account.id] for one in accounts]
+
+    async def add_each(self, accounts: Sequence[PreparedAccount]) -> list[StoringEach]:
+        """As `add`, but what the database refuses is left out alone, found by halving the batch."""
+        if not accounts:
+            return []
+        try:
+            async with self._connection.begin_nested():
+                return list(await self.add(accounts))
+        except DBAPIError as error:
+            state = getattr(error.orig, "sqlstate", None) or ""
+            if not state.startswith(_ROWS_OWN_FAULTS):
+                raise
+        if len(accounts) == 1:
+            return [Unstorable()]
+        middle = len(accounts) // 2
+        return [*await self.add_each(accounts[:middle]), *await self.add_each(accounts[middle:])]
+
+    async def _add_front(self, accounts: Sequence[PreparedAccount]) -> dict[AccountId, Storing]:
+        """What became of those of whom no two claim the same; without those who lost to somebody who has gone."""
+        results = await self._taken(accounts)
+        free = [one for one in accounts if one.account.id not in results]
+        if not free:
+            return results
+        await self._connection.execute(insert(AccountRow), [_account_row(one) for one in free])
+        losers: list[PreparedAccount] = []
+        for statement, claimed in ((_CLAIM_IDENTITIES, "identity"), (_CLAIM_GRANTS, "fingerprint")):
+            claiming = [one for one in free if getattr(one, claimed) is not None]
+            won = await self._claim(statement, claiming)
+            losers += [one for one in claiming if one.account.id not in won]
+            free = [one for one in free if getattr(one, claimed) is None or one.account.id in won]
+        if losers:
+            await self._connection.execute(_WITHDRAW, {"ids": [one.account.id for one in losers]})
+            results |= await self._taken(losers)
+        await self._complete(free)
+        return results | dict.fromkeys((one.account.id for one in free), Stored())
+
+    async def _taken(self, accounts: Sequence[PreparedAccount]) -> dict[AccountId, Storing]:
+        claims = _CLAIMS.parameters(_claim_row(one) for one in accounts)
+        rows = await self._connection.execute(_TAKEN, claims)
+        return {AccountId(row.wanted): Existing(AccountId(row.taken)) for row in rows}
+
+    async def _claim(self, statement: Any, accounts: Sequence[PreparedAccount]) -> set[AccountId]:
+        if not accounts:
+            return set()
+        rows = await self._connection.execute(statement, _CLAIMS.parameters(_claim_row(one) for one in accounts))
+        return {AccountId(row.account_id) for row in rows}
+
+    async def _complete(self, accounts: Sequence[PreparedAccount]) -> None:
+        """Leases and credentials, once it is sure that the accounts stay."""
+        if not accounts:
+            return
+        await self._connection.execute(insert(LeaseRow), [_lease_row(one) for one in accounts])
+        with_credentials = [row for one in accounts if (row := _credential_row(one)) is not None]
+        if with_credentials:
+            await self._connection.execute(insert(CredentialRow), with_credentials)
+        returned = [_claim_row(one) | {"external_id": one.account.external_id} for one in accounts if one.fingerprint]
+        if returned:
+            await self._connection.execute(_FORGET_REVOCATIONS, _RETURNED.parameters(returned))
+
+
+def _front(accounts: Iterable[PreparedAccount]) -> tuple[list[PreparedAccount], list[PreparedAccount]]:
+    """Those that may be stored together, in their order, and those that claim what one before them claims."""
+    front: list[PreparedAccount] = []
+    later: list[PreparedAccount] = []
+    seen: set[tuple[Any, ...]] = set()
+    for one in accounts:
+        source_id = one.account.source_id
+        claims = {(source_id, claim) for claim in (one.identity, one.fingerprint) if claim is not None}
+        (later if claims & seen else front).append(one)
+        seen |= claims
+    return front, later
+
+
+def _claim_row(one: PreparedAccount) -> dict[str, Any]:
+    return {
+        "account_id": one.account.id,
+        "source_id": one.account.source_id,
+        "external_id": one.identity,
+        "fingerprint": one.fingerprint,
+    }
+
+
+def _account_row(one: PreparedAccount) -> dict[str, Any]:
+    account = one.account
+    values = account_values(account)
+    del values["account_id"]
+    return {
+        **values,
+        "id": account.id,
+        "source_id": account.source_id,
+        "environment": account.environment,
+        "provider": account.provider,
+        "auth_type": account.auth_type.value,
+        "external_id": account.external_id,
+        "external_id_verified": account.external_id_verified,
+        # By the column's name: this statement is run by Core, which drops an attribute's name without a word.
+        "metadata": dict(one.metadata),
+        "properties": dict(one.properties),
+    }
+
+
+def _lease_row(one: PreparedAccount) -> dict[str, Any]:
+    account = one.account
+    return {**lease_values(account, one.lease), "source_id": account.source_id, "obtained_at": one.obtained_at}
+
+
+def _credential_row(one: PreparedAccount) -> dict[str, Any] | None:
+    credentials = one.credentials
+    if credentials is None:
+        return None
+    values = credential_values(credentials.version, credentials.key, credentials.sealed)
+    return {"account_id": one.account.id, **values}

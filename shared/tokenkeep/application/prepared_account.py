@@ -1,0 +1,70 @@
+"""An account that is ready to be stored: checked, scheduled, sealed. Nothing of it asks the world any more."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tokenkeep.domain.account import Account
+from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens
+from tokenkeep.domain.events import Event
+from tokenkeep.domain.ids import AccountId
+from tokenkeep.domain.lease import Lease
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCredentials:
+    """Credentials as they are stored. `fingerprint` is the SHA-256 of the refresh token that they came with."""
+
+    version: CredentialVersion
+    key: SealedKey
+    sealed: SealedTokens
+    fingerprint: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedAccount:
+    """An account with all that belongs to it, and the events that tell of it."""
+
+    account: Account
+    lease: Lease
+    credentials: PreparedCredentials | None
+    metadata: Mapping[str, str]
+    properties: Mapping[str, Any]
+    events: tuple[Event, ...]
+
+    @property
+    def obtained_at(self) -> datetime | None:
+        """When its credentials were obtained."""
+        return None if self.credentials is None else self.credentials.version.obtained_at
+
+    @property
+    def identity(self) -> str | None:
+        """Its external id, if the provider told it: that is the source's only account with it."""
+        return self.account.external_id if self.account.external_id_verified else None
+
+    @property
+    def fingerprint(self) -> bytes | None:
+        """That of its refresh token: this is the source's only account with it, too."""
+        return None if self.credentials is None else self.credentials.fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The account is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """It is not: the source has this one already, with the same verified external id or the same refresh token."""
+
+    account_id: AccountId
+
+
+@dataclass(frozen=True, slots=True)
+class Unstorable:
+    """It is not: the database refuses this one, for itself."""
+
+
+Storing = Stored | Existing
+StoringEach = Stored | Existing | Unstorable
