@@ -5,11 +5,15 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from tokenkeep.application.create_account import NewAccount
 from tokenkeep.application.update_account import AccountChange
 from tokenkeep.domain.errors import InvalidInput
+from tokenkeep.domain.source import Source
+from tokenkeep.providers.account_properties import check_account_properties
+from tokenkeep.providers.entry import Provider
 from tokenkeep.providers.oauth1 import RequestToSign, request_to_sign
 from tokenkeep_api.bodies import Body
-from tokenkeep_api.credential_bodies import CredentialMembers
+from tokenkeep_api.credential_bodies import CredentialMembers, read_credentials
 from tokenkeep_api.fields import ExternalId, Labels, LabelsToChange
 
 _MOST_PARAMETERS = 1_000
@@ -24,6 +28,17 @@ class AccountBody(Body):
     external_id: ExternalId | None = None
     metadata: Labels = Field(default={})
     properties: Labels = Field(default={})
+
+    def wanted(self, provider: Provider, source: Source) -> NewAccount:
+        """The account that is described, at the source that `source_id` names. Raises `InvalidInput`."""
+        check_account_properties(provider, self.properties)
+        return NewAccount(
+            source_id=source.id,
+            credentials=None if self.credentials is None else read_credentials(provider, source, self.credentials),
+            external_id=self.external_id,
+            metadata=self.metadata,
+            properties=self.properties,
+        )
 
 
 class AccountChangeBody(Body):

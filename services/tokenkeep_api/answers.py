@@ -5,6 +5,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from tokenkeep.application.import_progress import LineStatus
 from tokenkeep.domain.account import AccountState, AuthType, Custody, DisabledReason, FailureReason, Health
 from tokenkeep.domain.api_key import Scope
 from tokenkeep.domain.attempt import Outcome, Resolution, Trigger
@@ -233,6 +234,20 @@ class ErasureAnswer(Answer):
     """When credentials that had been handed back were erased."""
 
     erased_at: datetime
+
+
+class ImportResultAnswer(Answer):
+    """What became of one line of an import.
+
+    A line that was `rejected` has `code` and `detail`, and `field` where a member is at fault; the others have the account's `id`.
+    """
+
+    line: int
+    status: LineStatus
+    id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+    field: str | None = None
 
 
 class RefreshAnswer(Answer):

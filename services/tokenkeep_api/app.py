@@ -15,24 +15,28 @@ from tokenkeep_api.plain_words import PlainWords
 from tokenkeep_api.problems import install
 from tokenkeep_api.reference_page import PAGE_POLICY, render_reference
 from tokenkeep_api.rendering import JSON_TYPE
-from tokenkeep_api.request_bodies import BODY_DEADLINE_S, BoundedBodies
-from tokenkeep_api.routes import accounts, api_keys, audit, connect, custody, providers, sources
+from tokenkeep_api.request_bodies import BODY_DEADLINE_S, PIECE_DEADLINE_S, BoundedBodies
+from tokenkeep_api.routes import accounts, api_keys, audit, connect, custody, imports, providers, sources
 from tokenkeep_api.routes.connect_pages import ConnectPages
 from tokenkeep_api.routes.tokens import TokenRoutes
 from tokenkeep_api.wired import Wired
 
 
-def create_app(wired: Wired, *, body_deadline_s: float = BODY_DEADLINE_S) -> FastAPI:
+def create_app(
+    wired: Wired, *, body_deadline_s: float = BODY_DEADLINE_S, piece_deadline_s: float = PIECE_DEADLINE_S
+) -> FastAPI:
     """The API over these use-cases.
 
     Args:
         wired: The use-cases.
         body_deadline_s: How long a request's body may take to arrive, in seconds.
+        piece_deadline_s: How long each piece of an import may take to arrive, in seconds.
     """
     # Its own pages of documentation are off: they load scripts from elsewhere.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.router.routes.extend(TokenRoutes(wired).routes())
-    routers = [module.routes(wired) for module in (providers, sources, accounts, custody, connect, api_keys, audit)]
+    modules = (providers, sources, accounts, imports, custody, connect, api_keys, audit)
+    routers = [module.routes(wired) for module in modules]
     for router in routers:
         app.include_router(router)
     pages = Pages.load(wired.foundation.settings.external_url)
@@ -41,7 +45,7 @@ def create_app(wired: Wired, *, body_deadline_s: float = BODY_DEADLINE_S) -> Fas
     app.router.routes.extend(_documentation(routers, wired.foundation.settings.external_url))
     install(app, wired.connecting.link_account)
     # The last one added is the outermost.
-    app.add_middleware(BoundedBodies, deadline_s=body_deadline_s)
+    app.add_middleware(BoundedBodies, deadline_s=body_deadline_s, piece_deadline_s=piece_deadline_s)
     app.add_middleware(Authentication, authenticate=wired.authenticate, uses=wired.uses)
     app.add_middleware(Envelope)
     app.add_middleware(PlainWords, pages=pages)

@@ -166,11 +166,19 @@ async def persisted(works: PostgresWorks, store: Callable[[PostgresWork], Awaita
         return await store(work)
 
 
-async def _ask_of(request: Request, caller: Caller) -> _Ask | None:
+def idempotency_key(request: Request) -> str | None:
+    """The request's Idempotency-Key. Raises `InvalidInput` when it is malformed."""
     keys = request.headers.getlist(IDEMPOTENCY_HEADER)
     if not keys:
         return None
     if len(keys) > 1 or _KEY.fullmatch(keys[0]) is None:
         raise InvalidInput(IDEMPOTENCY_HEADER, "1 to 255 visible ASCII characters")
+    return keys[0]
+
+
+async def _ask_of(request: Request, caller: Caller) -> _Ask | None:
+    key = idempotency_key(request)
+    if key is None:
+        return None
     route = f"{request.method} {request.scope['route'].path}"
-    return _Ask(caller.environment, keys[0], route, sha256(await request.body()).digest(), new_id())
+    return _Ask(caller.environment, key, route, sha256(await request.body()).digest(), new_id())

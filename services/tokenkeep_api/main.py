@@ -35,6 +35,7 @@ from tokenkeep.application.demand_refresh import DemandRefresh
 from tokenkeep.application.discover_metadata import DiscoverMetadata
 from tokenkeep.application.exchange_code import ExchangeCode
 from tokenkeep.application.first_answers import AskOnce
+from tokenkeep.application.import_accounts import ImportAccounts
 from tokenkeep.application.issue_api_key import Authenticate, IssueApiKey, WithdrawApiKey
 from tokenkeep.application.machine_requests import MachineRequests
 from tokenkeep.application.manage_sources import CreateSource, PauseSource, UpdateSource
@@ -57,6 +58,7 @@ from tokenkeep_api.app import create_app
 from tokenkeep_api.buffers import CredentialReads, Flusher, KeyUses
 from tokenkeep_api.connecting import Connecting
 from tokenkeep_api.creations import Creations
+from tokenkeep_api.importing import Importing, Patience
 from tokenkeep_api.listening import Server, bind
 from tokenkeep_api.wired import Wired
 
@@ -138,6 +140,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         issue_api_key=IssueApiKey(),
         withdraw_api_key=WithdrawApiKey(),
         creations=Creations(works, vault, longest_preparation=deadline + _PREPARATION_MARGIN),
+        importing=Importing(ImportAccounts(create_account, Patience(works))),
         addresses=addresses,
         reads=CredentialReads(_audit_writer(database)),
         uses=KeyUses(keys.record_use),

@@ -4,6 +4,9 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+from tokenkeep_api.rendering import JSON_TYPE
+from tokenkeep_api.request_bodies import NDJSON
+
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -50,12 +53,18 @@ def _operation(document: Mapping[str, Any], path: str, method: str, operation: M
     if rows := [_row(one["name"], one["schema"], one.get("required"), one) for one in operation.get("parameters", [])]:
         yield f"<table><tr><th>parameter</th><th></th><th></th></tr>{''.join(rows)}</table>"
     if body := operation.get("requestBody"):
-        yield "".join(_members(document, "body", body["content"]["application/json"]["schema"]))
+        for title, schema in _schemas("body", body["content"]):
+            yield "".join(_members(document, title, schema))
     for status, response in operation["responses"].items():
-        schema = response.get("content", {}).get("application/json", {}).get("schema")
-        if schema is not None:
-            yield "".join(_members(document, f"answer {status}", schema))
+        for title, schema in _schemas(f"answer {status}", response.get("content", {})):
+            yield "".join(_members(document, title, schema))
     yield "</section>"
+
+
+def _schemas(title: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for media_type, title_of in ((JSON_TYPE, title), (NDJSON, f"each line of the {title}")):
+        if media_type in content:
+            yield title_of, content[media_type]["schema"]
 
 
 def _members(document: Mapping[str, Any], title: str, schema: Mapping[str, Any]) -> Iterator[str]:

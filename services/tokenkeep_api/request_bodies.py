@@ -15,6 +15,9 @@ from tokenkeep_api.problems import Problem
 
 MAX_BODY_BYTES = 1024 * 1024
 BODY_DEADLINE_S = 15.0
+PIECE_DEADLINE_S = 60.0
+IMPORT_PATH = "/v1/accounts/import"
+NDJSON = "application/x-ndjson"
 
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
@@ -29,13 +32,24 @@ class BoundedBodies:
 
     Under `/connect`, where browsers come, a body is a form.
 
+    An import's body is a stream: NDJSON of any size, of which each piece has 60 s to come; its lines are bounded where
+    they are read.
+
     Nothing is buffered here. A body's bound is checked while the route reads it, whatever its `Content-Length` says.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int = MAX_BODY_BYTES, deadline_s: float = BODY_DEADLINE_S) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_bytes: int = MAX_BODY_BYTES,
+        deadline_s: float = BODY_DEADLINE_S,
+        piece_deadline_s: float = PIECE_DEADLINE_S,
+    ) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._deadline_s = deadline_s
+        self._piece_deadline_s = piece_deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -43,17 +57,20 @@ class BoundedBodies:
             await self._app(scope, receive, send)
             return
         headers = {name: value for name, value in scope["headers"] if name in _BODY_HEADERS}
-        wanted = _FORM if scope["path"].startswith("/connect/") else _JSON
-        problem = self._refusal(headers, wanted)
+        streamed = scope["path"] == IMPORT_PATH
+        wanted = _FORM if scope["path"].startswith("/connect/") else NDJSON if streamed else _JSON
+        problem = self._refusal(headers, wanted, bounded=not streamed)
         if problem is not None:
             await problem.response()(scope, receive, send)
             return
         has_body = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
-        await self._app(scope, self._bounded(receive) if has_body else receive, send)
+        if has_body:
+            receive = self._in_pieces(receive) if streamed else self._bounded(receive)
+        await self._app(scope, receive, send)
 
-    def _refusal(self, headers: dict[bytes, bytes], wanted: str) -> Problem | None:
+    def _refusal(self, headers: dict[bytes, bytes], wanted: str, *, bounded: bool) -> Problem | None:
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._max_bytes:
+        if not length.isdigit() or (bounded and int(length) > self._max_bytes):
             return self._too_large()
         has_body = b"transfer-encoding" in headers or length != b"0"
         media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
@@ -61,6 +78,24 @@ class BoundedBodies:
             detail = f"a body here is of another kind: Content-Type: {wanted}"
             return Problem(415, "unsupported_media_type", detail, headers={**_CLOSE, "Accept": wanted})
         return None
+
+    def _in_pieces(self, receive: Receive) -> Receive:
+        whole = False
+
+        async def in_pieces() -> Message:
+            nonlocal whole
+            if whole:
+                return await receive()  # waits for the client to go away, which takes as long as it takes
+            try:
+                async with asyncio.timeout(self._piece_deadline_s):
+                    message = await receive()
+            except TimeoutError:
+                detail = f"nothing more of the body arrived within {self._piece_deadline_s:g} s"
+                raise Problem(408, "request_timeout", detail, headers=_CLOSE) from None
+            whole = not message.get("more_body", False)
+            return message
+
+        return in_pieces
 
     def _bounded(self, receive: Receive) -> Receive:
         received = 0

@@ -23,6 +23,7 @@ from tokenkeep.bootstrap import Foundation
 from tokenkeep_api.buffers import CredentialReads, KeyUses
 from tokenkeep_api.connecting import Connecting
 from tokenkeep_api.creations import Creations
+from tokenkeep_api.importing import Importing
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Wired:
     issue_api_key: IssueApiKey
     withdraw_api_key: WithdrawApiKey
     creations: Creations
+    importing: Importing
     addresses: AddressPolicy
     reads: CredentialReads
     uses: KeyUses

@@ -18,7 +18,6 @@ from tokenkeep.domain.api_key import Caller, Scope
 from tokenkeep.domain.errors import Conflict, InvalidInput, NotFound
 from tokenkeep.domain.events import cloudevent
 from tokenkeep.domain.ids import AccountId, AttemptId, IdKind, SourceId, parse_id
-from tokenkeep.providers.account_properties import check_account_properties
 from tokenkeep.providers.machine_credentials import MachineCredentials
 from tokenkeep_api import rendering
 from tokenkeep_api.account_bodies import AccountBody, AccountChangeBody, SignBody
@@ -33,7 +32,6 @@ from tokenkeep_api.answers import (
 )
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.bodies import Nothing
-from tokenkeep_api.credential_bodies import read_credentials
 from tokenkeep_api.fields import Moment
 from tokenkeep_api.first_tokens import preparation
 from tokenkeep_api.paging import DEFAULT_LIMIT, MOST, Cursor, Limit, id_after, number_after, split
@@ -235,15 +233,7 @@ async def _wanted(wired: Wired, caller: Caller, body: AccountBody) -> NewAccount
         source = await work.sources.get(source_id, caller.environment)
     if source is None:
         raise NotFound("source")
-    provider = wired.foundation.catalogue.get(source.provider)
-    check_account_properties(provider, body.properties)
-    return NewAccount(
-        source_id=source_id,
-        credentials=None if body.credentials is None else read_credentials(provider, source, body.credentials),
-        external_id=body.external_id,
-        metadata=body.metadata,
-        properties=body.properties,
-    )
+    return body.wanted(wired.foundation.catalogue.get(source.provider), source)
 
 
 def _parsed(text: str) -> AccountId:

@@ -4,10 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
+from uuid import UUID
 
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.connect_sessions import ConnectSessions
 from tokenkeep.application.full_accounts import FullAccount
+from tokenkeep.application.import_progress import ImportChunk, ImportProgress, NewImport
 from tokenkeep.application.ports import CustodyLedger
 from tokenkeep.application.prepared_account import PreparedAccount, Storing, StoringEach
 from tokenkeep.application.refreshing import SourceConfig
@@ -51,6 +53,22 @@ class NewAccounts(Protocol):
     async def add(self, accounts: Sequence[PreparedAccount]) -> Sequence[Storing]: ...
 
     async def add_each(self, accounts: Sequence[PreparedAccount]) -> Sequence[StoringEach]: ...
+
+
+class Imports(Protocol):
+    """How far imports have come."""
+
+    async def begin(self, wanted: NewImport) -> ImportProgress | None: ...
+
+    async def lock(self, import_id: UUID, holder: UUID) -> int | None: ...
+
+    async def advance(self, import_id: UUID, chunk: ImportChunk, *, overdue: int) -> None: ...
+
+    async def chunk_with(self, import_id: UUID, line: int) -> ImportChunk | None: ...
+
+    async def finish(self, import_id: UUID, holder: UUID) -> None: ...
+
+    async def forget(self, import_id: UUID) -> None: ...
 
 
 class Sources(Protocol):
@@ -115,6 +133,9 @@ class Work(Protocol):
 
     @property
     def new_accounts(self) -> NewAccounts: ...
+
+    @property
+    def imports(self) -> Imports: ...
 
     @property
     def sources(self) -> Sources: ...

@@ -1,5 +1,6 @@
 """Rules that hold on every route, walked over the API's own description."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from tokenkeep.domain.api_key import Scope
 from tokenkeep_api import answers
 from tokenkeep_api.app import create_app
 
+IMPORT_PATH = "/v1/accounts/import"
 TOKEN_URL = "https://93.184.215.14/token"
 WRITING = {"POST", "PUT", "PATCH"}
 BODIES: dict[str, Any] = {
@@ -65,6 +67,15 @@ def body_for(path: str, ids: dict[str, str]) -> Any:
     return BODIES.get(path)
 
 
+async def ask(client: httpx.AsyncClient, method: str, path: str, ids: dict[str, str]) -> httpx.Response:
+    """A call that fits the route's description."""
+    url = path.format(**ids)
+    if path == IMPORT_PATH:
+        line = json.dumps({"source_id": ids["source_id"]})
+        return await client.post(url, content=f"{line}\n", headers={"Content-Type": "application/x-ndjson"})
+    return await client.request(method, url, json=body_for(path, ids) if method in WRITING else None)
+
+
 async def test_every_route_needs_a_key_and_the_scope_that_its_description_names(service: Service) -> None:
     ids = await things(service)
     walked = 0
@@ -75,7 +86,7 @@ async def test_every_route_needs_a_key_and_the_scope_that_its_description_names(
         async with service.client(None) as nobody:
             problem(await nobody.request(method, url), 401, "not_authenticated")
         async with service.client(await service.key(*others)) as client:
-            refused = await client.request(method, url, json=body_for(path, ids) if method in WRITING else None)
+            refused = await ask(client, method, path, ids)
             if path == "/v1/api-keys" and method == "POST":
                 body = {"name": "k", "environment": service.environment, "scopes": ["audit:read"]}
                 refused = await client.post(url, json=body)
@@ -97,6 +108,12 @@ async def test_things_of_another_environment_do_not_exist(service: Service) -> N
                 seen = await stranger.get(path)
                 assert all(one["actor"] == "admin-key" for one in data(seen) if "actor" in one)
                 assert not any(one in seen.text for one in ids.values() if one.startswith(("src_", "acc_", "key_")))
+        imported = await ask(stranger, "POST", IMPORT_PATH, ids)
+        assert [json.loads(line)["code"] for line in imported.text.splitlines()] == ["not_found"]
+        whole = await stranger.post(
+            IMPORT_PATH, params={"source_id": ids["source_id"]}, headers={"Content-Type": "application/x-ndjson"}
+        )
+        problem(whole, 404, "not_found")
         account = {"source_id": ids["source_id"], "credentials": {"access_token": "x"}}
         problem(await stranger.post("/v1/accounts", json=account), 404, "not_found")
         code = {"authorization_code": "x", "redirect_uri": "https://app.example/cb"}
@@ -132,6 +149,8 @@ async def test_answers_are_as_they_are_described(service: Service) -> None:
             answer = await admin.get(path)
             assert answer.status_code == 200
             TypeAdapter(model).validate_json(answer.content)
+        for line in (await ask(admin, "POST", IMPORT_PATH, ids)).text.splitlines():
+            TypeAdapter(answers.ImportResultAnswer).validate_json(line)
         token = await admin.post(f"/v1/accounts/{ids['account_id']}/token")
         TypeAdapter(answers.Data[answers.TokenAnswer]).validate_json(token.content)
         account = f"/v1/accounts/{ids['account_id']}"
@@ -198,9 +217,12 @@ async def test_every_creating_post_takes_an_idempotency_key(service: Service) ->
         for method, path, operation in operations(document)
         if any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", []))
     }
-    assert taking == {"/v1/sources", "/v1/accounts", "/v1/connect/sessions", "/v1/api-keys"}
+    assert taking == {"/v1/sources", "/v1/accounts", IMPORT_PATH, "/v1/connect/sessions", "/v1/api-keys"}
     references = [line for line in str(document).split("'") if line.startswith("#/components/schemas/")]
     assert references
+    imports = document["paths"][IMPORT_PATH]["post"]
+    assert list(imports["requestBody"]["content"]) == ["application/x-ndjson"]
+    assert list(imports["responses"]["200"]["content"]) == ["application/x-ndjson"]
     assert {line.rpartition("/")[2] for line in references} <= set(document["components"]["schemas"])
 
 

@@ -27,6 +27,7 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     Text,
+    UniqueConstraint,
     Uuid,
     text,
 )
@@ -543,3 +544,39 @@ class InstanceKeyRow(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[bytes]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class ImportRow(Base):
+    """An import and how far it has come. Without a `key` nobody can go on with it; it goes when its request ends.
+
+    `holder` is the request that may go on with it: whoever comes with the key takes it over. `overdue` counts accounts that
+    came with nothing left to wait for. `digest_key` keys the digests of its lines, sealed: a line may hold a password.
+    """
+
+    __tablename__ = "imports"
+    __table_args__ = (UniqueConstraint("environment", "key"), Index(None, "progressed_at"))
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    environment: Mapped[str]
+    key: Mapped[str | None]
+    source: Mapped[str | None]
+    holder: Mapped[UUID]
+    key_id: Mapped[str]
+    wrapped_key: Mapped[bytes]
+    digest_key: Mapped[bytes]
+    lines: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    overdue: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    finished: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    progressed_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class ImportChunkRow(Base):
+    """Lines of an import that are done: a digest of each, and the results that were given. Written with their accounts."""
+
+    __tablename__ = "import_chunks"
+
+    import_id: Mapped[UUID] = mapped_column(ForeignKey("imports.id", ondelete="CASCADE"), primary_key=True)
+    first_line: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    digests: Mapped[bytes]
+    results: Mapped[str]

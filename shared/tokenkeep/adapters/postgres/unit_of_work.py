@@ -14,6 +14,7 @@ from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.event_log import append_events
 from tokenkeep.adapters.postgres.full_accounts import PostgresFullAccounts
 from tokenkeep.adapters.postgres.idempotency import PostgresIdempotency
+from tokenkeep.adapters.postgres.imports import PostgresImports
 from tokenkeep.adapters.postgres.new_accounts import PostgresNewAccounts
 from tokenkeep.adapters.postgres.releases import PostgresReleases
 from tokenkeep.adapters.postgres.revocation_requests import PostgresRevocations
@@ -29,6 +30,7 @@ class PostgresWork:
         self.connection = connection
         self.accounts = PostgresAccounts(connection)
         self.new_accounts = PostgresNewAccounts(connection)
+        self.imports = PostgresImports(connection)
         self.sources = PostgresSources(connection)
         self.api_keys = PostgresApiKeys(connection)
         self.full_accounts = PostgresFullAccounts(connection)
