@@ -1,0 +1,265 @@
+"""The commands themselves."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tokenkeep.cli.accounts.access import ApiFlag, EnvironmentFlag, KeyFlag, find_access
+from tokenkeep.domain.account import AccountState, Health
+
+app = typer.Typer(no_args_is_help=True, help="End users' accounts, over the HTTP API.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id, acc_….")]
+Source = Annotated[str | None, typer.Option("--source", metavar="SOURCE", help="Only those of this source, src_….")]
+
+_DEFAULT_LIMIT = 100
+_MOST_SHOWN = 20
+
+
+@app.callback()
+def accounts() -> None:
+    """End users' accounts, over the HTTP API."""
+
+
+@app.command("list")
+def list_accounts(
+    *,
+    source: Source = None,
+    state: Annotated[AccountState | None, typer.Option("--state", help="Only those in this state.")] = None,
+    health: Annotated[Health | None, typer.Option("--health", help="Only those of this health.")] = None,
+    external_id: Annotated[
+        str | None, typer.Option("--external-id", metavar="ID", help="Only those of this id.")
+    ] = None,
+    provider: Annotated[
+        str | None, typer.Option("--provider", metavar="SLUG", help="Only those of this provider.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = _DEFAULT_LIMIT,
+    as_json: AsJson = False,
+    api: ApiFlag = None,
+    key: KeyFlag = None,
+    environment: EnvironmentFlag = None,
+) -> None:
+    """Accounts, oldest first, one a line."""
+    from itertools import islice  # noqa: PLC0415  # see the package `cli`
+
+    from tokenkeep.cli.accounts.api import open_api  # noqa: PLC0415  # as above
+
+    filters = {"source_id": source, "external_id": external_id, "provider": provider}
+    query = {name: value for name, value in filters.items() if value is not None}
+    query |= {} if state is None else {"state": state.value}
+    query |= {} if health is None else {"health": health.value}
+    with open_api(find_access(api, key, environment)) as opened:
+        found = list(islice(opened.accounts(query), limit + 1))
+    shown = found[:limit]
+    if as_json:
+        _print_json(shown)
+    else:
+        _print_table(shown)
+    if len(found) > limit:
+        typer.echo(f"there are more than {limit}; --limit shows more", err=True)
+
+
+@app.command()
+def show(
+    account: AccountId,
+    *,
+    as_json: AsJson = False,
+    api: ApiFlag = None,
+    key: KeyFlag = None,
+    environment: EnvironmentFlag = None,
+) -> None:
+    """All that is known of an account, its credentials aside."""
+    from tokenkeep.cli.accounts.api import open_api  # noqa: PLC0415  # see the package `cli`
+
+    with open_api(find_access(api, key, environment)) as opened:
+        _print_account(opened.account(account), as_json=as_json)
+
+
+@app.command()
+def enable(
+    account: AccountId,
+    *,
+    as_json: AsJson = False,
+    api: ApiFlag = None,
+    key: KeyFlag = None,
+    environment: EnvironmentFlag = None,
+) -> None:
+    """Use an account again. It is refreshed at once, which shows whether its grant is still good."""
+    from tokenkeep.cli.accounts.api import open_api  # noqa: PLC0415  # see the package `cli`
+
+    with open_api(find_access(api, key, environment)) as opened:
+        _print_account(opened.toggle(account, on=True), as_json=as_json)
+
+
+@app.command()
+def disable(
+    account: AccountId,
+    *,
+    as_json: AsJson = False,
+    api: ApiFlag = None,
+    key: KeyFlag = None,
+    environment: EnvironmentFlag = None,
+) -> None:
+    """Stop refreshing an account and handing out its tokens. Nothing of it is lost."""
+    from tokenkeep.cli.accounts.api import open_api  # noqa: PLC0415  # see the package `cli`
+
+    with open_api(find_access(api, key, environment)) as opened:
+        _print_account(opened.toggle(account, on=False), as_json=as_json)
+
+
+@app.command("import")
+def import_accounts(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="NDJSON: one account a line, as POST /v1/accounts takes it.")
+    ],
+    *,
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="SOURCE", help="The source of all lines, src_….")
+    ] = None,
+    rejects: Annotated[
+        Path | None,
+        typer.Option("--rejects", metavar="FILE", help="Write the lines that are rejected to this file, as they are."),
+    ] = None,
+    anew: Annotated[
+        bool,
+        typer.Option(
+            "--anew", help="Forget earlier runs with the same file: lines that were rejected are tried again."
+        ),
+    ] = False,  # Typer's form of a flag
+    as_json: AsJson = False,
+    api: ApiFlag = None,
+    key: KeyFlag = None,
+    environment: EnvironmentFlag = None,
+) -> None:
+    """Take over live credentials by the thousand. Stop refreshing them elsewhere first.
+
+    A run that breaks off is gone on with by the same command: for two days, nothing of the file is done twice. The exit code is
+    1 if lines were rejected.
+    """
+    import secrets  # noqa: PLC0415  # see the package `cli`
+
+    from tokenkeep.cli.accounts.import_file import ImportFile  # noqa: PLC0415  # as above
+
+    access = find_access(api, key, environment)
+    looked_at = ImportFile.look_at(file)
+    idempotency_key = looked_at.key(source) + (f"-{secrets.token_hex(8)}" if anew else "")
+    counts = _run_import(looked_at, access, source, idempotency_key, rejects, as_json=as_json)
+    summary = f"{sum(counts.values())} lines: {counts['created']} created, {counts['exists']} there already, {counts['rejected']} rejected"
+    typer.echo(summary, err=as_json)
+    if counts["rejected"]:
+        raise typer.Exit(1)
+
+
+@app.command("export")
+def export_accounts(
+    *,
+    source: Source = None,
+    with_credentials: Annotated[
+        bool,
+        typer.Option(
+            "--with-credentials",
+            help="Add the credentials: access tokens and keys, refreshed if need be. Needs the scope credentials:read; each"
+            " account is audited.",
+        ),
+    ] = False,  # Typer's form of a flag
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this file, of mode 0600.")
+    ] = None,
+    api: ApiFlag = None,
+    key: KeyFlag = None,
+    environment: EnvironmentFlag = None,
+) -> None:
+    """Print all accounts as NDJSON, without their credentials.
+
+    A refresh token is never among them while tokenkeep holds it: two who refresh with it lose it both. The way out is to release
+    an account, POST /v1/accounts/{id}/release, which hands its refresh token back and ends custody.
+    """
+    from tokenkeep.cli.accounts.api import open_api  # noqa: PLC0415  # see the package `cli`
+    from tokenkeep.cli.accounts.export import exported, opened, write_lines  # noqa: PLC0415  # as above
+    from tokenkeep.cli.accounts.progress import Advance  # noqa: PLC0415  # as above
+
+    access = find_access(api, key, environment)
+    query = {} if source is None else {"source_id": source}
+    missing = 0
+    with open_api(access) as client, opened(output) as out, Advance("accounts", None) as advance:
+
+        def counted() -> Any:
+            nonlocal missing
+            for account in exported(client, query, with_credentials=with_credentials):
+                missing += "credentials_missing" in account
+                advance.step()
+                yield account
+
+        count = write_lines(counted(), out)
+    typer.echo(f"{count} accounts", err=True)
+    if missing:
+        typer.echo(f"{missing} of them have no credentials to give; credentials_missing says why", err=True)
+
+
+def _run_import(
+    file: Any, access: Any, source: str | None, idempotency_key: str, rejects: Path | None, *, as_json: bool
+) -> dict[str, int]:
+    import asyncio  # noqa: PLC0415  # see the package `cli`
+
+    import orjson  # noqa: PLC0415  # as above
+
+    from tokenkeep.cli.accounts.import_file import FileImport, Rejects  # noqa: PLC0415  # as above
+    from tokenkeep.cli.accounts.progress import Advance  # noqa: PLC0415  # as above
+
+    counts = {"created": 0, "exists": 0, "rejected": 0}
+    kept = None if rejects is None else Rejects(file.path, rejects)
+    with Advance("lines", file.lines) as advance:
+
+        def note(result: dict[str, Any]) -> None:
+            counts[result["status"]] += 1
+            if kept is not None:
+                kept.take(result)
+            if as_json:
+                typer.echo(orjson.dumps(result).decode())
+            elif result["status"] == "rejected" and counts["rejected"] <= _MOST_SHOWN:
+                where = f" {result['field']}:" if "field" in result else ""
+                advance.say(f"line {result['line']}: {result['code']}:{where} {result['detail']}")
+            advance.step()
+
+        run = FileImport(file, access, source_id=source, key=idempotency_key, on_result=note, say=advance.say)
+        try:
+            asyncio.run(run.run())
+        finally:
+            if kept is not None:
+                kept.close()
+    return counts
+
+
+def _print_account(account: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        _print_json(account)
+        return
+    for name, value in account.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{inner}: {text}" for inner, text in value.items())  # noqa: PLW2901  # as it is shown
+        elif isinstance(value, list):
+            value = " ".join(map(str, value))  # noqa: PLW2901  # as above
+        typer.echo(f"{name:25}{'' if value is None else value}")
+
+
+def _print_table(accounts: list[dict[str, Any]]) -> None:
+    from rich.console import Console  # noqa: PLC0415  # see the package `cli`
+    from rich.table import Table  # noqa: PLC0415  # as above
+
+    table = Table("account", "provider", "external id", "state", "health", "expires", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
+    for it in accounts:
+        disabled = it["disabled"]
+        state = it["state"] if disabled is None else f"{it['state']} ({disabled['reason']})"
+        row = (it["id"], it["provider"], it["external_id"] or "", state, it["health"], it["expires_at"] or "never")
+        table.add_row(*row)
+    Console().print(table, markup=False)
+    typer.echo("1 account" if len(accounts) == 1 else f"{len(accounts)} accounts")
+
+
+def _print_json(document: Any) -> None:
+    import orjson  # noqa: PLC0415  # see the package `cli`
+
+    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
