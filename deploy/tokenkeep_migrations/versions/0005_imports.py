@@ -1,6 +1,6 @@
 """Imports: how far they have come, and what became of their lines.
 
-Revision: 0006, after 0004. New tables only; nothing that exists is touched.
+Revision: 0005, after 0004. New tables only; nothing that exists is touched.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision: str = "0006"
+revision: str = "0005"
 down_revision: str | None = "0004"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
