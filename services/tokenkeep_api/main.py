@@ -44,6 +44,7 @@ from tokenkeep.application.ports import RefreshQueue
 from tokenkeep.application.release_custody import ConfirmRelease, ReleaseCustody
 from tokenkeep.application.replace_credentials import ReplaceCredentials
 from tokenkeep.application.request_refresh import RequestRefresh
+from tokenkeep.application.request_revocation import RequestRevocation
 from tokenkeep.application.resume_source import ResumeSource
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.sign_request import SignRequest
@@ -131,7 +132,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         replace_credentials=replace_credentials,
         release_custody=ReleaseCustody(works, waiters, sealer, clocks, foundation.catalogue),
         confirm_release=ConfirmRelease(),
-        delete_account=DeleteAccount(foundation.catalogue, sealer),
+        delete_account=DeleteAccount(RequestRevocation(foundation.catalogue, sealer)),
         toggle_account=ToggleAccount(foundation.catalogue),
         request_refresh=RequestRefresh(works, demand),
         connecting=Connecting.wire(

@@ -1,4 +1,4 @@
-"""The worker's loop that has the grants of deleted accounts revoked."""
+"""The worker's loop that has the grants of accounts revoked which were given up."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

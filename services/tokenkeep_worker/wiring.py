@@ -13,7 +13,7 @@ from tokenkeep.adapters.redis.custody_lock import RedisCustodyLocks
 from tokenkeep.adapters.redis.wakeups import RedisAnnouncer
 from tokenkeep.adapters.spool.file_spool import FileSpool
 from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
-from tokenkeep.adapters.telemetry.revocation_log import RevocationLog
+from tokenkeep.adapters.telemetry.revocation_observer import RevocationTelemetry
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.clock import boottime
 from tokenkeep.adapters.token_endpoint.lending import LentConnections
@@ -111,7 +111,7 @@ def wire(foundation: Foundation) -> Refreshing:
         foundation.catalogue,
         ports.endpoints,
         clocks,
-        RevocationLog(),
+        RevocationTelemetry(foundation.metrics),
         times.provider_deadline,
     )
     return Refreshing(refresh, endpoints, drain, revoke)

@@ -59,7 +59,10 @@ def routes(wired: Wired) -> APIRouter:
 
     @router.delete("/{account_id}", status_code=204)
     async def delete_account(request: Request, account_id: str, caller: Writer) -> Response:
-        """Erase the account at once. Its grant is revoked at the provider, where that can be done, right afterwards."""
+        """Erase the account at once. Its grant is revoked at the provider, where that can be done, right afterwards.
+
+        How that ended is told in the audit trail (`account.revoke`), for the account is gone.
+        """
         async with wired.works() as work:
             await wired.delete_account(work, caller, _parsed(account_id), correlation_id=request.state.correlation_id)
         return Response(status_code=204)

@@ -135,6 +135,8 @@ class Keeping:
         """
         credentials = self.sealed(sealer, account.id, held, version)
         await work.accounts.put_credentials(account.id, version, credentials.key, credentials.sealed)
+        if credentials.fingerprints:
+            await work.revocations.forget(account, credentials.fingerprints)
         if credentials.fingerprint is not None:
             await work.accounts.claim_grant(account, credentials.fingerprint)
 
@@ -148,9 +150,15 @@ class Keeping:
         sealed = sealer.seal(account_id, key, held, version, kept=None, presented=self._presented)
         # A machine's key may serve many accounts, and is spent by none of them.
         claimed = None if self._presented is Presented.MACHINE_CREDENTIALS else held.refresh_token
-        return PreparedCredentials(version, key, sealed, None if claimed is None else fingerprint(claimed))
+        return PreparedCredentials(
+            version, key, sealed, None if claimed is None else fingerprint(claimed), _fingerprints(held)
+        )
 
 
-def fingerprint(refresh_token: Secret) -> bytes:
-    """The SHA-256 of a refresh token: too random to be guessed from it."""
-    return sha256(refresh_token.reveal().encode(errors="surrogatepass")).digest()
+def fingerprint(token: Secret) -> bytes:
+    """The SHA-256 of a token: too random to be guessed from it."""
+    return sha256(token.reveal().encode(errors="surrogatepass")).digest()
+
+
+def _fingerprints(tokens: TokenSet) -> frozenset[bytes]:
+    return frozenset(fingerprint(token) for token in (tokens.access_token, tokens.refresh_token) if token is not None)

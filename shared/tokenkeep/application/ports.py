@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from tokenkeep.application.custody import Taken
@@ -23,6 +23,7 @@ from tokenkeep.application.refreshing import (
     Waking,
     WriteAhead,
 )
+from tokenkeep.application.revocations import NewRevocation
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.events import Event
@@ -64,16 +65,7 @@ class CustodyLedger(Protocol):
 
     async def gone(self, account_ids: Sequence[AccountId]) -> set[AccountId]: ...
 
-    async def request_revocation(
-        self,
-        account_id: AccountId,
-        source_id: SourceId,
-        sealed_key: SealedKey,
-        ciphertext: bytes,
-        *,
-        fingerprint: bytes,
-        properties: Mapping[str, Any],
-    ) -> None: ...
+    async def request_revocation(self, wanted: NewRevocation) -> None: ...
 
     @property
     def sources(self) -> "SourceLedger": ...

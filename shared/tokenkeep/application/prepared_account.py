@@ -14,12 +14,16 @@ from tokenkeep.domain.lease import Lease
 
 @dataclass(frozen=True, slots=True)
 class PreparedCredentials:
-    """Credentials as they are stored. `fingerprint` is the SHA-256 of the refresh token that they came with."""
+    """Credentials as they are stored. `fingerprint` is the SHA-256 of the refresh token that they came with.
+
+    By `fingerprints`, those of all their tokens, a grant is known again that was given up before.
+    """
 
     version: CredentialVersion
     key: SealedKey
     sealed: SealedTokens
     fingerprint: bytes | None
+    fingerprints: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

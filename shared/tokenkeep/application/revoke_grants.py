@@ -1,56 +1,36 @@
-"""Revoke grants: tell providers which tokens of deleted accounts shall be worth nothing any more (RFC 7009)."""
+"""Revoke grants: tell providers which tokens shall be worth nothing any more, as RFC 7009 has it or in their own ways."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol, assert_never
 from uuid import UUID
 
+from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.ports import SourceConfigs, TokenEndpoints
 from tokenkeep.application.refreshing import SourceConfig
+from tokenkeep.application.revocations import DueRevocation, NewRevocation, RevocationEnd
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.source_clients import SourceClients
-from tokenkeep.domain.credential import SealedKey
+from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.errors import ConnectFailed
-from tokenkeep.domain.ids import AccountId, SourceId
-from tokenkeep.providers.answer import TokenRequest
+from tokenkeep.domain.ids import IdKind, format_id
+from tokenkeep.domain.refresh_policy import spread
+from tokenkeep.domain.revocation_waits import is_given_up, wait_after
+from tokenkeep.domain.secret import Secret
+from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
 from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.client_authentication import Client
 from tokenkeep.providers.options import effective_rules
-from tokenkeep.providers.revocation import RevocationResult, read_revocation
-from tokenkeep.providers.token_request import revocation_request
+from tokenkeep.providers.revocation import RevocationResult, RevocationVerdict, read_revocation
+from tokenkeep.providers.revocation_request import revocation_request
+from tokenkeep.providers.revocation_way import TokenKind
 
-MOST_TRIES = 10
-LONGEST_KEPT = timedelta(days=3)
 _AT_ONCE = 20
-
-
-@dataclass(frozen=True, slots=True)
-class NewRevocation:
-    """A token that its provider is to be told to revoke, sealed under its account's data key.
-
-    By its `fingerprint` (SHA-256) or `external_id` it is known whether the same grant, or user, comes back meanwhile: then
-    nothing is revoked.
-    """
-
-    account_id: AccountId
-    source_id: SourceId
-    sealed_key: SealedKey
-    ciphertext: bytes
-    fingerprint: bytes
-    properties: Mapping[str, Any]
-    external_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DueRevocation:
-    """A request for a revocation, claimed for one try. `tries` counts this one; `age` since it was asked for."""
-
-    id: UUID
-    wanted: NewRevocation
-    tries: int
-    age: timedelta
+_REFUSED = RevocationVerdict(RevocationResult.REFUSED)
+_LATER = RevocationVerdict(RevocationResult.LATER)
 
 
 class RevocationRequests(Protocol):
@@ -58,19 +38,44 @@ class RevocationRequests(Protocol):
 
     async def claim(self, *, limit: int) -> Sequence[DueRevocation]: ...
 
-    async def done(self, ids: Sequence[UUID]) -> None: ...
+    async def postpone(self, waits: Sequence[tuple[UUID, timedelta]]) -> None: ...
+
+    async def end(self, ids: Sequence[UUID], entries: Sequence[AuditEntry]) -> None: ...
 
 
 class RevocationObserver(Protocol):
-    """Sees what became of revocations. `error` names a fault of ours, where it was one."""
+    """Sees what became of revocations. `provider` is None when the source is gone; `error` names a fault of ours."""
 
-    def revoked(self, due: DueRevocation) -> None: ...
+    def ended(self, due: DueRevocation, provider: str | None, end: RevocationEnd, error: str | None) -> None: ...
 
-    def refused(self, due: DueRevocation) -> None: ...
+    def postponed(self, due: DueRevocation, wait: timedelta, error: str | None) -> None: ...
 
-    def postponed(self, due: DueRevocation, error: str | None) -> None: ...
 
-    def given_up(self, due: DueRevocation, error: str | None) -> None: ...
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    due: DueRevocation
+    source: SourceConfig | None
+    verdict: RevocationVerdict
+    error: str | None
+
+    @property
+    def end(self) -> RevocationEnd | None:
+        """How it ends; None when it is tried again."""
+        match self.verdict.result:
+            case RevocationResult.REVOKED:
+                return RevocationEnd.REVOKED
+            case RevocationResult.REFUSED:
+                return RevocationEnd.REFUSED
+            case RevocationResult.LATER:
+                return RevocationEnd.GIVEN_UP if is_given_up(self.due.tries, self.due.age) else None
+            case _:
+                assert_never(self.verdict.result)
+
+    @property
+    def wait(self) -> timedelta:
+        """How long to wait before the next try."""
+        jitter = spread(self.due.id, self.due.tries)
+        return wait_after(self.due.tries, retry_after=self.verdict.retry_after, jitter=jitter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,50 +98,65 @@ class RevokeGrants:
         if not due:
             return 0
         sources = await self.sources({one.wanted.source_id for one in due})
-        over = await asyncio.gather(*(self._is_over(one, sources.get(one.wanted.source_id)) for one in due))
-        ids = [one.id for one, done in zip(due, over, strict=True) if done]
-        if ids:
-            await self.requests.done(ids)
+        tried = await asyncio.gather(*(self._tried(one, sources.get(one.wanted.source_id)) for one in due))
+        later = [one for one in tried if one.end is None]
+        over = [(one, end) for one in tried if (end := one.end) is not None]
+        if later:
+            await self.requests.postpone([(one.due.id, one.wait) for one in later])
+        if over:
+            entries = [entry for one, end in over if (entry := _entry(one, end)) is not None]
+            await self.requests.end([one.due.id for one, _ in over], entries)
+        for one in later:
+            self.observer.postponed(one.due, one.wait, one.error)
+        for one, end in over:
+            provider = None if one.source is None else one.source.provider
+            self.observer.ended(one.due, provider, end, one.error)
         return len(due)
 
-    async def _is_over(self, due: DueRevocation, source: SourceConfig | None) -> bool:
-        """Whether nothing more is to be done about it."""
-        error: str | None = None
+    async def _tried(self, due: DueRevocation, source: SourceConfig | None) -> _Tried:
+        if source is None:
+            return _Tried(due, None, _REFUSED, None)
         try:
-            result = RevocationResult.REFUSED if source is None else await self._asked(due.wanted, source)
+            return _Tried(due, source, await self._asked(due, source), None)
         except ConnectFailed as failure:
-            result, error = RevocationResult.LATER, failure.reason.value
+            return _Tried(due, source, _LATER, failure.reason.value)
         except Exception as failure:  # noqa: BLE001 - a key or a property may be missing; one fault must not repeat its neighbours
-            result, error = RevocationResult.LATER, type(failure).__name__
-        match result:
-            case RevocationResult.REVOKED:
-                self.observer.revoked(due)
-            case RevocationResult.REFUSED:
-                self.observer.refused(due)
-            case RevocationResult.LATER if due.tries < MOST_TRIES and due.age < LONGEST_KEPT:
-                self.observer.postponed(due, error)
-                return False
-            case RevocationResult.LATER:
-                self.observer.given_up(due, error)
-        return True
+            return _Tried(due, source, _LATER, type(failure).__name__)
 
-    async def _asked(self, wanted: NewRevocation, source: SourceConfig) -> RevocationResult:
+    async def _asked(self, due: DueRevocation, source: SourceConfig) -> RevocationVerdict:
+        wanted = due.wanted
         rules = effective_rules(self.catalogue.get(source.provider), source.options)
-        if rules.revocation_url is None:
-            return RevocationResult.REFUSED
-        token = self.sealer.open_revocation(wanted.account_id, wanted.sealed_key, wanted.ciphertext)
-        request = revocation_request(
-            rules,
-            rules.revocation_url,
-            client=self.clients(source, rules, wanted.properties),
-            refresh_token=token,
-            properties=wanted.properties,
-        )
-        return await self._exchanged(request)
+        way, tokens = rules.revocation, self._opened(wanted)
+        # The way may be another one than it was when the tokens for it were sealed.
+        taken = frozenset[TokenKind]() if way is None else way.tokens_of(tokens)
+        if way is None or not taken:
+            return _REFUSED
+        client = Client(source.client_id or "")
+        if way.needs_client:
+            client = self.clients(source, rules.at_revocation, wanted.properties)
+        request = revocation_request(rules, way, client=client, tokens=tokens, properties=wanted.properties)
+        ends_at = wanted.access_ends_at if TokenKind.ACCESS in taken else None
+        answer = await self._exchanged(request)
+        return read_revocation(answer, way, now=due.now, outlived=ends_at is not None and ends_at <= due.now)
 
-    async def _exchanged(self, request: TokenRequest) -> RevocationResult:
+    def _opened(self, wanted: NewRevocation) -> dict[TokenKind, Secret]:
+        sealed = {TokenKind.REFRESH: wanted.refresh_ciphertext, TokenKind.ACCESS: wanted.access_ciphertext}
+        return {
+            kind: self.sealer.open_revocation(wanted.account_id, wanted.sealed_key, kind, ciphertext)
+            for kind, ciphertext in sealed.items()
+            if ciphertext is not None
+        }
+
+    async def _exchanged(self, request: TokenRequest) -> Answer | NoAnswer:
         span = self.deadline.total_seconds()
         deadline = self.clocks.loop_time() + span
         async with self.endpoints.lend(request, reuse_window_s=0, deadline=deadline) as connection:
-            answer = await connection.exchange(request, deadline=deadline, send_before=self.clocks.boottime() + span)
-        return read_revocation(answer)
+            return await connection.exchange(request, deadline=deadline, send_before=self.clocks.boottime() + span)
+
+
+def _entry(tried: _Tried, end: RevocationEnd) -> AuditEntry | None:
+    """What the audit trail is told; nothing when it is not known any more whose trail that would be."""
+    if tried.source is None:
+        return None
+    ours = Caller("tokenkeep", tried.source.environment, frozenset())
+    return AuditEntry(ours, "account.revoke", format_id(IdKind.ACCOUNT, tried.due.wanted.account_id), end.value)

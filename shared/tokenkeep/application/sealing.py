@@ -1,7 +1,7 @@
 """Token sets sealed and opened: the one place that knows which field holds what.
 
 `access` is a JSON object of what may be handed out: a token, or the fields of credentials that are no token. `refresh` is the
-refresh token, which only a worker opens, and the release and the deletion of an account; `machine` stands in its place where
+refresh token, which only a worker opens, and the release and the giving up of an account; `machine` stands in its place where
 an account is renewed by what a machine proves itself with, and opens as nothing else: a key is never sent as if it were a token.
 All are bound to the account, the field, the epoch and the generation.
 """
@@ -16,13 +16,14 @@ from tokenkeep.application.token_documents import document_of, tokens_of
 from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens, StaticCredentials, TokenSet
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.entry import Presented
+from tokenkeep.providers.revocation_way import TokenKind
 
 ACCESS = "access"
 REFRESH = "refresh"
 MACHINE = "machine"
 CLIENT_SECRET = "client_secret"  # noqa: S105 - the name of a field
 RECEIPT = "receipt"
-REVOCATION = "revocation"
+REVOCATIONS = {TokenKind.REFRESH: "revocation", TokenKind.ACCESS: "revocation_access"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class TokenSealer:
     def open_refresh(self, owner: UUID, key: SealedKey, ciphertext: bytes, version: CredentialVersion) -> Secret:
         """The refresh token. Only a worker that is about to present it calls this, and the API in two places.
 
-        They are the release, which hands it back to its owner, and the deletion, which seals it anew for its revocation.
+        They are the release, which hands it back to its owner, and the request for its revocation, which seals it anew.
         """
         at = (version.epoch, version.generation)
         return Secret(self.vault.open(owner, key, REFRESH, at, ciphertext).decode())
@@ -95,13 +96,15 @@ class TokenSealer:
         """A token set that is kept in the receipt journal instead of being installed."""
         return self.vault.seal(owner, key, RECEIPT, (epoch, fence), document_of(tokens))
 
-    def seal_revocation(self, owner: UUID, key: SealedKey, token: Secret) -> bytes:
-        """A token that the provider is still to be told to revoke."""
-        return self.vault.seal(owner, key, REVOCATION, (0, 0), token.reveal().encode(errors="surrogatepass"))
+    def seal_revocation(self, owner: UUID, key: SealedKey, kind: TokenKind, token: Secret) -> bytes:
+        """A token that the provider is still to be told to revoke, or that the telling takes."""
+        plain = token.reveal().encode(errors="surrogatepass")
+        return self.vault.seal(owner, key, REVOCATIONS[kind], (0, 0), plain)
 
-    def open_revocation(self, owner: UUID, key: SealedKey, ciphertext: bytes) -> Secret:
+    def open_revocation(self, owner: UUID, key: SealedKey, kind: TokenKind, ciphertext: bytes) -> Secret:
         """A token that is about to be revoked. Raises `VaultError` as `open_access` does."""
-        return Secret(self.vault.open(owner, key, REVOCATION, (0, 0), ciphertext).decode(errors="surrogatepass"))
+        plain = self.vault.open(owner, key, REVOCATIONS[kind], (0, 0), ciphertext)
+        return Secret(plain.decode(errors="surrogatepass"))
 
     def open_receipt(self, owner: UUID, key: SealedKey, ciphertext: bytes, *, epoch: int, fence: int) -> TokenSet:
         """A token set from the receipt journal. Raises `VaultError` as `open_access` does."""

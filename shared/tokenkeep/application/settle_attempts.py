@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tokenkeep.application.judge_revocations import JudgeRevocations
-from tokenkeep.application.keep_credentials import fingerprint
 from tokenkeep.application.linking import ConnectLinks
 from tokenkeep.application.ports import CustodyLedger, Ledgers
 from tokenkeep.application.refreshing import Answered, LockedAccount, Receipt, SettlementWrite
+from tokenkeep.application.revocation_sealing import GrantTokens, sealed_revocation
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.telling import number_events
 from tokenkeep.domain.account import DisabledReason
@@ -26,7 +26,7 @@ from tokenkeep.domain.verdict import Granted, Misconfigured, Revoked
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of one attempt. None when the account no longer exists."""
+    """What became of one attempt. None when the account no longer exists, or has been given up with its credentials."""
 
     answered: Answered
     settlement: Settlement | None
@@ -86,25 +86,28 @@ class SettleAttempts:
         return results
 
     async def _see_off(self, ledger: CustodyLedger, late: Sequence[Answered]) -> None:
-        """Tokens that came for accounts which were deleted meanwhile: the provider is told to revoke them."""
-        granted = [item for item in late if isinstance(item.verdict, Granted) and item.verdict.tokens.refresh_token]
+        """Tokens that came for accounts which were given up meanwhile: the provider is told to revoke them."""
+        granted = [(item, item.verdict) for item in late if isinstance(item.verdict, Granted)]
         if not granted:
             return
-        gone = await ledger.gone([item.attempt.account_id for item in granted])
-        for item in granted:
-            if item.attempt.account_id not in gone or item.rules.revocation_url is None:
-                continue
-            assert isinstance(item.verdict, Granted)  # noqa: S101 - filtered above
-            token = item.verdict.tokens.refresh_token
-            assert token is not None  # noqa: S101 - filtered above
-            await ledger.request_revocation(
-                item.attempt.account_id,
-                item.source.id,
-                item.sealed_key,
-                self.sealer.seal_revocation(item.attempt.account_id, item.sealed_key, token),
-                fingerprint=fingerprint(token),
-                properties=item.properties,
-            )
+        gone = await ledger.gone([item.attempt.account_id for item, _ in granted])
+        for item, verdict in granted:
+            if item.attempt.account_id in gone:
+                await self._revoke(ledger, item, verdict.tokens)
+
+    async def _revoke(self, ledger: CustodyLedger, item: Answered, tokens: TokenSet) -> None:
+        """A refresh token that the answer does not name, or gives back, is revoked already with the grant that was given up."""
+        refresh = None if _gave_back(item) else tokens.refresh_token
+        wanted = sealed_revocation(
+            self.sealer,
+            item.rules,
+            (item.attempt.account_id, item.source.id),
+            item.sealed_key,
+            GrantTokens(tokens.access_token, refresh, tokens.expires_at),
+            properties=item.properties,
+        )
+        if wanted is not None:
+            await ledger.request_revocation(wanted)
 
     async def _circumstances(
         self, ledger: CustodyLedger, items: Sequence[Answered], locked: Mapping[AccountId, LockedAccount]

@@ -13,7 +13,7 @@ from tokenkeep.application.import_progress import ImportChunk, ImportProgress, N
 from tokenkeep.application.ports import CustodyLedger
 from tokenkeep.application.prepared_account import PreparedAccount, Storing, StoringEach
 from tokenkeep.application.refreshing import SourceConfig
-from tokenkeep.application.revoke_grants import NewRevocation
+from tokenkeep.application.revocations import NewRevocation
 from tokenkeep.domain.account import Account, AccountView
 from tokenkeep.domain.api_key import ApiKey
 from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens
@@ -114,7 +114,9 @@ class Releases(Protocol):
 class Revocations(Protocol):
     """Tokens that their providers are to be told to revoke."""
 
-    async def request(self, wanted: Sequence[NewRevocation]) -> None: ...
+    async def request(self, wanted: Sequence[NewRevocation]) -> int: ...
+
+    async def forget(self, account: Account, fingerprints: Collection[bytes]) -> None: ...
 
 
 class ApiKeys(Protocol):

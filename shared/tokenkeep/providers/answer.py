@@ -12,9 +12,9 @@ from tokenkeep.providers.client_authentication import ClientKey
 class TokenRequest:
     """One request to a token endpoint, ready to be written.
 
-    `headers` have lower-case names and leave out `host` and `content-length`. `body` holds secrets, and so does `query`, which
-    is added to the query of `url`: the address itself holds none, so it may be looked up, kept and compared. A request with a
-    `client_key` goes over a connection that was made with it, and over no other.
+    `headers` have lower-case names and leave out `host` and `content-length`. `body` holds secrets, and so do `query`, which
+    is added to the query of `url`, and `tail`, which goes on where its path ends: the address itself holds none, so it may be
+    looked up, kept and compared. A request with a `client_key` goes over a connection that was made with it, and over no other.
     """
 
     url: str
@@ -22,6 +22,7 @@ class TokenRequest:
     body: Secret
     method: str = "POST"
     query: Secret | None = None
+    tail: Secret | None = None
     client_key: ClientKey | None = None
 
     def __repr__(self) -> str:

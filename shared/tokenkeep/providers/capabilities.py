@@ -10,7 +10,8 @@ from tokenkeep.providers.entry import Presented, Provider
 def capabilities(it: Provider) -> Mapping[str, Any]:
     """What the provider can do; None where the catalogue does not know.
 
-    `refresh` says whether tokens can be renewed without the end user, `verification` whether there is a cheap request that
+    `refresh` says whether tokens can be renewed without the end user, `revocation` whether the provider can be told that a
+    grant is to be worth nothing (a source may know an address where the catalogue does not), `verification` whether there is a cheap request that
     shows if credentials work, `external_id` whether the provider tells whose they are.
     """
     check = it.verification
@@ -20,7 +21,7 @@ def capabilities(it: Provider) -> Mapping[str, Any]:
         "reuse_detection": it.reuse_detection,
         "pkce": it.pkce,
         "client_authentication": it.token_endpoint_auth_methods_supported or _one(it.token_endpoint_auth_method),
-        "revocation": it.revocation_url is not None,
+        "revocation": it.auth_type is AuthType.OAUTH2 and it.revocation_url is not None,
         "introspection": it.introspection_url is not None,
         "verification": check is not None,
         "external_id": it.token_external_id_path is not None or (check is not None and check.external_id is not None),

@@ -145,6 +145,11 @@ class Provider:
     token_url: str | None = None
     refresh_url: str | None = None
     revocation_url: str | None = None
+    revocation_method: str | None = None
+    revocation_format: str | None = None
+    revocation_token: str | None = None
+    revocation_auth: str | None = None
+    revocation_params: Mapping[str, str] = field(default_factory=dict)
     introspection_url: str | None = None
     token_endpoint_auth_method: str | None = None
     token_endpoint_auth_methods_supported: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ from tokenkeep.providers.fields import (
     OAUTH1_FIELDS,
     OAUTH2_FIELDS,
 )
+from tokenkeep.providers.revocation_way import REVOCATION_NAMES, address_complaint
 
 _SLUG = Text(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", "a slug of lower-case letters, digits and hyphens")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -57,7 +58,7 @@ HEAD_FIELDS: Mapping[str, Field] = {
 
 _BREAKS_OUT = ("x/", "x#", "x?", "x@y", "x:1", "x\\y", "evil.example/x?")
 _CONFINE = "what accounts fill into a host must be confined to the provider's domain, or be held_by: source"
-_OF_ACCOUNTS = frozenset({"verify.url", "verify.headers", "revocation_url", "introspection_url"})
+_OF_ACCOUNTS = frozenset({"verify.url", "verify.headers", "introspection_url"})
 _OAUTH2_ONLY: Mapping[str, Field] = {
     "grant": Choice(tuple(Grant)),
     "token_endpoint_auth_methods_supported": Listed(CLIENT_AUTH),
@@ -151,6 +152,9 @@ def _check_placeholders(file: EntryFile, provider: Provider, auth_type: AuthType
     for field, name in _used_placeholders(provider, file_fields(auth_type)):
         if name not in declared and name not in own_names(field):
             raise file.wrong(field, f"the placeholder {name!r} is not declared under placeholders")
+    complaint = address_complaint(provider.revocation_url or "")
+    if complaint is not None:
+        raise file.wrong("revocation_url", complaint)
     if auth_type is not AuthType.OAUTH2:
         return
     for field in ("token_url", "refresh_url", "revocation_url"):
@@ -163,6 +167,8 @@ def _check_placeholders(file: EntryFile, provider: Provider, auth_type: AuthType
 
 def own_names(field: str) -> frozenset[str]:
     """What needs no declaration in a field: a request is filled with the source's and the account's own."""
+    if field.startswith("revocation_"):
+        return REVOCATION_NAMES
     if field.startswith("refresh_params.") or field in _OF_ACCOUNTS:
         return OWN_NAMES
     if field.startswith(("assertion_claims.", "token_params.")):
@@ -181,7 +187,7 @@ def _used_placeholders(provider: Provider, fields: Mapping[str, Field]) -> Itera
     for field in (name for name, kind in fields.items() if isinstance(kind, Url)):
         for name in _PLACEHOLDER.findall(getattr(provider, field) or ""):
             yield field, name
-    for field in ("refresh_params", "token_params", "authorize_params", "assertion_claims"):
+    for field in ("refresh_params", "token_params", "authorize_params", "assertion_claims", "revocation_params"):
         for key, value in getattr(provider, field).items():
             for name in _PLACEHOLDER.findall(value):
                 yield f"{field}.{key}", name

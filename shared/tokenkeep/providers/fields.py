@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from tokenkeep.providers.client_assertion import SIGNING_ALGORITHMS
 from tokenkeep.providers.field_kinds import Choice, Field, Listed, Pairs, Params, Text, Url, Whole
 from tokenkeep.providers.request_shape import header_complaint, param_name_complaint
+from tokenkeep.providers.revocation_way import AUTH_PATTERN, RevocationFormat, RevocationMethod, TokenKind
 from tokenkeep.providers.rules import ClientAuth
 
 _DAY = 86_400
@@ -15,12 +16,24 @@ _TOKEN_PATH = Text(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*", "a path such as data.ac
 CLIENT_AUTH = Choice(tuple(method.value for method in ClientAuth))
 """How a client proves itself (RFC 7591, section 2; RFC 8705, section 2)."""
 
+_OWN_REVOCATION: Mapping[str, Field] = {
+    "revocation_method": Choice(tuple(RevocationMethod)),
+    "revocation_format": Choice(tuple(RevocationFormat)),
+    "revocation_auth": Text(
+        AUTH_PATTERN,
+        "client, client_secret_basic, client_secret_post, bearer, none or a text such as header x-token: {access_token}",
+    ),
+    "revocation_params": Params(),
+}
+
 OAUTH2_FIELDS: Mapping[str, Field] = {
     "issuer": Url(),
     "authorization_url": Url(),
     "token_url": Url(),
     "refresh_url": Url(),
     "revocation_url": Url(),
+    "revocation_token": Choice(tuple(TokenKind)),
+    **_OWN_REVOCATION,
     "introspection_url": Url(),
     "userinfo_url": Url(),
     "token_endpoint_auth_method": CLIENT_AUTH,
@@ -62,6 +75,7 @@ OAUTH1_FIELDS: Mapping[str, Field] = {
     "access_token_url": Url(),
     "refresh_url": Url(),
     "revocation_url": Url(),
+    **_OWN_REVOCATION,
     "userinfo_url": Url(),
     "external_id_path": OAUTH2_FIELDS["external_id_path"],
     "signature_method": Choice(("HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT")),

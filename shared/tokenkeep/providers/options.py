@@ -20,6 +20,7 @@ from tokenkeep.providers.entry import (
 )
 from tokenkeep.providers.entry_file import own_names, setting_fields, source_properties
 from tokenkeep.providers.field_kinds import Field, Text, Url
+from tokenkeep.providers.revocation_way import revocation_way
 from tokenkeep.providers.rules import AssertionRules, ClientAuth, GrantAssertionRules, OAuth2Rules, Pkce
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -79,9 +80,9 @@ def check_options(provider: Provider, options: Mapping[str, Any]) -> Mapping[str
 
 
 def _check_braces(provider: Provider, options: Mapping[str, Any]) -> None:
-    """What an option's parameters name in braces is there to be filled in; else every refresh would fail."""
+    """What an option's parameters name in braces is there to be filled in; else every request with them would fail."""
     declared = {it.name for it in provider.placeholders}
-    for option in ("assertion_claims", "authorize_params", "token_params", "refresh_params"):
+    for option in ("assertion_claims", "authorize_params", "token_params", "refresh_params", "revocation_params"):
         for name, value in options.get(option, {}).items():
             for used in _BRACES.findall(value):
                 if used not in declared | own_names(f"{option}.{name}"):
@@ -164,7 +165,7 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
         authorization_url=chosen("authorization_url"),
         authorize_params=chosen("authorize_params"),
         offline_scopes=tuple(chosen("offline_scopes")),
-        revocation_url=chosen("revocation_url"),
+        revocation=revocation_way(chosen),
         introspection_url=chosen("introspection_url"),
         verification=_verification(provider, options),
     )

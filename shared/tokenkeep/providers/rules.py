@@ -1,7 +1,7 @@
 """The rules by which one source's OAuth 2 token endpoint is spoken to and understood."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ from tokenkeep.providers.entry import (
     Verification,
 )
 from tokenkeep.providers.meaning import AnswerRule
+from tokenkeep.providers.revocation_way import RevocationWay
 
 
 class ClientAuth(StrEnum):
@@ -97,7 +98,7 @@ class OAuth2Rules:
     authorization_url: str | None = None
     authorize_params: Mapping[str, str] = field(default_factory=dict)
     offline_scopes: tuple[str, ...] = ()
-    revocation_url: str | None = None
+    revocation: RevocationWay | None = None
     introspection_url: str | None = None
     verification: Verification | None = None
 
@@ -106,3 +107,9 @@ class OAuth2Rules:
         """How long a refresh token may lie unused before it dies; None when nobody says that it may not."""
         seconds = self.refresh_token_idle_ttl_s
         return None if seconds is None else timedelta(seconds=seconds)
+
+    @property
+    def at_revocation(self) -> "OAuth2Rules":
+        """The same rules with the client proving itself as the provider wants it where grants are revoked."""
+        method = None if self.revocation is None else self.revocation.client_auth
+        return self if method is None else replace(self, client_auth=ClientAuth(method))

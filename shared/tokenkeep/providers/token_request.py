@@ -90,27 +90,6 @@ def token_endpoint(rules: OAuth2Rules, client_id: str, properties: Mapping[str, 
     return filled(rules, rules.token_url, properties, _in_address(client_id))
 
 
-def revocation_request(
-    rules: OAuth2Rules,
-    url: str,
-    *,
-    client: Client,
-    refresh_token: Secret,
-    properties: Mapping[str, str],
-) -> TokenRequest:
-    """The revocation of a refresh token, and of the grant with it (RFC 7009, section 2.1).
-
-    A posted form whatever the token endpoint takes: the RFC knows nothing else.
-
-    Raises:
-        InvalidInput: A placeholder of the address has no fitting value; the field is `properties.` and its name.
-    """
-    params = {"token": refresh_token.reveal(), "token_type_hint": "refresh_token"}
-    form = replace(rules, request_format=RequestFormat.FORM, request_method=RequestMethod.POST)
-    address = filled(rules, url, properties, _in_address(client.id))
-    return token_request(form, address, params, client)
-
-
 def filled(rules: OAuth2Rules, template: str, properties: Mapping[str, str], own: Mapping[str, str] = _NOTHING) -> str:
     """The template with a property in place of each `{name}`: the account's, the source's, or its default.
 

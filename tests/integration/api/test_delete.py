@@ -96,14 +96,13 @@ async def test_what_cannot_or_need_not_be_revoked_is_only_erased(
 ) -> None:
     source_id = await service.source(server.url, revocation_url=revocations.url)
     pending_one = data(await admin.post("/v1/accounts", json={"source_id": source_id}), 201)["id"]
-    bare = await service.account(source_id, "bare", refresh_token=None)
     without = await service.account(await service.source(server.url), "without")
     released = await service.account(source_id, "released")
     data(await admin.post(f"/v1/accounts/{released}/release"))
     server.script.append(says(400, {"error": "invalid_grant"}))
     revoked = await service.account(source_id, "revoked", expires_in=None, expires_at=PAST)
     problem(await admin.post(f"/v1/accounts/{revoked}/token"), 409, "reauthorization_required")
-    for account_id in (pending_one, bare, without, released, revoked):
+    for account_id in (pending_one, without, released, revoked):
         await delete(admin, account_id)
     assert await pending(service) == 0
 
@@ -181,7 +180,7 @@ async def test_a_provider_that_is_away_or_does_not_know_us_is_asked_again_later(
     assert await pending(service) == 0
 
 
-@pytest.mark.parametrize("error", ["unsupported_token_type", "invalid_token", "invalid_request"])
+@pytest.mark.parametrize("error", ["unsupported_token_type", "invalid_request"])
 async def test_a_provider_that_refuses_for_good_is_not_asked_again(
     service: Service, admin: httpx.AsyncClient, revocations: RevocationServer, error: str
 ) -> None:

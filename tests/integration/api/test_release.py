@@ -282,7 +282,7 @@ def opened(service: Service, row: Any) -> list[str]:
     vault = service.wired.release_custody.sealer.vault
     key = SealedKey(row["key_id"], row["wrapped_key"])
     owners = [row[name] for name in ("account_id", "id", "owner") if row.get(name) is not None]
-    fields = ("access", "refresh", "receipt", "revocation", "client_secret", "answer")
+    fields = ("access", "refresh", "receipt", "revocation", "revocation_access", "client_secret", "answer")
     pairs = (("epoch", "generation"), ("epoch", "fence"))
     versions = [(row[one], row[other]) for one, other in pairs if one in row and other in row]
     versions += [(0, 0), (1, 0)]

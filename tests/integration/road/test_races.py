@@ -20,6 +20,7 @@ from tokenkeep.application.manage_sources import PauseSource, SourceChange, Upda
 from tokenkeep.application.refreshing import LeaseRequest, WriteAhead
 from tokenkeep.application.release_custody import ReleaseCustody, ReleasedCredentials
 from tokenkeep.application.replace_credentials import ReplaceCredentials
+from tokenkeep.application.request_revocation import RequestRevocation
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.bootstrap import ProcessClocks
 from tokenkeep.domain.account import AccountState, Custody, DisabledReason
@@ -29,6 +30,7 @@ from tokenkeep.domain.errors import ReauthorizationRequired
 from tokenkeep.domain.ids import AccountId, AttemptId, SourceId, new_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import SourceState
+from tokenkeep.providers.revocation_way import TokenKind
 
 NEW = LiveTokens(Secret("access-new.1"), Secret("new.1"), expires_in_s=3600)
 
@@ -83,7 +85,8 @@ async def reauthorize(road: Road, account_id: AccountId) -> None:
 
 async def delete(road: Road, account_id: AccountId) -> None:
     async with road.works() as work:
-        await DeleteAccount(road.foundation.catalogue, road.sealer)(work, CALLER, account_id, correlation_id="cor_test")
+        delete_account = DeleteAccount(RequestRevocation(road.foundation.catalogue, road.sealer))
+        await delete_account(work, CALLER, account_id, correlation_id="cor_test")
 
 
 async def test_two_workers_on_one_account_present_its_token_once(road: Road, server: TokenServer) -> None:
@@ -180,18 +183,22 @@ async def test_a_release_during_a_refresh_that_is_refused_hands_nothing_back(roa
     assert await road.told(account_id) == ["created", "activated", "disabled"]
 
 
+async def tokens_to_revoke(road: Road) -> set[str]:
+    rows = await road.sql("SELECT account_id, key_id, wrapped_key, ciphertext FROM revocation_requests")
+    return {
+        road.sealer.open_revocation(
+            row["account_id"], SealedKey(row["key_id"], row["wrapped_key"]), TokenKind.REFRESH, row["ciphertext"]
+        ).reveal()
+        for row in rows
+    }
+
+
 async def test_a_delete_during_a_refresh_has_the_late_token_revoked(road: Road, server: TokenServer) -> None:
     source_id = await road.source(server.url, revocation_url="http://127.0.0.1:9/revoke")
     account_id = await road.account(source_id)
     async with in_flight(road, server, account_id):
         await delete(road, account_id)
-    rows = await road.sql("SELECT account_id, key_id, wrapped_key, ciphertext FROM revocation_requests")
-    tokens = {
-        road.sealer.open_revocation(
-            row["account_id"], SealedKey(row["key_id"], row["wrapped_key"]), row["ciphertext"]
-        ).reveal()
-        for row in rows
-    }
+    tokens = await tokens_to_revoke(road)
     assert tokens == {"grant.1", "grant.2"}
     for table in ("accounts", "leases", "credentials", "receipts", "refresh_attempts"):
         assert await road.sql(f"SELECT 1 FROM {table}") == [], table  # noqa: S608 - a list of ours

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 import tokenkeep
 from tokenkeep.adapters.telemetry.metrics import Metrics
 from tokenkeep.application.fleet import AccountGroup, FleetFigures
+from tokenkeep.application.revocations import RevocationEnd
 from tokenkeep.domain.account import AccountState, DisabledReason, FailureReason, Health
 from tokenkeep.domain.attempt import Outcome, Trigger
 from tokenkeep.domain.ids import IdKind, SourceId, format_id, new_id
@@ -27,6 +28,7 @@ CONTRACT = {
     "tokenkeep_custody_contended_total": ("counter", set()),
     "tokenkeep_custody_in_doubt_total": ("counter", {"resolution"}),
     "tokenkeep_stale_writes_refused_total": ("counter", set()),
+    "tokenkeep_revocations_total": ("counter", {"provider", "result"}),
     "tokenkeep_token_vends_total": ("counter", {"provider", "result"}),
     "tokenkeep_token_vend_duration_seconds": ("histogram", set()),
     "tokenkeep_source_paused": ("gauge", {"source", "reason"}),
@@ -60,6 +62,7 @@ def busy() -> Metrics:
     metrics.refresh_settled("quickbooks", timedelta(seconds=3))
     metrics.token_vended("quickbooks", "stored", 0.002)
     metrics.inbox_event_taken("tokenkeep.account.unauthorized", "accepted")
+    metrics.revocation_ended("quickbooks", RevocationEnd.REVOKED)
     metrics.observe_fleet(figures())
     return metrics
 
@@ -110,6 +113,16 @@ def test_an_attempt_is_counted_by_how_it_ended() -> None:
     name = "tokenkeep_refresh_attempts_total"
     assert value(metrics, name, provider="quickbooks", outcome="ok", reason="", trigger="schedule") == 1
     assert value(metrics, name, provider="google", outcome="refused", reason="invalid_grant", trigger="demand") == 2
+
+
+def test_a_revocation_is_counted_by_how_it_ended() -> None:
+    metrics = busy()
+    metrics.revocation_ended("google", RevocationEnd.GIVEN_UP)
+    metrics.revocation_ended(None, RevocationEnd.REFUSED)
+    name = "tokenkeep_revocations_total"
+    assert value(metrics, name, provider="quickbooks", result="revoked") == 1
+    assert value(metrics, name, provider="google", result="given_up") == 1
+    assert value(metrics, name, provider="other", result="refused") == 1
 
 
 def test_a_refresh_that_comes_early_is_not_late() -> None:

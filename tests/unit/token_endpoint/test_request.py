@@ -24,5 +24,31 @@ def test_a_query_that_could_break_its_line_is_refused_and_not_quoted(query: str)
     assert str(refused.value) == "the query has characters that a query can't have"
 
 
+def test_a_secret_end_of_the_path_goes_on_where_the_address_ends() -> None:
+    request = TokenRequest("https://a.test/tokens/", {}, Secret(""), "DELETE", tail=Secret("a%2Fb/x?y=1"))
+    origin, message = serialise(request)
+    assert str(origin) == "https://a.test"
+    assert message.decode().startswith("DELETE /tokens/a%2Fb/x?y=1 HTTP/1.1\r\n")
+    _, message = serialise(
+        TokenRequest("https://a.test/", {}, Secret(""), "GET", query=Secret("b=2"), tail=Secret("c"))
+    )
+    assert message.decode().startswith("GET /c?b=2 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "tail"),
+    [
+        ("https://a.test/", ""),
+        ("https://a.test/", "a b"),
+        ("https://a.test/", "a\r\nx: y"),
+        ("https://a.test/?q=1", "a"),
+    ],
+)
+def test_a_path_that_could_break_its_line_is_refused_and_not_quoted(url: str, tail: str) -> None:
+    with pytest.raises(UnsendableRequest) as refused:
+        serialise(TokenRequest(url, {}, Secret(""), "GET", tail=Secret(tail)))
+    assert str(refused.value) == "the path has characters that a path can't have"
+
+
 def test_no_entry_of_the_catalogue_may_set_a_header_that_the_connection_sets() -> None:
     assert _OURS <= RESERVED_HEADERS

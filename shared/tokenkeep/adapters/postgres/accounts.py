@@ -36,10 +36,6 @@ UPDATE accounts
  WHERE id = :id
 """)
 _GRANT_OF = text("SELECT account_id FROM imported_grants WHERE source_id = :source_id AND fingerprint = :fingerprint")
-_FORGET_REVOCATIONS = text("""
-DELETE FROM revocation_requests
- WHERE source_id = :source_id AND (fingerprint = :fingerprint OR external_id = CAST(:external_id AS text))
-""")
 _ADD_PROPERTIES = text("""
 UPDATE accounts SET properties = properties || CAST(:properties AS jsonb), updated_at = clock_timestamp() WHERE id = :id
 """)
@@ -103,13 +99,6 @@ class PostgresAccounts:
         Raises:
             AccountExists: Another account of the source came with the same one.
         """
-        # A grant, or a user, that comes back is not to lose what he brings to the deletion of what he had.
-        returned = {
-            "source_id": account.source_id,
-            "fingerprint": refresh_token_hash,
-            "external_id": account.external_id,
-        }
-        await self._connection.execute(_FORGET_REVOCATIONS, returned)
         row = {"source_id": account.source_id, "fingerprint": refresh_token_hash, "account_id": account.id}
         statement = upsert(ImportedGrantRow).on_conflict_do_nothing().returning(ImportedGrantRow.account_id)
         if (await self._connection.execute(statement, row)).first() is None:

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,7 +26,7 @@ from tokenkeep.application.refreshing import (
     SettlementWrite,
     WriteAhead,
 )
-from tokenkeep.application.revoke_grants import NewRevocation
+from tokenkeep.application.revocations import NewRevocation
 from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.ids import AccountId, AttemptId, SourceId
 from tokenkeep.domain.settlement import Standing
@@ -186,23 +185,16 @@ class PostgresCustodyLedger:
         return found
 
     async def gone(self, account_ids: Sequence[AccountId]) -> set[AccountId]:
-        """Those of these accounts that do not exist any more."""
+        """Those of these accounts that were given up: they do not exist any more, or only without their credentials.
+
+        Those that were handed back are not among them.
+        """
         return {
             AccountId(row.id) for row in await self._connection.execute(statements.GONE, {"ids": list(account_ids)})
         }
 
-    async def request_revocation(
-        self,
-        account_id: AccountId,
-        source_id: SourceId,
-        sealed_key: SealedKey,
-        ciphertext: bytes,
-        *,
-        fingerprint: bytes,
-        properties: Mapping[str, Any],
-    ) -> None:
-        """Have the provider told that a token is to be worth nothing which came for an account that is gone."""
-        wanted = NewRevocation(account_id, source_id, sealed_key, ciphertext, fingerprint, properties)
+    async def request_revocation(self, wanted: NewRevocation) -> None:
+        """Have the provider told that a token is to be worth nothing which came for an account that was given up."""
         await request_revocations(self._connection, [wanted])
 
 

@@ -36,11 +36,12 @@ SELECT source_id, fingerprint, account_id FROM {_CLAIMS.relation("n")}
 ON CONFLICT DO NOTHING RETURNING account_id
 """)  # noqa: S608 - only our own names are put in
 _WITHDRAW = text("DELETE FROM accounts WHERE id = ANY(CAST(:ids AS uuid[]))")
-# A grant, or a user, that comes back is not to lose what he brings to the deletion of what he had.
+# A grant, or a user, that comes back is not to lose what he brings to the giving up of what he had.
 _RETURNED = Columns(source_id="uuid", external_id="text", fingerprint="bytea")
 _FORGET_REVOCATIONS = text(f"""
 DELETE FROM revocation_requests AS r
  WHERE (r.source_id, r.fingerprint) IN (SELECT source_id, fingerprint FROM {_RETURNED.relation("n")})
+    OR (r.source_id, r.access_fingerprint) IN (SELECT source_id, fingerprint FROM {_RETURNED.relation("n")})
     OR (r.source_id, r.external_id) IN (SELECT source_id, external_id FROM {_RETURNED.relation("n")})
 """)  # noqa: S608 - only our own names are put in
 # Wrong data, a broken constraint, a row too large for an index: the row's own fault, whoever its neighbours are.
@@ -120,7 +121,12 @@ class PostgresNewAccounts:
         with_credentials = [row for one in accounts if (row := _credential_row(one)) is not None]
         if with_credentials:
             await self._connection.execute(insert(CredentialRow), with_credentials)
-        returned = [_claim_row(one) | {"external_id": one.account.external_id} for one in accounts if one.fingerprint]
+        returned = [
+            _claim_row(one) | {"external_id": one.account.external_id, "fingerprint": known}
+            for one in accounts
+            if one.credentials is not None
+            for known in one.credentials.fingerprints
+        ]
         if returned:
             await self._connection.execute(_FORGET_REVOCATIONS, _RETURNED.parameters(returned))
 

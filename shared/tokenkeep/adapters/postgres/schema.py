@@ -357,21 +357,33 @@ class ReleaseRow(Base):
 
 
 class RevocationRequestRow(Base):
-    """Tokens of deleted accounts that the provider is still to be told to revoke (RFC 7009), sealed.
+    """Grants that their providers are still to be told to revoke: those of their tokens that the telling takes, sealed.
 
-    `fingerprint` (SHA-256 of the token) and `external_id` tell whether the same grant, or user, has come back meanwhile.
+    `fingerprint` and `access_fingerprint` (SHA-256 of each token) and `external_id` tell whether the same grant, or user, has
+    come back meanwhile. `ciphertext` holds the refresh token. `access_ends_at` is when the access token's time is over, where
+    the grant may live on without it.
     """
 
     __tablename__ = "revocation_requests"
-    __table_args__ = (Index(None, "next_try_at"), Index(None, "source_id", "fingerprint"))
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(ciphertext, access_ciphertext) > 0", name="has_token"),
+        Index(None, "next_try_at"),
+        Index(None, "account_id"),
+        Index(None, "source_id", "fingerprint"),
+        Index(None, "source_id", "access_fingerprint"),
+        Index(None, "source_id", "external_id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     account_id: Mapped[UUID]
     source_id: Mapped[UUID]
     key_id: Mapped[str]
     wrapped_key: Mapped[bytes]
-    ciphertext: Mapped[bytes]
+    ciphertext: Mapped[bytes | None]
+    access_ciphertext: Mapped[bytes | None]
     fingerprint: Mapped[bytes]
+    access_fingerprint: Mapped[bytes | None]
+    access_ends_at: Mapped[datetime | None]
     external_id: Mapped[str | None]
     properties: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     tries: Mapped[int] = mapped_column(server_default=text("0"))

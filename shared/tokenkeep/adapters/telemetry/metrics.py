@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 import tokenkeep
 from tokenkeep.adapters.telemetry.fleet_gauges import FleetGauges
 from tokenkeep.application.fleet import FleetFigures
+from tokenkeep.application.revocations import RevocationEnd
 from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.attempt import Outcome, Trigger
 
@@ -98,6 +99,10 @@ class Metrics:
         """Count an event that a service sent, by one of `INBOX_TYPES` and of `INBOX_RESULTS`."""
         self._inbox.labels(_known(event_type, INBOX_TYPES), _known(result, INBOX_RESULTS)).inc()
 
+    def revocation_ended(self, provider: str | None, end: RevocationEnd) -> None:
+        """Count a grant that was to be revoked, by how that ended; of a source that is gone the provider is not known."""
+        self._revocations.labels(provider or OTHER, end.value).inc()
+
     def observe_fleet(self, figures: FleetFigures) -> None:
         """Show these figures of the database until the next ones come."""
         self._fleet.observe(figures)
@@ -145,6 +150,12 @@ class Metrics:
         )
         for resolution in sorted(DOUBT_RESOLUTIONS):
             self._in_doubt.labels(resolution)  # a counter that starts at 0 shows its first increase
+        self._revocations = Counter(
+            "tokenkeep_revocations_total",
+            "Grants that a provider was to revoke, by provider and by how that ended.",
+            ["provider", "result"],
+            registry=self._registry,
+        )
         self._stale_writes = Counter(
             "tokenkeep_stale_writes_refused_total",
             "Writes refused because their fencing number was no longer current.",

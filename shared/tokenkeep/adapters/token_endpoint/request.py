@@ -27,10 +27,11 @@ class UnsendableRequest(ValueError):
 def serialise(request: TokenRequest) -> tuple[Origin, bytes]:
     """Where a request goes, and the bytes of its head and body.
 
-    `host`, `content-length` and `accept-encoding: identity` are added. Nothing in a query or a header can break out of its line.
+    `host`, `content-length` and `accept-encoding: identity` are added. Nothing in a path, a query or a header can break out of
+    its line.
 
     Raises:
-        UnsendableRequest: A method, URL, query, header name or header value that HTTP/1.1 does not allow here.
+        UnsendableRequest: A method, URL, path, query, header name or header value that HTTP/1.1 does not allow here.
     """
     try:
         origin, target = _split(request.url)
@@ -40,6 +41,8 @@ def serialise(request: TokenRequest) -> tuple[Origin, bytes]:
     if not _METHOD.fullmatch(request.method) or request.method in _BODILESS:
         msg = "the method is not allowed"
         raise UnsendableRequest(msg)
+    if request.tail is not None:
+        target = _with_tail(target, request.tail)
     if request.query is not None:
         target = _with_query(target, request.query)
     body = request.body.reveal().encode()
@@ -57,6 +60,15 @@ def serialise(request: TokenRequest) -> tuple[Origin, bytes]:
         lines.append(f"content-length: {len(body)}\r\n")
     lines.append("\r\n")
     return origin, "".join(lines).encode("ascii") + body
+
+
+def _with_tail(target: str, tail: Secret) -> str:
+    """The target with the secret end of its path, which like the query is no part of the address that others see."""
+    added = tail.reveal()
+    if "?" in target or not _QUERY.fullmatch(added):
+        msg = "the path has characters that a path can't have"
+        raise UnsendableRequest(msg)
+    return target + added
 
 
 def _with_query(target: str, query: Secret) -> str:
