@@ -37,6 +37,9 @@ async def test_the_catalogue_tells_what_a_provider_takes(admin: httpx.AsyncClien
     assert "realmId" in entry["property_schema"]["properties"]
     assert entry["credential_schema"]["oneOf"]
     assert entry["capabilities"]["revocation"] is True
+    revocable = {entry["slug"] for entry in data(answer) if entry["capabilities"]["revocation"]}
+    assert {"facebook", "github", "hubspot", "slack"} <= revocable
+    assert not {"instagram", "stripe-connect", "trello"} & revocable
     problem(await admin.get("/v1/providers/nobody"), 404, "not_found")
 
 
