@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from tokenkeep.application.import_progress import LineStatus
+from tokenkeep.application.revocations import RevocationAsked
 from tokenkeep.domain.account import AccountState, AuthType, Custody, DisabledReason, FailureReason, Health
 from tokenkeep.domain.api_key import Scope
 from tokenkeep.domain.attempt import Outcome, Resolution, Trigger
@@ -187,6 +188,16 @@ class AccountAnswer(Answer):
     last_error: LastErrorAnswer | None
     created_at: datetime
     updated_at: datetime
+
+
+class DisabledAccountAnswer(AccountAnswer):
+    """An account that was disabled. `revocation` is there if it was disabled with its grant.
+
+    `requested`: the provider is told as soon as it can be had; `not_needed`: nothing of the grant is alive, or it has come back
+    under another account; `not_possible`: no way of the provider's is known; `failed`: the tokens could not be opened.
+    """
+
+    revocation: RevocationAsked | None = None
 
 
 class AccountWithCredentialsAnswer(AccountAnswer):

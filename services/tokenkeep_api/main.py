@@ -52,6 +52,7 @@ from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.update_account import UpdateAccount
 from tokenkeep.application.vend_token import VendToken
+from tokenkeep.application.withdraw_account import WithdrawAccount
 from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals, wall_clock
 from tokenkeep.domain.mass_revocation import RevocationGuard
 from tokenkeep.settings import Settings, require_redis
@@ -134,6 +135,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         confirm_release=ConfirmRelease(),
         delete_account=DeleteAccount(RequestRevocation(foundation.catalogue, sealer)),
         toggle_account=ToggleAccount(foundation.catalogue),
+        withdraw_account=WithdrawAccount(RequestRevocation(foundation.catalogue, sealer)),
         request_refresh=RequestRefresh(works, demand),
         connecting=Connecting.wire(
             foundation, works, vault, exchange=exchange_code, create=create_account, replace=replace_credentials

@@ -19,6 +19,7 @@ from tokenkeep.application.sign_request import SignRequest
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.update_account import UpdateAccount
 from tokenkeep.application.vend_token import VendToken
+from tokenkeep.application.withdraw_account import WithdrawAccount
 from tokenkeep.bootstrap import Foundation
 from tokenkeep_api.buffers import CredentialReads, KeyUses
 from tokenkeep_api.connecting import Connecting
@@ -49,6 +50,7 @@ class Wired:
     confirm_release: ConfirmRelease
     delete_account: DeleteAccount
     toggle_account: ToggleAccount
+    withdraw_account: WithdrawAccount
     request_refresh: RequestRefresh
     connecting: Connecting
     issue_api_key: IssueApiKey

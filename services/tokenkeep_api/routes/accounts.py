@@ -25,6 +25,7 @@ from tokenkeep_api.answers import (
     AccountAnswer,
     AttemptAnswer,
     Data,
+    DisabledAccountAnswer,
     EventAnswer,
     Page,
     RefreshAnswer,
@@ -207,12 +208,24 @@ def _add_changes(router: APIRouter, wired: Wired) -> None:
         """Use the account again. It is refreshed at once, which shows whether its grant is still good."""
         return await _toggle(request, caller, account_id, on=True)
 
-    @router.post("/{account_id}/disable", response_model=Data[AccountAnswer])
+    @router.post("/{account_id}/disable", response_model=Data[DisabledAccountAnswer])
     async def disable_account(
-        request: Request, account_id: str, caller: Writer, _body: Nothing | None = None
+        request: Request, account_id: str, caller: Writer, _body: Nothing | None = None, *, revoke: bool = False
     ) -> Response:
-        """Stop refreshing the account and handing out its tokens."""
-        return await _toggle(request, caller, account_id, on=False)
+        """Stop refreshing the account and handing out its tokens.
+
+        With `revoke=true` its credentials are erased at once, and its grant is revoked at the provider, where that can be done,
+        right afterwards: `disabled.detail` is `credentials_erased` then, and only a new authorisation brings the account back
+        (`PUT /v1/accounts/{account_id}/credentials`).
+        """
+        if not revoke:
+            return await _toggle(request, caller, account_id, on=False)
+        async with wired.works() as work:
+            view, asked = await wired.withdraw_account(
+                work, caller, _parsed(account_id), correlation_id=request.state.correlation_id
+            )
+        shown = rendering.account(view, wired.foundation.catalogue)
+        return rendering.data({**shown, "revocation": asked.value})
 
     async def _toggle(request: Request, caller: Caller, account_id: str, *, on: bool) -> Response:
         async with wired.works() as work:

@@ -45,7 +45,8 @@ class RequestRefresh:
 
 def _check(view: AccountView) -> None:
     disabled = view.account.disabled
-    refusal = refuse_by_state(view.account.state, None if disabled is None else disabled.reason)
+    reason = None if disabled is None else disabled.reason
+    refusal = refuse_by_state(view.account.state, reason, has_credentials=view.generation is not None)
     if refusal is not None:
         raise refusal
     if view.next_refresh_at is None:

@@ -7,7 +7,7 @@ from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.refreshing import SettlementWrite
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work
-from tokenkeep.domain.account import Account, AccountState, AccountView, Custody, DisabledReason
+from tokenkeep.domain.account import Account, AccountState, AccountView, DisabledReason
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.errors import AccountPending, NotFound, ReauthorizationRequired, TokenkeepError
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
@@ -40,12 +40,7 @@ class ToggleAccount:
         if locked is not None and locked.standing.account.state is AccountState.PENDING:
             raise AccountPending
         if locked is None:
-            if view.account.custody is not Custody.RELEASED:
-                raise AccountPending
-            # Released and erased: there is nothing to lock, and nothing but new credentials brings it back.
-            if on:
-                raise ReauthorizationRequired(DisabledReason.RELEASED.value)
-            return view
+            return await self._without_credentials(work, caller, account_id, on=on)
         decided: Settlement | TokenkeepError | None
         if on:
             idle_life = await self._idle_life(work, view.account)
@@ -65,6 +60,18 @@ class ToggleAccount:
         changed = await work.accounts.view(account_id, caller.environment)
         assert changed is not None  # noqa: S101 - its lease is locked
         return changed
+
+    async def _without_credentials(self, work: Work, caller: Caller, account_id: AccountId, *, on: bool) -> AccountView:
+        """An account that never had any; or whose credentials were erased, so that nothing but new ones brings it back."""
+        view = await work.accounts.view(account_id, caller.environment)
+        if view is None:
+            raise NotFound("account")
+        disabled = view.account.disabled
+        if disabled is None:
+            raise AccountPending
+        if on:
+            raise ReauthorizationRequired(disabled.reason.value)
+        return view
 
     async def _idle_life(self, work: Work, account: Account) -> timedelta | None:
         """How long the source lets a refresh token lie unused; None where this process can't work it out."""

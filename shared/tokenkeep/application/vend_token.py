@@ -214,7 +214,8 @@ class VendToken:
 
 def _check_state(stored: StoredToken) -> None:
     disabled = stored.account.disabled
-    refusal = refuse_by_state(stored.account.state, None if disabled is None else disabled.reason)
+    reason = None if disabled is None else disabled.reason
+    refusal = refuse_by_state(stored.account.state, reason, has_credentials=stored.version is not None)
     if refusal is not None:
         raise refusal
 

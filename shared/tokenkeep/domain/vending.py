@@ -34,8 +34,13 @@ def is_fresh(credential: CredentialVersion, *, min_ttl: timedelta, now: datetime
     return credential.expires_at - now >= remaining_needed(credential, min_ttl)
 
 
-def refuse_by_state(state: AccountState, reason: DisabledReason | None) -> TokenkeepError | None:
-    """The error that an account's state calls for, or None when it may give tokens."""
+def refuse_by_state(
+    state: AccountState, reason: DisabledReason | None, *, has_credentials: bool = True
+) -> TokenkeepError | None:
+    """The error that an account's state calls for, or None when it may give tokens.
+
+    An operator may enable what he has disabled, but for an account whose credentials were erased with that.
+    """
     match state:
         case AccountState.ACTIVE:
             return None
@@ -43,6 +48,8 @@ def refuse_by_state(state: AccountState, reason: DisabledReason | None) -> Token
             return AccountPending()
         case AccountState.DISABLED:
             why = reason or DisabledReason.BY_OPERATOR
-            return ReauthorizationRequired(why.value) if why.needs_reauthorization else AccountDisabled(why.value)
+            withdrawn = why is DisabledReason.BY_OPERATOR and not has_credentials
+            lost = withdrawn or why.needs_reauthorization
+            return ReauthorizationRequired(why.value) if lost else AccountDisabled(why.value)
         case _:
             assert_never(state)

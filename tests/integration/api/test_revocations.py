@@ -53,6 +53,10 @@ async def give_up(admin: httpx.AsyncClient, account_id: str) -> None:
     assert (await admin.delete(f"/v1/accounts/{account_id}")).status_code == 204
 
 
+async def disable(admin: httpx.AsyncClient, account_id: str) -> Any:
+    return data(await admin.post(f"/v1/accounts/{account_id}/disable?revoke=true"))
+
+
 async def audited(admin: httpx.AsyncClient, account_id: str) -> list[tuple[str, str, str]]:
     entries = data(await admin.get("/v1/audit"))
     return [(one["actor"], one["action"], one["result"]) for one in entries if one["target"] == account_id]
@@ -240,6 +244,96 @@ async def test_every_end_is_counted_logged_and_audited_once(
     said = [line["event"] for line in log if line["event"].startswith("grant_")]
     assert said == ["grant_revoked", "grant_revocation_refused", "grant_revocation_given_up"]
     assert CANARY not in repr(log)
+
+
+# Disabled with its grant
+
+
+async def test_an_account_that_is_disabled_with_its_grant_is_bare_at_once_and_the_provider_is_told(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer, revocations: RevocationServer
+) -> None:
+    account_id = await service.account(await service.source(server.url, revocation_url=revocations.url))
+    shown = await disable(admin, account_id)
+    assert shown["revocation"] == "requested"
+    assert (shown["state"], shown["custody"], shown["next_refresh_at"]) == ("disabled", "none", None)
+    assert (shown["disabled"]["reason"], shown["disabled"]["detail"]) == ("by_operator", "credentials_erased")
+    for table in ("credentials", "receipts", "imported_grants"):
+        rows = await service.sql(f"SELECT 1 FROM {table} WHERE account_id = :id", id=uuid_of(account_id))  # noqa: S608 - a list of ours
+        assert rows == [], table
+    events = await service.sql(
+        "SELECT type, data FROM events WHERE subject = :id ORDER BY sequence", id=uuid_of(account_id)
+    )
+    assert [row["type"].rpartition(".")[2] for row in events] == ["created", "activated", "disabled"]
+    assert events[-1]["data"]["reason"] == "by_operator"
+    assert await revoke(service) == 1
+    assert revocations.tokens == ["grant.1"]
+    assert await audited(admin, account_id) == [
+        ("tokenkeep", "account.revoke", "revoked"),
+        ("admin-key", "account.disable", "ok"),
+        ("admin-key", "account.create", "ok"),
+    ]
+
+
+async def test_only_a_new_authorisation_brings_it_back(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer, revocations: RevocationServer
+) -> None:
+    account_id = await service.account(await service.source(server.url, revocation_url=revocations.url))
+    await disable(admin, account_id)
+    for call in ("enable", "token", "refresh"):
+        refused = problem(await admin.post(f"/v1/accounts/{account_id}/{call}"), 409, "reauthorization_required")
+        assert "by_operator" in refused["detail"]
+    problem(await admin.post(f"/v1/accounts/{account_id}/release"), 409, "not_held")
+    again = await disable(admin, account_id)
+    assert again["revocation"] == "not_needed"
+    assert data(await admin.post(f"/v1/accounts/{account_id}/disable"))["state"] == "disabled"
+    fresh = {"access_token": "access-new.1", "refresh_token": "new.1", "expires_in": 3600}
+    assert data(await admin.put(f"/v1/accounts/{account_id}/credentials", json=fresh))["state"] == "active"
+    assert await revoke(service) == 0, "the same end user is back"
+    token = data(await admin.post(f"/v1/accounts/{account_id}/token", json={"force": True}))
+    assert token["access_token"] == "access-new.2"
+    types = await service.sql("SELECT type FROM events WHERE subject = :id ORDER BY sequence", id=uuid_of(account_id))
+    told = [row["type"].rpartition(".")[2] for row in types]
+    assert told == ["created", "activated", "disabled", "reauthorized", "refreshed"]
+
+
+async def test_one_that_was_disabled_already_is_told_no_second_time(
+    service: Service, admin: httpx.AsyncClient, revocations: RevocationServer
+) -> None:
+    account_id = await service.account(await service.source(TOKEN_URL, revocation_url=revocations.url))
+    first = data(await admin.post(f"/v1/accounts/{account_id}/disable?revoke=false"))
+    assert "revocation" not in first
+    shown = await disable(admin, account_id)
+    assert (shown["revocation"], shown["disabled"]["detail"]) == ("requested", "credentials_erased")
+    assert shown["disabled"]["at"] == first["disabled"]["at"]
+    events = await service.sql("SELECT type FROM events WHERE subject = :id", id=uuid_of(account_id))
+    assert len(events) == 3
+
+
+async def test_what_has_no_grant_of_ours_is_not_disabled_with_one(
+    service: Service, admin: httpx.AsyncClient, revocations: RevocationServer
+) -> None:
+    source_id = await service.source(TOKEN_URL, revocation_url=revocations.url)
+    bare = data(await admin.post("/v1/accounts", json={"source_id": source_id}), 201)["id"]
+    problem(await admin.post(f"/v1/accounts/{bare}/disable?revoke=true"), 409, "account_pending")
+    released = await service.account(source_id, "released")
+    data(await admin.post(f"/v1/accounts/{released}/release"))
+    problem(await admin.post(f"/v1/accounts/{released}/disable?revoke=true"), 409, "not_held")
+    problem(await admin.post(f"/v1/accounts/{released}/disable?revoke=perhaps"), 422, "invalid_input", "revoke")
+    unknown = await service.account(await service.source(TOKEN_URL), "unknown")
+    assert (await disable(admin, unknown))["revocation"] == "not_possible"
+    assert await pending(service) == []
+
+
+async def test_a_key_that_is_lost_keeps_no_account_enabled(
+    service: Service, admin: httpx.AsyncClient, revocations: RevocationServer
+) -> None:
+    account_id = await service.account(await service.source(TOKEN_URL, revocation_url=revocations.url))
+    await service.sql(
+        "UPDATE credentials SET access_ciphertext = 'lost' WHERE account_id = :id", id=uuid_of(account_id)
+    )
+    shown = await disable(admin, account_id)
+    assert (shown["state"], shown["revocation"]) == ("disabled", "failed")
+    assert ("admin-key", "account.disable", "not_revoked") in await audited(admin, account_id)
 
 
 # Those who come back

@@ -22,6 +22,7 @@ from tokenkeep.application.release_custody import ReleaseCustody, ReleasedCreden
 from tokenkeep.application.replace_credentials import ReplaceCredentials
 from tokenkeep.application.request_revocation import RequestRevocation
 from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.withdraw_account import WithdrawAccount
 from tokenkeep.bootstrap import ProcessClocks
 from tokenkeep.domain.account import AccountState, Custody, DisabledReason
 from tokenkeep.domain.attempt import Outcome, Trigger
@@ -87,6 +88,12 @@ async def delete(road: Road, account_id: AccountId) -> None:
     async with road.works() as work:
         delete_account = DeleteAccount(RequestRevocation(road.foundation.catalogue, road.sealer))
         await delete_account(work, CALLER, account_id, correlation_id="cor_test")
+
+
+async def withdraw(road: Road, account_id: AccountId) -> None:
+    async with road.works() as work:
+        withdraw_account = WithdrawAccount(RequestRevocation(road.foundation.catalogue, road.sealer))
+        await withdraw_account(work, CALLER, account_id, correlation_id="cor_test")
 
 
 async def test_two_workers_on_one_account_present_its_token_once(road: Road, server: TokenServer) -> None:
@@ -219,6 +226,40 @@ async def test_a_delete_during_a_refresh_that_brings_nothing_leaves_nothing(
     assert await road.told(account_id) == ["created", "activated", "deleted"]
 
 
+async def test_a_withdrawal_during_a_refresh_has_the_late_token_revoked_and_is_not_undone(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url, revocation_url="http://127.0.0.1:9/revoke")
+    account_id = await road.account(source_id)
+    async with in_flight(road, server, account_id):
+        await withdraw(road, account_id)
+    assert await tokens_to_revoke(road) == {"grant.1", "grant.2"}
+    view = await road.view(account_id)
+    assert (view.account.state, view.account.custody, view.generation) == (AccountState.DISABLED, Custody.NONE, None)
+    for table in ("credentials", "receipts", "imported_grants"):
+        assert await road.sql(f"SELECT 1 FROM {table}") == [], table  # noqa: S608 - a list of ours
+    assert await road.told(account_id) == ["created", "activated", "disabled"]
+    assert await road.refresh(account_id) == []
+    assert await road.tick() == 0
+    assert server.presented == ["grant.1"]
+
+
+async def test_a_token_that_is_late_for_a_grant_that_was_replaced_is_left_alone(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url, revocation_url="http://127.0.0.1:9/revoke")
+    account_id = await road.account(source_id)
+    async with in_flight(road, server, account_id):
+        await withdraw(road, account_id)
+        await reauthorize(road, account_id)
+        # The same end user is back: nothing that he has is taken from him for what he had.
+        assert await tokens_to_revoke(road) == set()
+    assert await tokens_to_revoke(road) == set()
+    assert await stored_refresh_token(road, account_id) == "new.1"
+    assert (await road.view(account_id)).account.state is AccountState.ACTIVE
+    assert await road.sql("SELECT 1 FROM receipts") == []
+
+
 async def test_a_disable_during_a_refresh_keeps_the_new_token_and_stays(road: Road, server: TokenServer) -> None:
     account_id = await road.account(await road.source(server.url))
     async with in_flight(road, server, account_id):
@@ -342,7 +383,7 @@ async def test_a_key_rotation_during_a_refresh_cannot_make_its_settlement_fail(r
     assert await road.told(account_id) == ["created", "activated", "refreshed"]
 
 
-@pytest.mark.parametrize("meanwhile", [release, reauthorize, delete])
+@pytest.mark.parametrize("meanwhile", [release, reauthorize, delete, withdraw])
 async def test_a_lease_that_was_overtaken_before_its_token_left_sends_nothing(
     road: Road, server: TokenServer, meanwhile: Callable[[Road, AccountId], Awaitable[object]]
 ) -> None:

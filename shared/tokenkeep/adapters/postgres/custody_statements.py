@@ -271,5 +271,8 @@ UPDATE receipts AS r SET disposition = 'tried'
   FROM {TRIED.relation("n")} WHERE r.account_id = n.account_id AND r.attempt_id = n.attempt_id
 """)  # noqa: S608 - only our own names are put in
 GONE = text("""
-SELECT id FROM unnest(CAST(:ids AS uuid[])) AS wanted(id) WHERE NOT EXISTS (SELECT FROM accounts AS a WHERE a.id = wanted.id)
+SELECT id FROM unnest(CAST(:ids AS uuid[])) AS wanted(id)
+ WHERE NOT EXISTS (SELECT FROM accounts AS a
+                    WHERE a.id = wanted.id
+                      AND (a.custody = 'released' OR EXISTS (SELECT FROM credentials AS c WHERE c.account_id = a.id)))
 """)

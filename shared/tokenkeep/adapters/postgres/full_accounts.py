@@ -3,6 +3,7 @@
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tokenkeep.adapters.postgres.erasure import erase_credentials
 from tokenkeep.adapters.postgres.standings import (
     ACCOUNT_COLUMNS,
     CREDENTIAL_COLUMNS,
@@ -79,6 +80,10 @@ class PostgresFullAccounts:
         """Forget what belongs to the grant of before, credentials aside: those are overwritten."""
         for forgetting in _FORGET:
             await self._connection.execute(forgetting, {"id": account_id})
+
+    async def erase_credentials(self, account_id: AccountId) -> None:
+        """Erase the credentials of a locked account, with its receipts and the fingerprint of the grant that it came with."""
+        await erase_credentials(self._connection, [account_id])
 
     async def delete(self, account_id: AccountId) -> None:
         """Delete a locked account with its credentials, receipts and journal. Its events stay."""

@@ -7,26 +7,13 @@ from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.engine import Database
+from tokenkeep.adapters.postgres.erasure import erase_credentials
 from tokenkeep.adapters.postgres.schema import ReleaseRow
 from tokenkeep.domain.handover import Release
 from tokenkeep.domain.ids import AccountId
 
 _IDS = "CAST(:ids AS uuid[])"
-# The highest generation is remembered in the lease: credentials that come later go on counting from there. The epoch moves on
-# as well, so that a late answer of the erased grant is not taken for one of the grant just before the present one.
-_ERASE = (
-    text(f"""
-UPDATE leases AS l
-   SET epoch = l.epoch + 1, presented_generation = GREATEST(l.presented_generation, c.generation), doubts = 0,
-       doubt_since = NULL
-  FROM credentials AS c WHERE c.account_id = l.account_id AND l.account_id = ANY({_IDS})
-"""),  # noqa: S608 - only our own expression is put in
-    text(f"DELETE FROM credentials WHERE account_id = ANY({_IDS})"),  # noqa: S608 - as above
-    text(f"DELETE FROM receipts WHERE account_id = ANY({_IDS})"),  # noqa: S608 - as above
-    text(f"DELETE FROM imported_grants WHERE account_id = ANY({_IDS})"),  # noqa: S608 - as above
-    text(f"DELETE FROM source_revocations WHERE account_id = ANY({_IDS})"),  # noqa: S608 - as above
-    text(f"DELETE FROM revocation_requests WHERE account_id = ANY({_IDS})"),  # noqa: S608 - as above
-)
+_FORGET_REVOCATIONS = text(f"DELETE FROM revocation_requests WHERE account_id = ANY({_IDS})")  # noqa: S608 - only our own expression is put in
 _ERASED = text(f"""
 UPDATE releases SET erased_at = clock_timestamp() WHERE account_id = ANY({_IDS}) RETURNING erased_at
 """)  # noqa: S608 - as above
@@ -84,8 +71,8 @@ async def erase_overdue(database: Database, *, limit: int) -> int:
 
 async def _erase(connection: AsyncConnection, account_ids: Collection[AccountId]) -> datetime:
     parameters = {"ids": list(account_ids)}
-    for statement in _ERASE:
-        await connection.execute(statement, parameters)
+    await erase_credentials(connection, account_ids)
+    await connection.execute(_FORGET_REVOCATIONS, parameters)
     moments = (await connection.execute(_ERASED, parameters)).scalars().all()
     latest: datetime = max(moments)
     return latest
