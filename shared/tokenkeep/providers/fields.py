@@ -65,7 +65,7 @@ OAUTH2_FIELDS: Mapping[str, Field] = {
     "refresh_token_idle_ttl_s": Whole(1, _TEN_YEARS),
     "access_token_path": _TOKEN_PATH,
     "token_external_id_path": _TOKEN_PATH,
-    "external_id_path": Text(r"[A-Za-z0-9_.\[\]+ -]{1,200}", "a path such as user.id"),
+    "external_id_path": Text(r"[A-Za-z0-9_.{}\[\]+ -]{1,200}", "a path such as user.id"),
 }
 """An OAuth 2 provider's settings, by the names of the contract and of RFC 8414 where that has one."""
 
