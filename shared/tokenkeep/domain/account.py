@@ -140,6 +140,23 @@ class InDoubt:
     presentations: int
 
 
+class VerificationResult(StrEnum):
+    """What the provider made of the credentials when it was asked. `unknown`: nothing was learnt."""
+
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class LastVerification:
+    """What came of asking the provider the last time. `code` says more, where there is more to say."""
+
+    result: VerificationResult
+    at: datetime
+    code: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class AccountView:
     """An account as the API and the command line show it: all there is to say, secrets aside."""
@@ -155,6 +172,7 @@ class AccountView:
     next_refresh_at: datetime | None
     consecutive_failures: int
     in_doubt: InDoubt | None
+    verification: LastVerification | None
     created_at: datetime
     updated_at: datetime
     source_has_client: bool = True

@@ -14,7 +14,8 @@ class TokenSet:
     `refresh_token` None means that the answer named none: a refresh keeps the former one (RFC 6749, section 6).
     `expires_at` None means that the access token does not expire. `refresh_token_expires_at` is what was told, or, where it is
     `refresh_end_derived`, what follows from the usual life of such tokens for the one that is named. `refresh_endless`: it was
-    told that there is no end.
+    told that there is no end. `external_id` is whose they are, if the token endpoint said so when they were first given; it is not
+    kept with them.
     """
 
     access_token: Secret
@@ -25,6 +26,7 @@ class TokenSet:
     refresh_token_expires_at: datetime | None = None
     refresh_end_derived: bool = False
     refresh_endless: bool = False
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

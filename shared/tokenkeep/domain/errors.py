@@ -4,7 +4,8 @@
     ├── InvalidInput                 the caller's input is wrong; `field` names where
     │   ├── MalformedId
     │   ├── ForbiddenAddress         a URL that leads where we do not go
-    │   └── CredentialsRejected      the provider does not take the credentials
+    │   ├── CredentialsRejected      the provider does not take the credentials
+    │   └── ExternalIdMismatch       the credentials belong to another account of the provider's
     ├── NotFound                     nothing of that name in this environment
     ├── Conflict                     the request does not fit the present state; `code` says how
     │   ├── AccountExists
@@ -80,6 +81,18 @@ class CredentialsRejected(InvalidInput):
     """The provider does not take the credentials. The detail holds a code of ours or RFC 6749's, no text of its own."""
 
     code = "credentials_rejected"
+
+
+class ExternalIdMismatch(InvalidInput):
+    """The provider says that the credentials are another account's than was said, or than was verified before.
+
+    The other id is not told: it is somebody's.
+    """
+
+    code = "external_id_mismatch"
+
+    def __init__(self, field: str = "external_id", detail: str = "the provider tells another one") -> None:
+        super().__init__(field, detail)
 
 
 class NotFound(TokenkeepError):

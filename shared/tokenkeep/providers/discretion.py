@@ -24,6 +24,11 @@ def without_secrets(verdict: Verdict, *sent: Secret | None) -> Verdict:
             return verdict
 
 
+def without_secret(code: str, *sent: Secret) -> str:
+    """The code, unless it holds, or is part of, something that was sent."""
+    return UNKNOWN if _tells(code, [_letters(secret.reveal()) for secret in sent]) else code
+
+
 def _letters(text: str) -> str:
     return _NOT_ALNUM.sub("", text.casefold())
 

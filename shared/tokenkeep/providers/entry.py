@@ -100,7 +100,8 @@ class Verification:
     """The cheap authenticated request that shows whether credentials work, and whose they are.
 
     `external_id` is a path to an id of the provider's account that never changes (`user.id`, `data[0].id`, `team + user`);
-    None where the answer holds none. `body` is JSON text.
+    None where the answer holds none. `body` is JSON text. `assumed`: it is known from memory alone, or from the server's metadata,
+    so nobody has shown that every grant of a source may make it; then a bare 401 proves nothing.
     """
 
     url: str
@@ -108,6 +109,7 @@ class Verification:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str | None = None
     external_id: str | None = None
+    assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

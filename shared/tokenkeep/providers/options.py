@@ -167,7 +167,8 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
         offline_scopes=tuple(chosen("offline_scopes")),
         revocation=revocation_way(chosen),
         introspection_url=chosen("introspection_url"),
-        verification=_verification(provider, options),
+        verification=verification_of(provider, options),
+        token_external_id_path=_token_external_id_path(provider, options),
     )
 
 
@@ -212,15 +213,24 @@ def _established(provider: Provider, options: Mapping[str, Any], name: str) -> A
     return value
 
 
-def _verification(provider: Provider, options: Mapping[str, Any]) -> Verification | None:
+def verification_of(provider: Provider, options: Mapping[str, Any]) -> Verification | None:
     """The verifying request; a source that names its own address asks that one, plainly."""
+    known = provider.verification
     url, path = options.get("userinfo_url"), options.get("external_id_path")
     if url is not None:
-        known = None if provider.verification is None else provider.verification.external_id
-        return Verification(url, external_id=path or known)
-    if provider.verification is None or path is None:
-        return provider.verification
-    return replace(provider.verification, external_id=path)
+        told = None if known is None else known.external_id
+        return Verification(url, external_id=path or told, assumed=DISCOVERY_URL in options)
+    if known is None:
+        return None
+    return replace(known, external_id=path or known.external_id, assumed="verify" in provider.recalled_fields)
+
+
+def _token_external_id_path(provider: Provider, options: Mapping[str, Any]) -> str | None:
+    """A source that says where the verifying request names the account wants that id, and not another kind of it."""
+    given: str | None = options.get("token_external_id_path")
+    if given is not None or options.get("external_id_path") is not None:
+        return given
+    return provider.token_external_id_path
 
 
 def _refresh_url(provider: Provider, options: Mapping[str, Any], token_url: str) -> str:

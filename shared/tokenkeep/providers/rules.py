@@ -101,6 +101,7 @@ class OAuth2Rules:
     revocation: RevocationWay | None = None
     introspection_url: str | None = None
     verification: Verification | None = None
+    token_external_id_path: str | None = None
 
     @property
     def idle_life(self) -> timedelta | None:

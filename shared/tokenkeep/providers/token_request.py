@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from urllib.parse import quote, urlencode
@@ -11,7 +11,7 @@ from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.answer import TokenRequest
 from tokenkeep.providers.client_authentication import Client, credentials_of
-from tokenkeep.providers.entry import Holder, Presented, RequestFormat, RequestMethod
+from tokenkeep.providers.entry import Holder, Presented, Property, RequestFormat, RequestMethod
 from tokenkeep.providers.entry_file import OWN_NAMES
 from tokenkeep.providers.rules import OAuth2Rules
 
@@ -102,15 +102,26 @@ def filled(rules: OAuth2Rules, template: str, properties: Mapping[str, str], own
     Raises:
         InvalidInput: A property is missing, or its pattern does not match all of it.
     """
-    known = {placeholder.name: placeholder for placeholder in rules.placeholders}
+    return filled_in(template, rules.placeholders, (rules.source_properties, properties), own)
+
+
+def filled_in(
+    template: str,
+    placeholders: Iterable[Property],
+    held: tuple[Mapping[str, str], Mapping[str, str]],
+    own: Mapping[str, str] = _NOTHING,
+) -> str:
+    """As `filled`; `held` are the properties of the source, and those of the account."""
+    known = {placeholder.name: placeholder for placeholder in placeholders}
+    of_source, of_account = held
 
     def value_of(match: re.Match[str]) -> str:
         name = match[1]
         placeholder = known.get(name)
         if placeholder is None and name in own:
             return own[name]
-        held = rules.source_properties if placeholder and placeholder.holder is Holder.SOURCE else properties
-        value = held.get(name) or (placeholder.default if placeholder else None)
+        holder = of_source if placeholder and placeholder.holder is Holder.SOURCE else of_account
+        value = holder.get(name) or (placeholder.default if placeholder else None)
         if placeholder is None or not value:
             raise InvalidInput(field=f"properties.{name}", detail="the provider's address needs it")
         if len(value) > _LONGEST_VALUE or not re.fullmatch(placeholder.pattern, value):

@@ -52,3 +52,18 @@ def test_a_path_that_could_break_its_line_is_refused_and_not_quoted(url: str, ta
 
 def test_no_entry_of_the_catalogue_may_set_a_header_that_the_connection_sets() -> None:
     assert _OURS <= RESERVED_HEADERS
+
+
+def test_a_secret_end_of_a_path_is_added_before_the_query() -> None:
+    request = TokenRequest("https://a.test/t/", {}, Secret(""), "GET", query=Secret("a=1"), tail=Secret("s%2F1"))
+    _, message = serialise(request)
+    assert message.startswith(b"GET /t/s%2F1?a=1 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "tail"), [("https://a.test/t", "x y"), ("https://a.test/t", "\r\n"), ("https://a.test/?a=1", "x")]
+)
+def test_an_end_of_a_path_that_could_break_out_is_refused_and_not_quoted(url: str, tail: str) -> None:
+    with pytest.raises(UnsendableRequest) as refused:
+        serialise(TokenRequest(url, {}, Secret(""), "GET", tail=Secret(tail)))
+    assert str(refused.value) == "the path has characters that a path can't have"
