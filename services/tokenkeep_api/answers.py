@@ -7,7 +7,15 @@ from pydantic import BaseModel, ConfigDict
 
 from tokenkeep.application.import_progress import LineStatus
 from tokenkeep.application.revocations import RevocationAsked
-from tokenkeep.domain.account import AccountState, AuthType, Custody, DisabledReason, FailureReason, Health
+from tokenkeep.domain.account import (
+    AccountState,
+    AuthType,
+    Custody,
+    DisabledReason,
+    FailureReason,
+    Health,
+    VerificationResult,
+)
 from tokenkeep.domain.api_key import Scope
 from tokenkeep.domain.attempt import Outcome, Resolution, Trigger
 from tokenkeep.domain.connect_session import ConnectFailure, SessionState
@@ -149,6 +157,19 @@ CredentialsAnswer = OAuth2CredentialsAnswer | OAuth1CredentialsAnswer | dict[str
 """Those of other kinds have the members that they were given with: `api_key`, `username` and `password`, `access_token`, …"""
 
 
+class VerificationAnswer(Answer):
+    """What came of asking the provider about the credentials the last time.
+
+    `rejected`: it said that it does not take them. `unknown`: nothing was learnt, and `code` says why; it is no fault of the
+    account's. `code` is also there when something is to be noticed though they were confirmed: `external_id_mismatch` (the
+    provider tells another id than the account was given) or `account_exists` (another account has the one that it tells).
+    """
+
+    result: VerificationResult
+    code: str | None
+    at: datetime
+
+
 class InDoubtAnswer(Answer):
     """Since when, and how often, the refresh token was presented without an answer."""
 
@@ -160,7 +181,8 @@ class AccountAnswer(Answer):
     """An account. `expires_at` null means that the credentials do not expire.
 
     `authenticated`: it has credentials and lacks nothing, and nobody has said that they are worth nothing. `missing` names what
-    it lacks, as its source's `account_schema.required` does.
+    it lacks, as its source's `account_schema.required` does. `external_id_verified`: the provider itself has told the external id; no other account of the source has it then.
+    `verification` is null where the provider was never asked about the present credentials.
     """
 
     id: str
@@ -186,6 +208,7 @@ class AccountAnswer(Answer):
     consecutive_failures: int
     in_doubt: InDoubtAnswer | None
     last_error: LastErrorAnswer | None
+    verification: VerificationAnswer | None
     created_at: datetime
     updated_at: datetime
 

@@ -71,7 +71,7 @@ def failure_words(failure: ConnectFailure, *, provider: str, source: str) -> Wor
             text = "Nothing was connected. Please try again in a few minutes."
             return Words(503, f"{provider} can't be reached", text, again=True)
         case ConnectFailure.IDENTITY_MISMATCH:
-            text = f"You signed in to {provider} with another account than the one to be reconnected. Please try again with that one."
+            text = f"You signed in to {provider} with another account than the one that {source} expects. Please try again with that one."
             return Words(409, "That is another account", text, again=True)
         case ConnectFailure.ACCOUNT_EXISTS:
             text = f"{source} has access to this account, so there is nothing left to do. You can close this page."

@@ -7,8 +7,10 @@ from typing import Self, TypeVar
 from tokenkeep.adapters.postgres.connect_sessions import PostgresGrants
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
 from tokenkeep.application.begin_connect import BeginConnect
+from tokenkeep.application.check_credentials import CheckCredentials
 from tokenkeep.application.create_account import CodeExchange, CreateAccount
-from tokenkeep.application.finish_connect import FinishConnect, UnaskedIdentities
+from tokenkeep.application.discard_grant import DiscardGrant
+from tokenkeep.application.finish_connect import FinishConnect
 from tokenkeep.application.follow_connect_link import FollowConnectLink, LinkAccount
 from tokenkeep.application.invite_user import InviteUser
 from tokenkeep.application.make_connect_session import MakeConnectSession
@@ -42,6 +44,8 @@ class Connecting:
         vault: Vault,
         *,
         exchange: CodeExchange,
+        check: CheckCredentials,
+        discard: DiscardGrant,
         create: CreateAccount,
         replace: ReplaceCredentials,
     ) -> Self:
@@ -63,7 +67,8 @@ class Connecting:
                 persist=persist,
                 invite=invite,
                 exchange=exchange,
-                identities=UnaskedIdentities(),
+                check=check,
+                discard=discard,
                 create=create,
                 replace=replace,
                 vault=vault,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from fastapi import Query
 from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, WithJsonSchema
 
 from tokenkeep.domain.secret import Secret
@@ -98,3 +99,13 @@ LabelsToChange = Annotated[
     Field(max_length=50),
 ]
 """Up to 50 texts by name, or null for those that are to be taken away."""
+
+
+Verify = Annotated[
+    bool,
+    Query(
+        description="`false` stores the credentials without asking the provider about them. Nothing shows then that they "
+        "work, or that no other account is the same one of the provider's, unless its token endpoint tells that by itself."
+    ),
+]
+"""Whether a provider is to be asked about credentials before they are stored."""

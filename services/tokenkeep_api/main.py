@@ -29,9 +29,11 @@ from tokenkeep.adapters.token_endpoint.tls_contexts import TlsContexts
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring_file import read_keyring
 from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.check_credentials import LONGEST_CHECK, CheckCredentials
 from tokenkeep.application.create_account import CreateAccount
 from tokenkeep.application.delete_account import DeleteAccount
 from tokenkeep.application.demand_refresh import DemandRefresh
+from tokenkeep.application.discard_grant import DiscardGrant
 from tokenkeep.application.discover_metadata import DiscoverMetadata
 from tokenkeep.application.exchange_code import ExchangeCode
 from tokenkeep.application.first_answers import AskOnce
@@ -39,6 +41,7 @@ from tokenkeep.application.import_accounts import ImportAccounts
 from tokenkeep.application.issue_api_key import Authenticate, IssueApiKey, WithdrawApiKey
 from tokenkeep.application.machine_requests import MachineRequests
 from tokenkeep.application.manage_sources import CreateSource, PauseSource, UpdateSource
+from tokenkeep.application.obtain_credentials import ObtainCredentials
 from tokenkeep.application.obtain_token import ObtainToken
 from tokenkeep.application.ports import RefreshQueue
 from tokenkeep.application.release_custody import ConfirmRelease, ReleaseCustody
@@ -47,11 +50,13 @@ from tokenkeep.application.request_refresh import RequestRefresh
 from tokenkeep.application.request_revocation import RequestRevocation
 from tokenkeep.application.resume_source import ResumeSource
 from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.sign_check import SignCheck
 from tokenkeep.application.sign_request import SignRequest
 from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.update_account import UpdateAccount
 from tokenkeep.application.vend_token import VendToken
+from tokenkeep.application.verify_account import VerifyAccount
 from tokenkeep.application.withdraw_account import WithdrawAccount
 from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals, wall_clock
 from tokenkeep.domain.mass_revocation import RevocationGuard
@@ -109,6 +114,21 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
     vend = VendToken(
         PostgresTokenReads(database), demand, waiters, sealer, clocks, foundation.metrics, foundation.catalogue
     )
+    check = CheckCredentials(
+        foundation.catalogue,
+        LentConnections(endpoints),
+        clocks,
+        min(deadline, LONGEST_CHECK),
+        SignCheck(configs, clients, signer, foundation.catalogue, wall_clock),
+    )
+    discard = DiscardGrant(works, foundation.catalogue, sealer)
+    obtain_token = ObtainToken(
+        configs,
+        MachineRequests(clients),
+        foundation.catalogue,
+        AskOnce(LentConnections(endpoints), clocks, deadline),
+        _database_clock(works),
+    )
     return Wired(
         foundation=foundation,
         works=works,
@@ -121,14 +141,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         pause_source=PauseSource(),
         resume_source=ResumeSource(works, RevocationGuard(), foundation.links),
         create_account=create_account,
-        exchange_code=exchange_code,
-        obtain_token=ObtainToken(
-            configs,
-            MachineRequests(clients),
-            foundation.catalogue,
-            AskOnce(LentConnections(endpoints), clocks, deadline),
-            _database_clock(works),
-        ),
+        obtain_credentials=ObtainCredentials(works, exchange_code, obtain_token, check, discard),
         update_account=UpdateAccount(foundation.catalogue, sealer, foundation.policy),
         replace_credentials=replace_credentials,
         release_custody=ReleaseCustody(works, waiters, sealer, clocks, foundation.catalogue),
@@ -137,12 +150,20 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         toggle_account=ToggleAccount(foundation.catalogue),
         withdraw_account=WithdrawAccount(RequestRevocation(foundation.catalogue, sealer)),
         request_refresh=RequestRefresh(works, demand),
+        verify_account=VerifyAccount(works, vend, check, sealer, foundation.links),
         connecting=Connecting.wire(
-            foundation, works, vault, exchange=exchange_code, create=create_account, replace=replace_credentials
+            foundation,
+            works,
+            vault,
+            exchange=exchange_code,
+            check=check,
+            discard=discard,
+            create=create_account,
+            replace=replace_credentials,
         ),
         issue_api_key=IssueApiKey(),
         withdraw_api_key=WithdrawApiKey(),
-        creations=Creations(works, vault, longest_preparation=deadline + _PREPARATION_MARGIN),
+        creations=Creations(works, vault, longest_preparation=deadline + check.deadline + _PREPARATION_MARGIN),
         importing=Importing(ImportAccounts(create_account, Patience(works))),
         addresses=addresses,
         reads=CredentialReads(_audit_writer(database)),

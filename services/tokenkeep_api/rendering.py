@@ -82,6 +82,13 @@ def account(view: AccountView, catalogue: Catalogue) -> dict[str, Any]:
         "last_error": None
         if error is None
         else {"reason": error.reason.value, "http_status": error.http_status, "at": rfc3339(error.at)},
+        "verification": None
+        if view.verification is None
+        else {
+            "result": view.verification.result.value,
+            "code": view.verification.code,
+            "at": rfc3339(view.verification.at),
+        },
         "created_at": rfc3339(view.created_at),
         "updated_at": rfc3339(view.updated_at),
     }

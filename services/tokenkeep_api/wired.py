@@ -6,11 +6,12 @@ from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
 from tokenkeep.adapters.redis.wakeups import RedisWaiters
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
-from tokenkeep.application.create_account import CodeExchange, CreateAccount, FirstToken
+from tokenkeep.application.create_account import CreateAccount
 from tokenkeep.application.delete_account import DeleteAccount
 from tokenkeep.application.discover_metadata import DiscoverMetadata
 from tokenkeep.application.issue_api_key import Authenticate, IssueApiKey, WithdrawApiKey
 from tokenkeep.application.manage_sources import CreateSource, PauseSource, UpdateSource
+from tokenkeep.application.obtain_credentials import ObtainCredentials
 from tokenkeep.application.release_custody import ConfirmRelease, ReleaseCustody
 from tokenkeep.application.replace_credentials import ReplaceCredentials
 from tokenkeep.application.request_refresh import RequestRefresh
@@ -19,6 +20,7 @@ from tokenkeep.application.sign_request import SignRequest
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.update_account import UpdateAccount
 from tokenkeep.application.vend_token import VendToken
+from tokenkeep.application.verify_account import VerifyAccount
 from tokenkeep.application.withdraw_account import WithdrawAccount
 from tokenkeep.bootstrap import Foundation
 from tokenkeep_api.buffers import CredentialReads, KeyUses
@@ -41,8 +43,7 @@ class Wired:
     pause_source: PauseSource
     resume_source: ResumeSource
     create_account: CreateAccount
-    exchange_code: CodeExchange
-    obtain_token: FirstToken
+    obtain_credentials: ObtainCredentials
     update_account: UpdateAccount
     sign_request: SignRequest
     replace_credentials: ReplaceCredentials
@@ -52,6 +53,7 @@ class Wired:
     toggle_account: ToggleAccount
     withdraw_account: WithdrawAccount
     request_refresh: RequestRefresh
+    verify_account: VerifyAccount
     connecting: Connecting
     issue_api_key: IssueApiKey
     withdraw_api_key: WithdrawApiKey

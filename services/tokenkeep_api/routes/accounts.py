@@ -11,14 +11,14 @@ from starlette.responses import Response
 from tokenkeep.adapters.postgres.accounts import AccountFilter
 from tokenkeep.adapters.postgres.event_log import events_of
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork
-from tokenkeep.application.create_account import AuthorizationCode, NewAccount
-from tokenkeep.application.keep_credentials import Stored
+from tokenkeep.application.create_account import NewAccount
+from tokenkeep.application.obtain_credentials import Obtained, Purpose
 from tokenkeep.domain.account import AccountState, Health
 from tokenkeep.domain.api_key import Caller, Scope
 from tokenkeep.domain.errors import Conflict, InvalidInput, NotFound
 from tokenkeep.domain.events import cloudevent
 from tokenkeep.domain.ids import AccountId, AttemptId, IdKind, SourceId, parse_id
-from tokenkeep.providers.machine_credentials import MachineCredentials
+from tokenkeep.domain.verification import UNCHECKED
 from tokenkeep_api import rendering
 from tokenkeep_api.account_bodies import AccountBody, AccountChangeBody, SignBody
 from tokenkeep_api.answers import (
@@ -33,8 +33,7 @@ from tokenkeep_api.answers import (
 )
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.bodies import Nothing
-from tokenkeep_api.fields import Moment
-from tokenkeep_api.first_tokens import preparation
+from tokenkeep_api.fields import Moment, Verify
 from tokenkeep_api.paging import DEFAULT_LIMIT, MOST, Cursor, Limit, id_after, number_after, split
 from tokenkeep_api.request_bodies import StrictRoute
 from tokenkeep_api.wired import Wired
@@ -96,32 +95,47 @@ def routes(wired: Wired) -> APIRouter:
     _add_creation(router, wired)
     _add_reads(router, wired)
     _add_changes(router, wired)
+    _add_switches(router, wired)
     return router
 
 
 def _add_creation(router: APIRouter, wired: Wired) -> None:
     @router.post("", status_code=201, response_model=Data[AccountAnswer])
-    async def create_account(request: Request, body: AccountBody, caller: Writer) -> Response:
+    async def create_account(request: Request, body: AccountBody, caller: Writer, *, verify: Verify = True) -> Response:
         """Create an account: with credentials of its provider's kind, or pending without them.
 
         The member `credentials` is as the source's `account_schema` says. An authorization code is exchanged, and a machine's
         first token obtained, before the account is stored.
+
+        Credentials are verified with the provider first, where it has a cheap request for that: those that it does not take get
+        422 `credentials_rejected`. Where it tells whose they are, that is the account's `external_id`, verified: 422
+        `external_id_mismatch` if another one was given, 409 `account_exists` if the source has an account with it. A provider
+        that can't be had is no obstacle: the account is created, `external_id_verified` is false then, and `verification` says why.
         """
         wanted = await _wanted(wired, caller, body)
         correlation_id = request.state.correlation_id
 
-        async def create(work: PostgresWork, tokens: Stored | None) -> dict[str, Any]:
-            account_id = await wired.create_account(work, caller, wanted, tokens=tokens, correlation_id=correlation_id)
+        async def create(work: PostgresWork, obtained: Obtained | None) -> dict[str, Any]:
+            account_id = await wired.create_account(
+                work,
+                caller,
+                wanted,
+                tokens=None if obtained is None else obtained.tokens,
+                correlation_id=correlation_id,
+                checked=UNCHECKED if obtained is None else obtained.checked,
+            )
             view = await work.accounts.view(account_id, caller.environment)
             assert view is not None  # noqa: S101 - it has just been stored
             return rendering.account(view, wired.foundation.catalogue)
 
-        credentials = wanted.credentials
-        prepare = preparation(wired, caller, wanted.source_id, credentials, wanted.properties)
-        if prepare is not None:
-            return await wired.creations.prepared(request, caller, prepare, create)
-        assert not isinstance(credentials, AuthorizationCode | MachineCredentials)  # noqa: S101 - they are prepared
-        return await wired.creations(request, caller, lambda work: create(work, credentials))
+        given = wanted.credentials
+        purpose = Purpose(
+            wanted.source_id, caller.environment, wanted.properties, expected=wanted.external_id, verify=verify
+        )
+        ready = None if given is None else await wired.obtain_credentials.at_once(given, purpose)
+        if given is None or ready is not None:
+            return await wired.creations(request, caller, lambda work: create(work, ready))
+        return await wired.creations.prepared(request, caller, lambda: wired.obtain_credentials(given, purpose), create)
 
 
 def _add_reads(router: APIRouter, wired: Wired) -> None:
@@ -201,6 +215,21 @@ def _add_changes(router: APIRouter, wired: Wired) -> None:
         await wired.request_refresh(caller, _parsed(account_id), correlation_id=correlation_id)
         return rendering.data({"account_id": account_id, "correlation_id": correlation_id}, 202)
 
+    @router.post("/{account_id}/verify", response_model=Data[AccountAnswer])
+    async def verify_account(
+        request: Request, account_id: str, caller: Writer, _body: Nothing | None = None
+    ) -> Response:
+        """Ask the provider whether it takes the account's credentials, and whose they are; `verification` says what came of it.
+
+        A token that has run out is refreshed first, as `POST …/token` does it. An external id that was not verified before is
+        filled in: 409 `account_exists` if another account has it. A rejection never disables the account: if it can't be
+        refreshed, its `health` is `failing` until the provider takes its credentials again.
+        """
+        view = await wired.verify_account(caller, _parsed(account_id), correlation_id=request.state.correlation_id)
+        return rendering.data(rendering.account(view, wired.foundation.catalogue))
+
+
+def _add_switches(router: APIRouter, wired: Wired) -> None:
     @router.post("/{account_id}/enable", response_model=Data[AccountAnswer])
     async def enable_account(
         request: Request, account_id: str, caller: Writer, _body: Nothing | None = None

@@ -7,21 +7,19 @@ from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork
-from tokenkeep.application.create_account import AuthorizationCode
-from tokenkeep.application.keep_credentials import Stored
+from tokenkeep.application.obtain_credentials import Purpose
 from tokenkeep.domain.account import AccountView
 from tokenkeep.domain.api_key import Caller, Scope
 from tokenkeep.domain.errors import InvalidInput, NotFound
 from tokenkeep.domain.events import rfc3339
 from tokenkeep.domain.ids import AccountId, IdKind, parse_id
-from tokenkeep.providers.machine_credentials import MachineCredentials
 from tokenkeep_api import rendering
 from tokenkeep_api.answers import AccountAnswer, Data, ErasureAnswer, ReleaseAnswer
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.bodies import Nothing
 from tokenkeep_api.creations import persisted
 from tokenkeep_api.credential_bodies import CredentialMembers, read_credentials
-from tokenkeep_api.first_tokens import preparation
+from tokenkeep_api.fields import Verify
 from tokenkeep_api.request_bodies import StrictRoute
 from tokenkeep_api.wired import Wired
 
@@ -73,9 +71,18 @@ def routes(wired: Wired) -> APIRouter:
 def _add_replacement(router: APIRouter, wired: Wired) -> None:
     @router.put("/{account_id}/credentials", response_model=Data[AccountAnswer])
     async def replace_credentials(
-        request: Request, account_id: str, body: Annotated[CredentialMembers, Body()], caller: Writer
+        request: Request,
+        account_id: str,
+        body: Annotated[CredentialMembers, Body()],
+        caller: Writer,
+        *,
+        verify: Verify = True,
     ) -> Response:
-        """Authorise the account again, with credentials of its provider's kind. Its id stays; it is active then."""
+        """Authorise the account again, with credentials of its provider's kind. Its id stays; it is active then.
+
+        The credentials are verified first, as when an account is created. Those of another account of the provider's than the
+        verified one are refused: 422 `external_id_mismatch`.
+        """
         parsed = _parsed(account_id)
         async with wired.works.reading() as work:
             known = await work.accounts.view(parsed, caller.environment)
@@ -83,17 +90,19 @@ def _add_replacement(router: APIRouter, wired: Wired) -> None:
         if known is None or source is None:
             raise NotFound("account")
         wanted = read_credentials(wired.foundation.catalogue.get(source.provider), source, body)
-        prepare = preparation(wired, caller, source.id, wanted, known.properties)
-        tokens: Stored
-        if prepare is not None:
-            tokens = await prepare()
-        else:
-            assert not isinstance(wanted, AuthorizationCode | MachineCredentials)  # noqa: S101 - they are prepared
-            tokens = wanted
+        expected = known.account.external_id if known.account.external_id_verified else None
+        obtained = await wired.obtain_credentials(
+            wanted, Purpose(source.id, caller.environment, known.properties, expected=expected, verify=verify)
+        )
 
         async def replace(work: PostgresWork) -> AccountView:
             return await wired.replace_credentials(
-                work, caller, parsed, tokens=tokens, correlation_id=request.state.correlation_id
+                work,
+                caller,
+                parsed,
+                tokens=obtained.tokens,
+                correlation_id=request.state.correlation_id,
+                checked=obtained.checked,
             )
 
         return rendering.data(rendering.account(await persisted(wired.works, replace), wired.foundation.catalogue))

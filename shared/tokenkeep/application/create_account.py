@@ -25,6 +25,7 @@ from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.settlement import Settlement, Standing
 from tokenkeep.domain.source import Source
 from tokenkeep.domain.transitions import first_scheduled
+from tokenkeep.domain.verification import UNCHECKED, Checked, recorded, settled_external_id
 from tokenkeep.providers.account_properties import check_account_properties
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.machine_credentials import MachineCredentials
@@ -90,23 +91,27 @@ class CreateAccount:
         *,
         tokens: Stored | None,
         correlation_id: str,
+        checked: Checked = UNCHECKED,
     ) -> AccountId:
-        """The new account's id.
+        """The new account's id. `checked` is what its provider has said of the credentials.
 
         Raises:
             NotFound: There is no such source in this environment.
             InvalidInput: A property is unknown or wrong, or the provider's requests can't be made with the credentials.
+            ExternalIdMismatch: The provider tells another external id than is wanted.
             AccountExists: The source has another account with this verified external id, or with this very refresh token.
         """
         source = await work.sources.get(wanted.source_id, caller.environment)
         if source is None:
             raise NotFound("source")
         now = await work.accounts.now()
-        prepared = self.prepare(source, wanted, tokens, now=now, correlation_id=correlation_id)
+        prepared = self.prepare(source, wanted, tokens, now=now, correlation_id=correlation_id, checked=checked)
         [storing] = await work.new_accounts.add([prepared])
         if isinstance(storing, Existing):
             raise AccountExists(format_id(IdKind.ACCOUNT, storing.account_id))
         account_id = prepared.account.id
+        if checked.finding is not None:
+            await work.identities.record(account_id, recorded(checked.finding, at=now))
         await work.tell(prepared.events)
         await work.audit(AuditEntry(caller, "account.create", format_id(IdKind.ACCOUNT, account_id)))
         return account_id
@@ -120,17 +125,19 @@ class CreateAccount:
         now: datetime,
         correlation_id: str,
         arrival: Arrival | None = None,
+        checked: Checked = UNCHECKED,
     ) -> PreparedAccount:
         """The account, ready to be stored. Asks nobody. `arrival`: it is one of many that come at once.
 
         Raises:
             InvalidInput: A property is unknown or wrong, or the provider's requests can't be made with the credentials.
+            ExternalIdMismatch: The provider tells another external id than is wanted.
         """
         keeping = Keeping.at(self.catalogue, source)
         check_account_properties(keeping.provider, wanted.properties)
         held = None if tokens is None else keeping.normalised(tokens, now=now)
         ready = held is not None and keeping.is_ready(held, wanted.properties)
-        account = _new_account(source, wanted, held, ready=ready)
+        account = _new_account(source, wanted, held, checked.external_id, ready=ready)
         lease = Lease(fence=0, epoch=1)
         version = None if held is None else first_version(held, now=now)
         if version is not None:
@@ -149,7 +156,8 @@ class CreateAccount:
         )
 
 
-def _new_account(source: Source, wanted: NewAccount, held: Held | None, *, ready: bool) -> Account:
+def _new_account(source: Source, wanted: NewAccount, held: Held | None, told: str | None, *, ready: bool) -> Account:
+    external_id, verified = settled_external_id(wanted.external_id, told)
     return Account(
         id=AccountId(new_id()),
         source_id=source.id,
@@ -158,8 +166,8 @@ def _new_account(source: Source, wanted: NewAccount, held: Held | None, *, ready
         auth_type=source.auth_type,
         state=AccountState.ACTIVE if ready else AccountState.PENDING,
         custody=Custody.HELD if held is not None and is_renewed(held) else Custody.NONE,
-        external_id=wanted.external_id,
-        external_id_verified=False,
+        external_id=external_id,
+        external_id_verified=verified,
     )
 
 

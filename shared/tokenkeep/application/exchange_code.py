@@ -1,7 +1,7 @@
 """Exchange an authorization code for a token set, at the token endpoint of the source it was given for."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,11 +13,13 @@ from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.domain.credential import TokenSet
 from tokenkeep.domain.errors import NotFound
 from tokenkeep.domain.ids import SourceId
+from tokenkeep.providers.answer import Answer
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.classify import classify
 from tokenkeep.providers.discretion import without_secrets
 from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.token_request import authorization_code_request
+from tokenkeep.providers.told_identity import told_identity
 
 _CODE = Asked("credentials.authorization_code", "the authorization code", once=True)
 
@@ -64,4 +66,13 @@ class ExchangeCode:
         sent_at = await self.now()
         answer = await AskOnce(self.endpoints, self.clocks, self.deadline)(request)
         verdict = classify(answer, rules, sent_at=sent_at, now=sent_at)
-        return granted(without_secrets(verdict, client.sent_secret, code.code, code.code_verifier), _CODE)
+        tokens = granted(without_secrets(verdict, client.sent_secret, code.code, code.code_verifier), _CODE)
+        assert isinstance(answer, Answer)  # noqa: S101 - it has granted something
+        asked_for = source.scopes if tokens.scopes is None else tokens.scopes
+        told = told_identity(answer, rules, url=request.url, client_id=client.id, scopes=asked_for)
+        return replace(tokens, external_id=None if told is None or _shows(told, tokens) else told)
+
+
+def _shows(told: str, tokens: TokenSet) -> bool:
+    """Whether what stands where an id should be is a token; a path of somebody's own may lead anywhere."""
+    return any(it.reveal() in told for it in (tokens.access_token, tokens.refresh_token) if it is not None)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from tokenkeep.application.check_credentials import CheckCredentials
 from tokenkeep.application.connect_sessions import (
     VERIFIER,
     VERIFIER_VERSION,
@@ -12,7 +13,9 @@ from tokenkeep.application.connect_sessions import (
     new_token,
 )
 from tokenkeep.application.create_account import AuthorizationCode, CodeExchange, CreateAccount, NewAccount
+from tokenkeep.application.discard_grant import DiscardGrant
 from tokenkeep.application.invite_user import Invitation, InviteUser
+from tokenkeep.application.obtain_credentials import checked_by, in_hand
 from tokenkeep.application.ports import Vault
 from tokenkeep.application.replace_credentials import ReplaceCredentials
 from tokenkeep.application.work import Work, Works
@@ -29,10 +32,18 @@ from tokenkeep.domain.connect_session import (
     refuse_identity,
 )
 from tokenkeep.domain.credential import TokenSet
-from tokenkeep.domain.errors import AccountExists, CredentialsRejected, InvalidInput, NotFound, ProviderUnavailable
+from tokenkeep.domain.errors import (
+    AccountExists,
+    CredentialsRejected,
+    ExternalIdMismatch,
+    InvalidInput,
+    NotFound,
+    ProviderUnavailable,
+)
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
+from tokenkeep.domain.verification import Checked, Rejected
 from tokenkeep.providers.authorization_request import known_issuer
 
 Stored = TypeVar("Stored")
@@ -42,21 +53,6 @@ class Persisting(Protocol):
     """Stores what a provider gave and will not give twice: one transaction, tried again while the database stumbles."""
 
     async def __call__(self, store: Callable[[Work], Awaitable[Stored]]) -> Stored: ...
-
-
-class Identities(Protocol):
-    """Asks a provider whose grant a token set is: the external id, or None where the provider can't tell."""
-
-    async def __call__(self, source: Source, tokens: TokenSet, properties: Mapping[str, Any], /) -> str | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class UnaskedIdentities:
-    """Nobody is asked: no provider's answer to that question is read yet, so every identity is unknown."""
-
-    async def __call__(self, _source: Source, _tokens: TokenSet, _properties: Mapping[str, Any], /) -> str | None:
-        """Not known."""
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +112,11 @@ Finish = Connected | NotConnected | UnknownState | OtherBrowser | TooLate
 
 @dataclass(frozen=True, slots=True)
 class _Gained:
-    """What is to be stored: by whom, which tokens, whose they are, and what the caller's backend will know it by."""
+    """What is to be stored: by whom, which tokens, what the provider says of them, and what the caller's backend will know it by."""
 
     caller: Caller
     tokens: TokenSet
-    identity: str | None
+    checked: Checked
     result: Secret
     correlation_id: str
 
@@ -133,7 +129,8 @@ class FinishConnect:
     persist: Persisting
     invite: InviteUser
     exchange: CodeExchange
-    identities: Identities
+    check: CheckCredentials
+    discard: DiscardGrant
     create: CreateAccount
     replace: ReplaceCredentials
     vault: Vault
@@ -194,17 +191,33 @@ class FinishConnect:
         if tokens.scopes is None and session.scopes is not None:
             # An answer that names no scope grants what was asked for (RFC 6749, section 5.1).
             tokens = replace(tokens, scopes=session.scopes)
+        checked = await self._checked(source, tokens, invitation.properties)
         gained = _Gained(
             caller=Caller(format_id(IdKind.SESSION, session.id), session.environment, frozenset(), landing.address),
             tokens=tokens,
-            identity=await self.identities(source, tokens, invitation.properties),
+            checked=checked,
             result=new_token(),
             correlation_id=correlation_id,
         )
-        stored = await self.persist(lambda work: self._store(work, session, gained))
+        try:
+            stored = await self.persist(lambda work: self._store(work, session, gained))
+        except ExternalIdMismatch:
+            stored = ConnectFailure.IDENTITY_MISMATCH
+        if stored is ConnectFailure.IDENTITY_MISMATCH:
+            await self.discard(source, tokens, invitation.properties, external_id=checked.external_id)
         if isinstance(stored, TooLate | ConnectFailure):
             return stored
         return Connected(session, source, stored, gained.result)
+
+    async def _checked(self, source: Source, tokens: TokenSet, properties: Mapping[str, Any]) -> Checked:
+        """What the provider says of the tokens that it has just given. Raises `CredentialsRejected` if it takes them not."""
+        async with self.works() as work:
+            now = await work.accounts.now()
+        held = in_hand(tokens, source, now=now)
+        finding = None if held is None else await self.check(source, held, properties, now=now)
+        if isinstance(finding, Rejected):
+            raise CredentialsRejected("credentials", f"the provider does not take them: {finding.code}")
+        return checked_by(finding, tokens)
 
     async def _store(
         self, work: Work, session: ConnectSession, gained: _Gained
@@ -215,7 +228,7 @@ class FinishConnect:
             full = await work.full_accounts.lock(reconnected, session.environment)
             if full is None:
                 raise NotFound("account")
-            refusal = _refuse(full.account, session, gained.identity)
+            refusal = _refuse(full.account, session, gained.checked.external_id)
             if refusal is not None:
                 return refusal
         locked = await work.connect_sessions.lock(session.id)
@@ -226,12 +239,21 @@ class FinishConnect:
         return account_id
 
     async def _keep(self, work: Work, session: ConnectSession, gained: _Gained) -> AccountId:
-        tokens, correlation_id = gained.tokens, gained.correlation_id
+        tokens, checked, correlation_id = gained.tokens, gained.checked, gained.correlation_id
         if session.account_id is None:
             wanted = NewAccount(session.source_id, None, session.external_id, session.metadata, session.properties)
-            return await self.create(work, gained.caller, wanted, tokens=tokens, correlation_id=correlation_id)
+            return await self.create(
+                work, gained.caller, wanted, tokens=tokens, correlation_id=correlation_id, checked=checked
+            )
         await work.accounts.add_properties(session.account_id, session.properties)
-        await self.replace(work, gained.caller, session.account_id, tokens=tokens, correlation_id=correlation_id)
+        await self.replace(
+            work,
+            gained.caller,
+            session.account_id,
+            tokens=tokens,
+            correlation_id=correlation_id,
+            checked=checked,
+        )
         return session.account_id
 
     def _verifier(self, begun: BegunSession) -> Secret | None:

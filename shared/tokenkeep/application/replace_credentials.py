@@ -1,6 +1,7 @@
 """Replace an account's credentials: its end user has authorised it again, and its id stays."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.keep_credentials import Keeping, Stored
@@ -8,13 +9,15 @@ from tokenkeep.application.refreshing import SettlementWrite
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work
-from tokenkeep.domain.account import AccountState, AccountView
+from tokenkeep.domain.account import Account, AccountState, AccountView, LastVerification
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import InvalidInput, NotFound
+from tokenkeep.domain.connect_session import refuse_identity
+from tokenkeep.domain.errors import AccountExists, ExternalIdMismatch, InvalidInput, NotFound
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.reauthorization import reauthorize
 from tokenkeep.domain.refresh_policy import RefreshPolicy
+from tokenkeep.domain.verification import UNCHECKED, Checked, adopts, is_another, recorded
 from tokenkeep.providers.account_properties import missing_properties
 from tokenkeep.providers.catalogue import Catalogue
 
@@ -38,14 +41,16 @@ class ReplaceCredentials:
         *,
         tokens: Stored,
         correlation_id: str,
+        checked: Checked = UNCHECKED,
     ) -> AccountView:
-        """The account as it is then.
+        """The account as it is then. `checked` is what its provider has said of the credentials.
 
         Raises:
             NotFound: There is no such account in this environment.
             InvalidInput: A property without which the account could not be used is missing or wrong, or the provider's requests
                 can't be made with the credentials.
-            AccountExists: Another account of the source came with this very refresh token.
+            ExternalIdMismatch: The provider tells another external id than the account's verified one.
+            AccountExists: Another account of the source came with this very refresh token, or has this verified external id.
         """
         full = await work.full_accounts.lock(account_id, caller.environment)
         if full is None:
@@ -59,9 +64,12 @@ class ReplaceCredentials:
         if not ready and full.account.state is not AccountState.PENDING:
             [name, *_] = missing_properties(keeping.provider, full.properties)
             raise InvalidInput(f"properties.{name}", "is required: give it to the account first")
+        if refuse_identity(full.account, checked.external_id) is not None:
+            raise ExternalIdMismatch
+        account = await identified(work, full.account, checked.external_id)
         former = None if full.stored is None else full.stored.version
         decided = reauthorize(
-            full.account,
+            account,
             full.lease,
             former,
             held,
@@ -79,8 +87,33 @@ class ReplaceCredentials:
             # Whoever holds it writes how it ended over this; perhaps he never will.
             await work.ledger.close_attempts([(account_id, full.lease.attempt_id)])
         await work.full_accounts.forget_grant(account_id)
-        await keeping.put(work, self.sealer, full.account, held, settlement.standing.credential)
+        await keeping.put(work, self.sealer, account, held, settlement.standing.credential)
+        await work.identities.record(account_id, _recorded(account, checked, now=full.now))
         await work.audit(AuditEntry(caller, "account.reauthorize", format_id(IdKind.ACCOUNT, account_id)))
         changed = await work.accounts.view(account_id, caller.environment)
         assert changed is not None  # noqa: S101 - its lease is locked
         return changed
+
+
+async def identified(work: Work, account: Account, told: str | None) -> Account:
+    """The account, which is locked, with the external id that its provider tells, where it had none that was verified.
+
+    Raises:
+        AccountExists: Another account of the source has this external id.
+    """
+    if told is None or account.external_id_verified:
+        return account
+    if adopts(account, told):
+        await work.identities.identify(account.id, account.source_id, told)
+        return account.evolve(external_id=told, external_id_verified=True)
+    holder = await work.identities.holder(account.source_id, told)
+    if holder is not None:
+        raise AccountExists(format_id(IdKind.ACCOUNT, holder))
+    return account
+
+
+def _recorded(account: Account, checked: Checked, *, now: datetime) -> LastVerification | None:
+    if checked.finding is None:
+        return None
+    code = ExternalIdMismatch.code if is_another(account, checked.external_id) else None
+    return recorded(checked.finding, at=now, code=code)

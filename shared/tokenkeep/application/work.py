@@ -14,7 +14,7 @@ from tokenkeep.application.ports import CustodyLedger
 from tokenkeep.application.prepared_account import PreparedAccount, Storing, StoringEach
 from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.application.revocations import NewRevocation
-from tokenkeep.domain.account import Account, AccountView
+from tokenkeep.domain.account import Account, AccountView, LastVerification
 from tokenkeep.domain.api_key import ApiKey
 from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens
 from tokenkeep.domain.events import Event
@@ -103,6 +103,18 @@ class FullAccounts(Protocol):
     async def delete(self, account_id: AccountId) -> None: ...
 
 
+class Identities(Protocol):
+    """Whose accounts are, as providers have said, and what came of asking them."""
+
+    async def record(self, account_id: AccountId, verification: LastVerification | None) -> None: ...
+
+    async def holder(self, source_id: SourceId, external_id: str) -> AccountId | None: ...
+
+    async def identify(self, account_id: AccountId, source_id: SourceId, external_id: str) -> None: ...
+
+    async def may_be_held(self, source: Source, external_id: str) -> bool: ...
+
+
 class Releases(Protocol):
     """Credentials that were handed back to their owners."""
 
@@ -149,6 +161,9 @@ class Work(Protocol):
 
     @property
     def full_accounts(self) -> FullAccounts: ...
+
+    @property
+    def identities(self) -> Identities: ...
 
     @property
     def releases(self) -> Releases: ...

@@ -37,6 +37,7 @@ ORDER = [
     "consecutive_failures",
     "in_doubt",
     "last_error",
+    "verification",
     "created_at",
     "updated_at",
 ]

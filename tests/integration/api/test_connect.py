@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
@@ -17,7 +16,6 @@ from tokenkeep.adapters.demo_provider import DemoProvider, ProviderOptions, Prov
 from tokenkeep.adapters.demo_provider.faults import Fault
 from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep.domain.ids import IdKind, parse_id
-from tokenkeep_api.app import create_app
 
 RETURN_URL = "https://app.example/integrations?tab=apps"
 
@@ -293,30 +291,59 @@ async def test_a_session_is_good_for_minutes(
     assert data(await admin.get("/v1/accounts")) == []
 
 
+def identified(server: ProviderServer) -> dict[str, str]:
+    return {"userinfo_url": f"{server.url}/api/me", "external_id_path": "sub"}
+
+
 async def test_an_account_is_not_given_to_somebody_else(
-    service: Service, admin: httpx.AsyncClient, source_id: str
+    service: Service, admin: httpx.AsyncClient, server: ProviderServer, browser: ConnectBrowser
 ) -> None:
-    account_id = await service.account(source_id)
-    await service.sql(
-        "UPDATE accounts SET external_id = 'alice', external_id_verified = true WHERE id = :id",
-        id=parse_id(IdKind.ACCOUNT, account_id),
-    )
-    told = ["bob", "alice"]
+    source_id = await a_source(admin, server, **identified(server), revocation_url=f"{server.url}/revoke")
+    made = await browser.connect((await a_session(admin, source_id=source_id))["url"], "alice")
+    assert heading(made) == "You are connected"
+    [account] = data(await admin.get("/v1/accounts"))
+    assert (account["external_id"], account["external_id_verified"]) == ("alice", True)
+    assert account["verification"]["result"] == "confirmed"
+    session = await a_session(admin, account_id=account["id"])
+    page = await browser.connect(session["url"], "bob")
+    assert (page.status_code, heading(page)) == (409, "That is another account")
+    assert (await shown(admin, session))["failure_code"] == "identity_mismatch"
+    assert data(await admin.get(f"/v1/accounts/{account['id']}")) == account
+    assert heading(await browser.connect(session["url"], "alice")) == "You are connected"
+    assert await told_of(admin, account["id"]) == ["created", "activated", "reauthorized"]
+    waiting = await service.sql("SELECT external_id FROM revocation_requests WHERE external_id = 'bob'")
+    assert len(waiting) == 1, "nobody holds what bob has granted"
 
-    async def identities(*_: object) -> str:
-        return told.pop(0)
 
-    connecting = service.wired.connecting
-    finish = replace(connecting.finish, identities=identities)
-    app = create_app(replace(service.wired, connecting=replace(connecting, finish=finish)))
-    session = await a_session(admin, account_id=account_id)
-    async with open_browser(app) as browser:
-        page = await browser.connect(session["url"], "bob")
-        assert (page.status_code, heading(page)) == (409, "That is another account")
-        assert (await shown(admin, session))["failure_code"] == "identity_mismatch"
-        assert await told_of(admin, account_id) == ["created", "activated"]
-        assert heading(await browser.connect(session["url"], "alice")) == "You are connected"
-    assert await told_of(admin, account_id) == ["created", "activated", "reauthorized"]
+async def test_a_new_account_is_the_one_that_is_expected_and_no_second_one(
+    admin: httpx.AsyncClient, server: ProviderServer, browser: ConnectBrowser
+) -> None:
+    source_id = await a_source(admin, server, **identified(server))
+    expecting = await a_session(admin, source_id=source_id, external_id="alice")
+    page = await browser.connect(expecting["url"], "bob")
+    assert (page.status_code, heading(page)) == (409, "That is another account")
+    assert data(await admin.get("/v1/accounts")) == []
+    assert heading(await browser.connect(expecting["url"], "alice")) == "You are connected"
+    again = await a_session(admin, source_id=source_id)
+    page = await browser.connect(again["url"], "alice")
+    assert (page.status_code, heading(page)) == (409, "This account is connected already")
+    assert (await shown(admin, again))["failure_code"] == "account_exists"
+    assert len(data(await admin.get("/v1/accounts"))) == 1
+
+
+async def test_a_provider_that_does_not_take_what_it_gave_connects_nothing(
+    admin: httpx.AsyncClient, server: ProviderServer, browser: ConnectBrowser
+) -> None:
+    source_id = await a_source(admin, server, **identified(server))
+    session = await a_session(admin, source_id=source_id)
+    server.provider.inject(Fault(path="/api/me", status=401, body='{"error": "invalid_token"}'))
+    page = await browser.connect(session["url"], "alice")
+    assert page.status_code == 502
+    assert (await shown(admin, session))["failure_code"] == "credentials_rejected"
+    server.provider.inject(Fault(path="/api/me", status=503))
+    assert heading(await browser.connect(session["url"], "alice")) == "You are connected"
+    [account] = data(await admin.get("/v1/accounts"))
+    assert (account["external_id_verified"], account["verification"]["code"]) == (False, "provider_5xx")
 
 
 async def test_an_answer_of_another_issuer_is_not_used(

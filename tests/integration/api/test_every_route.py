@@ -160,6 +160,9 @@ async def test_answers_are_as_they_are_described(service: Service) -> None:
         TypeAdapter(answers.Data[answers.AccountAnswer]).validate_json(changed.content)
         replaced = await admin.put(f"{account}/credentials", json={"access_token": "x", "refresh_token": "y"})
         TypeAdapter(answers.Data[answers.AccountAnswer]).validate_json(replaced.content)
+        verified = await admin.post(f"{account}/verify")
+        shown = TypeAdapter(answers.Data[answers.AccountAnswer]).validate_json(verified.content)
+        assert shown.data.verification is not None
         released = await admin.post(f"{account}/release")
         TypeAdapter(answers.Data[answers.ReleaseAnswer]).validate_json(released.content)
         erased = await admin.post(f"{account}/release/confirm")

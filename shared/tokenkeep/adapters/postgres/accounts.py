@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tokenkeep.adapters.postgres.identities import verification_from
 from tokenkeep.adapters.postgres.schema import CredentialRow, ImportedGrantRow
 from tokenkeep.adapters.postgres.standings import ACCOUNT_COLUMNS, account_from
 from tokenkeep.domain.account import Account, AccountState, AccountView, FailureReason, Health, InDoubt
@@ -23,11 +24,13 @@ _VIEW = f"""
 SELECT {ACCOUNT_COLUMNS}, a.metadata, a.properties, a.created_at,
        GREATEST(a.updated_at, c.last_refreshed_at) AS updated_at,
        c.scopes, c.generation, c.expires_at, c.refresh_token_expires_at, c.last_refreshed_at,
-       l.next_refresh_at, l.consecutive_failures, l.doubts, l.doubt_since, s.client_id IS NOT NULL AS source_has_client
+       l.next_refresh_at, l.consecutive_failures, l.doubts, l.doubt_since, s.client_id IS NOT NULL AS source_has_client,
+       v.result AS verification_result, v.code AS verification_code, v.at AS verified_at
   FROM accounts AS a
   JOIN leases AS l ON l.account_id = a.id
   JOIN sources AS s ON s.id = a.source_id
   LEFT JOIN credentials AS c ON c.account_id = a.id
+  LEFT JOIN account_verifications AS v ON v.account_id = a.id
 """  # noqa: S608 - only our own names are put in
 _VIEW_ONE = text(f"{_VIEW} WHERE a.id = :id AND a.environment = :environment")
 _DESCRIBE = text("""
@@ -195,6 +198,7 @@ def _view_from(row: RowMapping) -> AccountView:
         next_refresh_at=row["next_refresh_at"],
         consecutive_failures=row["consecutive_failures"],
         in_doubt=None if row["doubt_since"] is None else InDoubt(row["doubt_since"], row["doubts"]),
+        verification=verification_from(row),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         source_has_client=row["source_has_client"],

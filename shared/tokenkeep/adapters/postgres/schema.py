@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from tokenkeep.domain.account import AccountState, AuthType, Custody, DisabledReason, Health
+from tokenkeep.domain.account import AccountState, AuthType, Custody, DisabledReason, Health, VerificationResult
 from tokenkeep.domain.attempt import Disposition, Outcome, Resolution, Trigger
 from tokenkeep.domain.connect_session import StoredState
 from tokenkeep.domain.lease import Phase
@@ -172,6 +172,18 @@ class AccountIdentityRow(Base):
     source_id: Mapped[UUID] = mapped_column(primary_key=True)
     external_id: Mapped[str] = mapped_column(primary_key=True)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+
+
+class AccountVerificationRow(Base):
+    """What came of asking the provider the last time whether it takes the account's credentials."""
+
+    __tablename__ = "account_verifications"
+    __table_args__ = (_one_of("result", VerificationResult),)
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    result: Mapped[str]
+    code: Mapped[str | None]
+    at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class ImportedGrantRow(Base):

@@ -14,6 +14,7 @@ from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.event_log import append_events
 from tokenkeep.adapters.postgres.full_accounts import PostgresFullAccounts
 from tokenkeep.adapters.postgres.idempotency import PostgresIdempotency
+from tokenkeep.adapters.postgres.identities import PostgresIdentities
 from tokenkeep.adapters.postgres.imports import PostgresImports
 from tokenkeep.adapters.postgres.new_accounts import PostgresNewAccounts
 from tokenkeep.adapters.postgres.releases import PostgresReleases
@@ -34,6 +35,7 @@ class PostgresWork:
         self.sources = PostgresSources(connection)
         self.api_keys = PostgresApiKeys(connection)
         self.full_accounts = PostgresFullAccounts(connection)
+        self.identities = PostgresIdentities(connection)
         self.releases = PostgresReleases(connection)
         self.revocations = PostgresRevocations(connection)
         self.connect_sessions = PostgresConnectSessions(connection)

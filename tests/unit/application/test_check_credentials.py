@@ -1,0 +1,148 @@
+"""When a provider is asked about credentials, and which of its words are believed."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from tokenkeep.application.check_credentials import CheckCredentials, InHand
+from tokenkeep.bootstrap import ProcessClocks
+from tokenkeep.domain.account import AuthType, FailureReason
+from tokenkeep.domain.errors import ConnectFailed
+from tokenkeep.domain.ids import SourceId
+from tokenkeep.domain.secret import Secret
+from tokenkeep.domain.source import Source, SourceState
+from tokenkeep.domain.verification import Confirmed, Finding, Rejected, Unknown, UnknownReason
+from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
+from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.entry import Property, Provider, Verification
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ME = Verification("https://{shop}.acme.test/me", external_id="sub")
+SHOP = Property("shop", r"[a-z]+", "Shop")
+HELD = InHand({"access_token": Secret("canary-at")}, "Bearer", None, None, renewable=True, fresh=False)
+SOURCE = Source(
+    id=SourceId(UUID(int=1)),
+    environment="default",
+    provider="acme",
+    name="n",
+    auth_type=AuthType.OAUTH2,
+    client_id="client",
+    scopes=(),
+    options={},
+    state=SourceState.ACTIVE,
+    paused_reason=None,
+    secret_version=1,
+    created_at=NOW,
+    updated_at=NOW,
+)
+
+
+@dataclass
+class OneAnswer:
+    """Endpoints of which every one says the same."""
+
+    answer: Answer | NoAnswer | ConnectFailed
+    requests: list[TokenRequest] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def lend(
+        self, request: TokenRequest, *, reuse_window_s: float, deadline: float
+    ) -> AsyncIterator["OneAnswer"]:
+        assert (reuse_window_s, deadline > 0, request.url.startswith("https://")) == (0, True, True)
+        if isinstance(self.answer, ConnectFailed):
+            raise self.answer
+        yield self
+
+    async def exchange(self, request: TokenRequest, *, deadline: float, send_before: float) -> Answer | NoAnswer:
+        assert not isinstance(self.answer, ConnectFailed)
+        assert (deadline > 0, send_before) == (True, 1.0)
+        self.requests.append(request)
+        return self.answer
+
+
+def says(status: int, body: bytes) -> OneAnswer:
+    return OneAnswer(Answer(status, {}, body))
+
+
+async def unsigned(_source: Source, _fields: Mapping[str, Secret], request: TokenRequest) -> TokenRequest:
+    return request
+
+
+REFUSING = b'{"error": "invalid_token"}'
+
+
+async def checked(
+    endpoints: OneAnswer,
+    held: InHand = HELD,
+    *,
+    recalled: bool = False,
+    options: Mapping[str, Any] | None = None,
+    verification: Verification | None = ME,
+    properties: Mapping[str, str] | None = None,
+) -> Finding | None:
+    provider = Provider("acme", "Acme", AuthType.OAUTH2, placeholders=(SHOP,), verification=verification)
+    provider = replace(provider, recalled_fields=("verify",) if recalled else ())
+    check = CheckCredentials(
+        Catalogue({"acme": provider}), endpoints, ProcessClocks(lambda: 0.0), timedelta(seconds=1), unsigned
+    )
+    given = {"shop": "blue"} if properties is None else properties
+    return await check(replace(SOURCE, options=options or {}), held, given, now=NOW)
+
+
+async def test_one_request_is_sent_and_its_answer_read() -> None:
+    endpoints = says(200, b'{"sub": "alice"}')
+    assert await checked(endpoints) == Confirmed("alice")
+    [request] = endpoints.requests
+    assert request.url == "https://blue.acme.test/me"
+
+
+async def test_where_there_is_nothing_to_ask_nobody_is_asked() -> None:
+    endpoints = says(200, b'{"sub": "alice"}')
+    expired = replace(HELD, expires_at=NOW)
+    assert await checked(endpoints, verification=None) is None
+    assert await checked(endpoints, expired) == Unknown(UnknownReason.TOKEN_EXPIRED)
+    assert await checked(endpoints, properties={}) == Unknown(UnknownReason.MISSING_PROPERTY)
+    assert await checked(endpoints, properties={"shop": "evil.test/"}) == Unknown(UnknownReason.MISSING_PROPERTY)
+    assert endpoints.requests == []
+
+
+async def test_a_user_info_endpoint_is_not_asked_about_a_grant_that_it_cannot_take() -> None:
+    endpoints = says(401, REFUSING)
+    drive = replace(HELD, scopes=("https://www.googleapis.com/auth/drive",))
+    lacking = Unknown(UnknownReason.INSUFFICIENT_SCOPE)
+    assert await checked(endpoints, drive, recalled=True) == lacking
+    discovered = {
+        "discovery_url": "https://acme.test",
+        "userinfo_url": "https://acme.test/me",
+        "external_id_path": "sub",
+    }
+    assert await checked(endpoints, drive, options=discovered) == lacking
+    assert endpoints.requests == []
+    for scope in ("openid", "email", "https://www.googleapis.com/auth/userinfo.email"):
+        identified = replace(HELD, scopes=("x", scope))
+        assert await checked(endpoints, identified, recalled=True) == Rejected("invalid_token", 401)
+    named = {"userinfo_url": "https://acme.test/me", "external_id_path": "sub"}
+    assert await checked(endpoints, drive, options=named) == Rejected("invalid_token", 401)
+
+
+async def test_what_a_provider_has_just_given_is_not_called_bad_on_a_hunch() -> None:
+    fresh = replace(HELD, fresh=True)
+    unproven = Unknown(UnknownReason.REJECTED_UNPROVEN)
+    assert await checked(says(401, REFUSING), fresh, recalled=True) == unproven
+    assert await checked(says(401, b""), recalled=True) == unproven
+    assert await checked(says(401, REFUSING), fresh) == Rejected("invalid_token", 401)
+
+
+async def test_no_code_and_no_id_shows_what_was_sent() -> None:
+    assert await checked(says(401, b'{"error": "canary_at"}')) == Rejected("unknown_error", 401)
+    assert await checked(says(200, b'{"sub": "x-canary-at"}')) == Confirmed(None)
+
+
+async def test_who_cannot_be_had_says_nothing() -> None:
+    away = OneAnswer(ConnectFailed(FailureReason.TIMEOUT, "no connection"))
+    assert await checked(away) == Unknown(UnknownReason.TIMEOUT)
+    lost = OneAnswer(NoAnswer(FailureReason.NETWORK_ERROR, maybe_sent=True, detail="reset"))
+    assert await checked(lost) == Unknown(UnknownReason.NETWORK_ERROR)

@@ -1,0 +1,72 @@
+"""A resource that says whose a token is, as an identity provider's `/me` does, and remembers who asked."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import orjson
+
+from raw_http import http
+
+UNKNOWN_TOKEN = http(
+    b'{"error": "invalid_token"}',
+    "content-type: application/json",
+    'www-authenticate: Bearer error="invalid_token"',
+    status="401 Unauthorized",
+)
+
+
+@dataclass
+class WhoamiServer:
+    """Knows the `people` by their access tokens. What is in the `script` is answered first; empty bytes close without a word."""
+
+    people: dict[str, object] = field(default_factory=dict)
+    script: deque[bytes] = field(default_factory=deque)
+    asked: list[str] = field(default_factory=list)
+    heads: list[bytes] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    _server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nobody is there any more."""
+        assert self._server is not None
+        self._server.close()
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}/me"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            token = head.partition(b"authorization: Bearer ")[2].partition(b"\r\n")[0].decode()
+            self.heads.append(head)
+            self.asked.append(token)
+            self.arrived.set()
+            if self.gate is not None:
+                await self.gate.wait()
+            writer.write(self.script.popleft() if self.script else self._told(token))
+            await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def _told(self, token: str) -> bytes:
+        if token not in self.people:
+            return UNKNOWN_TOKEN
+        return http(orjson.dumps({"sub": self.people[token], "name": "x"}), "content-type: application/json")
