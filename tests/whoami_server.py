@@ -1,6 +1,7 @@
 """A resource that says whose a token is, as an identity provider's `/me` does, and remembers who asked."""
 
 import asyncio
+import re
 from collections import deque
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -18,9 +19,12 @@ UNKNOWN_TOKEN = http(
 )
 
 
+_CREDENTIALS = re.compile(rb'(?:authorization: Bearer |x-api-key: |authorization: OAuth [^\r]*oauth_token=")([^"\r]*)')
+
+
 @dataclass
 class WhoamiServer:
-    """Knows the `people` by their access tokens. What is in the `script` is answered first; empty bytes close without a word."""
+    """Knows the `people` by their access tokens or API keys, or by the token of a signature. What is in the `script` is answered first; empty bytes close without a word."""
 
     people: dict[str, object] = field(default_factory=dict)
     script: deque[bytes] = field(default_factory=deque)
@@ -53,7 +57,8 @@ class WhoamiServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            token = head.partition(b"authorization: Bearer ")[2].partition(b"\r\n")[0].decode()
+            found = _CREDENTIALS.search(head)
+            token = "" if found is None else found[1].decode()
             self.heads.append(head)
             self.asked.append(token)
             self.arrived.set()

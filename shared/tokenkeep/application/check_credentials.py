@@ -25,6 +25,8 @@ LONGEST_CHECK: Final = timedelta(seconds=10)
 """Somebody waits for it, and can do without."""
 
 _SUBJECT = "sub"
+_LONG = 8
+"""Shorter secrets are found in many a text by chance."""
 _IDENTITY_SCOPE = re.compile(r"(?:.*[/.:])?(?:openid|profile|email|userinfo\.\w+)")
 
 
@@ -42,11 +44,6 @@ class InHand:
     expires_at: datetime | None
     renewable: bool
     fresh: bool
-
-    @property
-    def secrets(self) -> tuple[Secret, ...]:
-        """All that no error may hold."""
-        return tuple(self.fields.values())
 
 
 class RequestSigning(Protocol):
@@ -96,7 +93,7 @@ class CheckCredentials:
             return unheard(failure.reason)
         names = names_in(provider, source.options, properties)
         finding = read_verification(answer, Question(verification, source.auth_type, names))
-        return _tempered(finding, verification, held)
+        return _tempered(finding, verification, held, _secrets(provider, held.fields))
 
     async def _request(
         self,
@@ -134,8 +131,14 @@ def _lacks_scope(verification: Verification, scopes: tuple[str, ...] | None) -> 
     return not any(_IDENTITY_SCOPE.fullmatch(scope) for scope in scopes)
 
 
-def _tempered(finding: Finding, verification: Verification, held: InHand) -> Finding:
-    """Not every rejection is the credentials' fault, and no code may hold what was sent."""
+def _secrets(provider: Provider, fields: Mapping[str, Secret]) -> tuple[Secret, ...]:
+    """What of the credentials is shown to nobody. Names of users and accounts are none of it, and may well be external ids."""
+    shown = {it.name for it in provider.credential_fields if not it.secret} | {"username"}
+    return tuple(secret for name, secret in fields.items() if name not in shown)
+
+
+def _tempered(finding: Finding, verification: Verification, held: InHand, secrets: tuple[Secret, ...]) -> Finding:
+    """Not every rejection is the credentials' fault, and neither a code nor an id may hold what was sent."""
     match finding:
         case Rejected() if held.fresh and verification.assumed:
             # Who has just given a token and then does not take it was asked the wrong way.
@@ -143,9 +146,13 @@ def _tempered(finding: Finding, verification: Verification, held: InHand) -> Fin
         case Rejected(code=code) if held.renewable and held.expires_at is None and "expired" in code:
             return Unknown(UnknownReason.TOKEN_EXPIRED)
         case Rejected(code=code):
-            return replace(finding, code=without_secret(code, *held.secrets))
-        case Confirmed(external_id=str(told)) if any(it.reveal() in told for it in held.secrets):
-            # A path that leads to the token itself names nobody, and must not show it.
+            return replace(finding, code=without_secret(code, *secrets))
+        case Confirmed(external_id=str(told)) if any(_tells(told, it.reveal()) for it in secrets):
+            # A path that leads to the token itself names nobody.
             return Confirmed()
         case _:
             return finding
+
+
+def _tells(told: str, secret: str) -> bool:
+    return told == secret or (len(secret) >= _LONG and secret in told)

@@ -167,6 +167,8 @@ def _check_placeholders(file: EntryFile, provider: Provider, auth_type: AuthType
 
 def own_names(field: str) -> frozenset[str]:
     """What needs no declaration in a field: a request is filled with the source's and the account's own."""
+    if field == "verify.external_id":
+        return frozenset()
     if field.startswith("revocation_"):
         return REVOCATION_NAMES
     if field.startswith("refresh_params.") or field in _OF_ACCOUNTS:
@@ -197,6 +199,8 @@ def _used_placeholders(provider: Provider, fields: Mapping[str, Field]) -> Itera
             yield "verify.url", name
         for name in (name for value in check.headers.values() for name in _PLACEHOLDER.findall(value)):
             yield "verify.headers", name
+        for name in _PLACEHOLDER.findall(check.external_id or ""):
+            yield "verify.external_id", name
 
 
 def source_properties(provider: Provider) -> tuple[Property, ...]:

@@ -87,6 +87,9 @@ def _check_braces(provider: Provider, options: Mapping[str, Any]) -> None:
             for used in _BRACES.findall(value):
                 if used not in declared | own_names(f"{option}.{name}"):
                     raise InvalidInput(f"options.{option}.{name}", f"{provider.slug} has no property {used!r}")
+    for used in _BRACES.findall(options.get("external_id_path", "")):
+        if used not in {it.name for it in provider.placeholders}:
+            raise InvalidInput("options.external_id_path", f"{provider.slug} has no property {used!r}")
 
 
 def url_options(provider: Provider, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -93,7 +93,7 @@ def _parted(url: str, shown: RequestCredentials) -> tuple[str, str | None, str |
     if shown.path is not None and placed is None:
         parts = urlsplit(address)
         # It is complete: nothing in it is to be taken for a placeholder.
-        own = shown.path.replace("{", "%7B").replace("}", "%7D")
+        own = shown.path.rstrip("/").replace("{", "%7B").replace("}", "%7D")
         head, tail = f"{parts.scheme}://{parts.netloc}", f"{own}{parts.path}"
     elif placed is not None and placed.start() < len(address):
         head, tail = address[: placed.start()], address[placed.start() :]

@@ -436,3 +436,43 @@ async def test_what_the_caller_holds_is_the_callers(
     source_id = await a_coded_source(service, server, whoami)
     problem(await create(admin, source_id, live(), external_id="x"), 422, "external_id_mismatch", "external_id")
     assert await to_be_revoked(service, source_id) == []
+
+
+async def a_source_of(admin: httpx.AsyncClient, whoami: WhoamiServer, provider: str, **client: str) -> str:
+    options = {"userinfo_url": whoami.url, "external_id_path": "sub"}
+    body = {"provider": provider, "name": "n", "options": options, **client}
+    return str(data(await admin.post("/v1/sources", json=body), 201)["id"])
+
+
+async def test_a_key_is_verified_where_it_goes_and_its_rejection_is_told(
+    admin: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    source_id = await a_source_of(admin, whoami, "generic-api-key")
+    account = data(await create(admin, source_id, {"api_key": "canary-alice"}), 201)
+    assert (identity(account), result(account)) == (("alice", True), ("confirmed", None))
+    assert b"x-api-key: canary-alice\r\n" in whoami.heads[0]
+    assert b"authorization" not in whoami.heads[0]
+    refused = await create(admin, source_id, {"api_key": "canary-nobody"})
+    problem(refused, 422, "credentials_rejected", "credentials.api_key")
+    again = await create(admin, source_id, {"api_key": "canary-alice"})
+    assert problem(again, 409, "account_exists")["account_id"] == account["id"]
+    whoami.people.clear()
+    seen = data(await verify(admin, account["id"]))
+    assert (result(seen), seen["state"], seen["health"]) == (("rejected", "invalid_token"), "active", "failing")
+    assert await told(admin, account["id"]) == ["created", "activated", "failing"]
+
+
+async def test_a_request_of_oauth1_is_signed_with_what_is_to_be_stored(
+    admin: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    client = {"client_id": "consumer", "client_secret": "canary-consumer"}
+    source_id = await a_source_of(admin, whoami, "generic-oauth1", **client)
+    pair = {"oauth_token": "canary-alice", "oauth_token_secret": "canary-secret"}
+    account = data(await create(admin, source_id, pair), 201)
+    assert (identity(account), result(account)) == (("alice", True), ("confirmed", None))
+    assert b'oauth_consumer_key="consumer"' in whoami.heads[0]
+    assert b"oauth_signature=" in whoami.heads[0]
+    assert b"canary-secret" not in whoami.heads[0]
+    assert result(data(await verify(admin, account["id"]))) == ("confirmed", None)
+    refused = await create(admin, source_id, {**pair, "oauth_token": "canary-nobody"})
+    problem(refused, 422, "credentials_rejected", "credentials")

@@ -139,6 +139,8 @@ async def test_what_a_provider_has_just_given_is_not_called_bad_on_a_hunch() -> 
 async def test_no_code_and_no_id_shows_what_was_sent() -> None:
     assert await checked(says(401, b'{"error": "canary_at"}')) == Rejected("unknown_error", 401)
     assert await checked(says(200, b'{"sub": "x-canary-at"}')) == Confirmed(None)
+    named = replace(HELD, fields={**HELD.fields, "username": Secret("alice")})
+    assert await checked(says(200, b'{"sub": "alice"}'), named) == Confirmed("alice"), "a name is no secret"
 
 
 async def test_who_cannot_be_had_says_nothing() -> None:

@@ -209,6 +209,8 @@ def test_memory_alone_never_makes_us_less_careful(tmp_path: Path) -> None:
         ("offline_scopes: [1]", "offline_scopes.0"),
         ("access_token_path: 'a..b'", "access_token_path"),
         ("placeholders: [host]", "placeholders"),
+        ("verify: {url: 'https://acme.test/', external_id: '{host} + id'}", "verify.external_id"),
+        ("verify: {url: 'https://acme.test/', external_id: '{access_token}'}", "verify.external_id"),
         ("placeholders: {host: {title: Host, pattern: '['}}", "placeholders.host.pattern"),
         ("placeholders: {host: {title: Host, pattern: '[a-z]+', default: '1'}}", "placeholders.host.default"),
         ("placeholders: {host: {pattern: '[a-z]+'}}", "placeholders.host.title"),

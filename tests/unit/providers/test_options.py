@@ -59,6 +59,7 @@ TOKEN_URL = "https://provider.test/token"
         ),
         ({"token_url": TOKEN_URL, "token_endpoint_auth_audience": "a b"}, "options.token_endpoint_auth_audience"),
         ({"token_url": TOKEN_URL, "verify_tls": False}, "options.verify_tls"),
+        ({"token_url": TOKEN_URL, "external_id_path": "{shop} + id"}, "options.external_id_path"),
         ({"token_url": TOKEN_URL, "key_placement": "header x: {key}"}, "options.key_placement"),
     ],
 )

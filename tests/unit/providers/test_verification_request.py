@@ -81,7 +81,7 @@ def test_no_secret_is_part_of_an_address(url: str, address: str, tail: str | Non
 def test_credentials_of_other_kinds_go_where_they_belong() -> None:
     keyed = written(Verification("https://acme.test/me?a=b"), RequestCredentials(query={"key": "k{shop}"}))
     assert keyed.query == Secret("a=b&key=k%7Bshop%7D")
-    bot = written(Verification("https://acme.test/getMe"), RequestCredentials(path="/bot7:{shop}"))
+    bot = written(Verification("https://acme.test/getMe"), RequestCredentials(path="/bot7:{shop}/"))
     assert (bot.url, bot.tail) == ("https://acme.test", Secret("/bot7:%7Bshop%7D/getMe"))
     assert "authorization" not in keyed.headers
 
