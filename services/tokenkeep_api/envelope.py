@@ -15,7 +15,7 @@ _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # They are POSTs, but change nothing.
 _READING_ROUTES = frozenset({"/v1/accounts/{account_id}/token"})
-_HEADERS = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -69,7 +69,7 @@ class _Answer:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-Id"] = self._correlation_id
-            for name, value in _HEADERS.items():
+            for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
             if self._no_store:
                 headers["Cache-Control"] = "no-store"

@@ -8,12 +8,14 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tokenkeep.domain.errors import SettingsError
+from tokenkeep_api.guarded_protocol import ConnectionLimits, guarded
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
 _DRAIN_S = 35
 """How long requests under way may take at the end: the longest wait for a token, and a little."""
-_MOST_CONNECTIONS = 4_096
+
+_LIMITS = ConnectionLimits()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -38,11 +40,11 @@ def bind(host: str, port: int) -> socket.socket:
 class Server(uvicorn.Server):
     """uvicorn inside a process that has its own signal handlers."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, limits: ConnectionLimits = _LIMITS) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=guarded(limits),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -51,7 +53,6 @@ class Server(uvicorn.Server):
                 # An address that a header tells is not to be believed without a setting that says whose.
                 proxy_headers=False,
                 backlog=_BACKLOG,
-                limit_concurrency=_MOST_CONNECTIONS,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_DRAIN_S,
             )
