@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from tokenkeep.adapters.telemetry.health_server import operations_routes
 from tokenkeep_api.authentication import Authentication
+from tokenkeep_api.client_addresses import ClientAddresses
 from tokenkeep_api.description import describe
 from tokenkeep_api.envelope import Envelope
 from tokenkeep_api.pages import Pages
@@ -32,6 +33,7 @@ def create_app(
         body_deadline_s: How long a request's body may take to arrive, in seconds.
         piece_deadline_s: How long each piece of an import may take to arrive, in seconds.
     """
+    settings = wired.foundation.settings
     # Its own pages of documentation are off: they load scripts from elsewhere.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.router.routes.extend(TokenRoutes(wired).routes())
@@ -39,14 +41,20 @@ def create_app(
     routers = [module.routes(wired) for module in modules]
     for router in routers:
         app.include_router(router)
-    pages = Pages.load(wired.foundation.settings.external_url)
+    pages = Pages.load(settings.external_url)
     app.router.routes.extend(ConnectPages(wired, pages).routes())
     app.router.routes.extend(operations_routes(wired.foundation.metrics, wired.foundation.checks()))
-    app.router.routes.extend(_documentation(routers, wired.foundation.settings.external_url))
+    app.router.routes.extend(_documentation(routers, settings.external_url))
     install(app, wired.connecting.link_account)
     # The last one added is the outermost.
     app.add_middleware(BoundedBodies, deadline_s=body_deadline_s, piece_deadline_s=piece_deadline_s)
-    app.add_middleware(Authentication, authenticate=wired.authenticate, uses=wired.uses)
+    app.add_middleware(
+        Authentication,
+        authenticate=wired.authenticate,
+        uses=wired.uses,
+        addresses=ClientAddresses(settings.trusted_proxies),
+        limits=wired.limits,
+    )
     app.add_middleware(Envelope)
     app.add_middleware(PlainWords, pages=pages)
     return app

@@ -7,13 +7,18 @@ from typing import Protocol
 from fastapi import Depends, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tokenkeep.application.issue_api_key import hash_key
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.api_key import Scope as ApiScope
-from tokenkeep.domain.errors import InvalidInput, NotAllowed, NotAuthenticated
+from tokenkeep.domain.errors import InvalidInput, NotAllowed, NotAuthenticated, RateLimited
 from tokenkeep.domain.secret import Secret
+from tokenkeep_api.client_addresses import ClientAddresses
 from tokenkeep_api.problems import problem_of
+from tokenkeep_api.rate_limits import RateLimits
 
 ENVIRONMENT_HEADER = "X-Tokenkeep-Environment"
+# What watches over us must not be turned away.
+_UNLIMITED = frozenset({"/healthz", "/readyz", "/metrics"})
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([\x21-\x7e]{1,512}) *")
 
 
@@ -34,42 +39,75 @@ class KeyUses(Protocol):
 
 
 class Authentication:
-    """ASGI middleware: nothing under `/v1` is reached, and no body read, without a valid API key."""
+    """ASGI middleware: nothing under `/v1` is reached, and no body read, without a valid API key, nor too often with one.
 
-    def __init__(self, app: ASGIApp, *, authenticate: Authenticating, uses: KeyUses) -> None:
+    What is elsewhere is open, and limited by address.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        authenticate: Authenticating,
+        uses: KeyUses,
+        addresses: ClientAddresses,
+        limits: RateLimits,
+    ) -> None:
         self._app = app
         self._authenticate = authenticate
         self._uses = uses
+        self._addresses = addresses
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http" and (scope["path"] == "/v1" or scope["path"].startswith("/v1/")):
+        if scope["type"] == "http":
             try:
-                caller = await self._caller(scope)
-            except (NotAuthenticated, InvalidInput) as refusal:
+                await self._admit(scope)
+            except (NotAuthenticated, InvalidInput, RateLimited) as refusal:
                 problem = problem_of(refusal)
-                assert problem is not None  # noqa: S101 - both have one
+                assert problem is not None  # noqa: S101 - all of them have one
                 await problem.response()(scope, receive, send)
                 return
-            scope["state"]["caller"] = caller
-            self._uses.note(caller)
         await self._app(scope, receive, send)
 
-    async def _caller(self, scope: Scope) -> Caller:
+    async def _admit(self, scope: Scope) -> None:
+        path = scope["path"]
+        address = scope["state"]["address"] = self._addresses(scope)
+        if path == "/v1" or path.startswith("/v1/"):
+            caller = await self._caller(scope, address)
+            scope["state"]["caller"] = caller
+            self._uses.note(caller)
+        elif path not in _UNLIMITED:
+            self._limits.charge_stranger(address, scope["state"])
+
+    async def _caller(self, scope: Scope, address: str | None) -> Caller:
+        state = scope["state"]
         keys = [value for name, value in scope["headers"] if name == b"authorization"]
         found = _BEARER.fullmatch(keys[0]) if len(keys) == 1 else None
         if found is None:
+            self._limits.charge_stranger(address, state)
             raise NotAuthenticated
-        wanted = [value for name, value in scope["headers"] if name == b"x-tokenkeep-environment"]
-        if len(wanted) > 1:
-            raise InvalidInput(ENVIRONMENT_HEADER, "must come once")
-        environment = wanted[0].decode("latin-1").strip() if wanted else None
-        client = scope.get("client")
-        return await self._authenticate(
-            Secret(found[1].decode("ascii")),
-            environment=environment,
-            address=None if client is None else client[0] or None,
-        )
+        key = Secret(found[1].decode("ascii"))
+        key_hash = hash_key(key)
+        payer = self._limits.begin(key_hash, address, state)
+        recognised: bool | None = None
+        try:
+            caller = await self._authenticate(key, environment=_environment(scope), address=address)
+            recognised = True
+        except NotAuthenticated:
+            recognised = False
+            raise
+        finally:
+            self._limits.end(key_hash, address, state, payer=payer, recognised=recognised)
+        return caller
+
+
+def _environment(scope: Scope) -> str | None:
+    wanted = [value for name, value in scope["headers"] if name == b"x-tokenkeep-environment"]
+    if len(wanted) > 1:
+        raise InvalidInput(ENVIRONMENT_HEADER, "must come once")
+    return wanted[0].decode("latin-1").strip() if wanted else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def status_words(status: int) -> Words:
             return Words(status, "That did not work", "Please open the link that you were given once more.")
         case 408:
             return Words(408, "That took too long", "Your connection may be slow. Please try again.")
-        case 503:
-            return Words(503, "Just a moment", "We can't answer right now. Please try again in a minute.")
+        case 429 | 503:
+            return Words(status, "Just a moment", "We can't answer right now. Please try again in a minute.")
         case _:
             return Words(status, "Something went wrong", "It is nothing that you did. Please try again in a minute.")

@@ -1,7 +1,9 @@
 """What surrounds every request: its id, its line in the log, the headers of every answer, and the last net."""
 
 import re
+from collections.abc import Mapping
 from time import perf_counter
+from typing import Any
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -9,12 +11,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenkeep.domain.ids import new_correlation_id
 from tokenkeep_api.problems import Problem, is_passing, temporarily_unavailable
+from tokenkeep_api.rate_limits import ANSWER_HEADERS
 from tokenkeep_api.stack import where
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # They are POSTs, but change nothing.
 _READING_ROUTES = frozenset({"/v1/accounts/{account_id}/token"})
+# Who is turned away at the door changes nothing, and may come very often.
+_TURNED_AWAY = frozenset({401, 429})
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -35,6 +40,7 @@ class Envelope:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._fixed = dict(SECURITY_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -44,7 +50,7 @@ class Envelope:
         correlation_id = _correlation_id(scope)
         state = scope.setdefault("state", {})
         state["correlation_id"] = correlation_id
-        answer = _Answer(send, correlation_id, no_store=scope["path"].startswith("/v1"))
+        answer = _Answer(send, state, self._fixed, no_store=scope["path"].startswith("/v1"))
         started = perf_counter()
         with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
             try:
@@ -58,9 +64,10 @@ class Envelope:
 class _Answer:
     """`send`, with the headers of every answer put in."""
 
-    def __init__(self, send: Send, correlation_id: str, *, no_store: bool) -> None:
+    def __init__(self, send: Send, state: Mapping[str, Any], fixed: Mapping[str, str], *, no_store: bool) -> None:
         self._send = send
-        self._correlation_id = correlation_id
+        self._state = state
+        self._fixed = fixed
         self._no_store = no_store
         self.status: int | None = None
 
@@ -68,8 +75,9 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self._correlation_id
-            for name, value in SECURITY_HEADERS.items():
+            headers["X-Request-Id"] = self._state["correlation_id"]
+            headers.raw.extend(self._state.get(ANSWER_HEADERS, ()))
+            for name, value in self._fixed.items():
                 headers.setdefault(name, value)
             if self._no_store:
                 headers["Cache-Control"] = "no-store"
@@ -94,7 +102,7 @@ async def _answer_failure(error: Exception, answer: _Answer, scope: Scope, recei
 
 def _log_request(scope: Scope, status: int | None, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", None)
-    reading = scope["method"] in _READING_METHODS or route in _READING_ROUTES
+    reading = scope["method"] in _READING_METHODS or route in _READING_ROUTES or status in _TURNED_AWAY
     caller = scope["state"].get("caller")
     (_log.debug if reading else _log.info)(
         "request_served",

@@ -60,6 +60,7 @@ from tokenkeep.application.verify_account import VerifyAccount
 from tokenkeep.application.withdraw_account import WithdrawAccount
 from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals, wall_clock
 from tokenkeep.domain.mass_revocation import RevocationGuard
+from tokenkeep.domain.rate_limit import Rate
 from tokenkeep.settings import Settings, require_redis
 from tokenkeep_api.app import create_app
 from tokenkeep_api.buffers import CredentialReads, Flusher, KeyUses
@@ -67,6 +68,7 @@ from tokenkeep_api.connecting import Connecting
 from tokenkeep_api.creations import Creations
 from tokenkeep_api.importing import Importing, Patience
 from tokenkeep_api.listening import Server, bind
+from tokenkeep_api.rate_limits import RateLimits
 from tokenkeep_api.wired import Wired
 
 _PREPARATION_MARGIN = timedelta(seconds=10)
@@ -168,6 +170,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         addresses=addresses,
         reads=CredentialReads(_audit_writer(database)),
         uses=KeyUses(keys.record_use),
+        limits=RateLimits(key_rate(settings), refused=foundation.metrics.request_refused),
         waiters=waiters,
         endpoints=endpoints,
     )
@@ -230,6 +233,11 @@ async def _first_of(serving: "asyncio.Task[None]", stopping: asyncio.Event) -> N
     told = asyncio.create_task(stopping.wait())
     await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
     told.cancel()
+
+
+def key_rate(settings: Settings) -> Rate | None:
+    """What an API key may ask; None if nobody is limited."""
+    return Rate(settings.rate_limit_per_s, settings.rate_limit_burst) if settings.rate_limit_per_s else None
 
 
 def _database_clock(works: PostgresWorks) -> Callable[[], Awaitable[datetime]]:

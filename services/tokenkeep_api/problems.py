@@ -31,6 +31,7 @@ from tokenkeep.domain.errors import (
     NotAuthenticated,
     NotFound,
     ProviderUnavailable,
+    RateLimited,
     ReauthorizationRequired,
     RefreshUnanswered,
     RequestInProgress,
@@ -116,6 +117,8 @@ def problem_of(error: TokenkeepError) -> Problem | None:  # noqa: C901, PLR0912 
             return Problem(403, "missing_scope", str(error), scope=scope)
         case NotAuthenticated():
             return Problem(401, "not_authenticated", str(error), headers={"WWW-Authenticate": "Bearer"})
+        case RateLimited(retry_after=retry_after):
+            return _retryable(429, "rate_limited", str(error), retry_after)
         case TokenUnavailable(retry_after=retry_after, reason=reason):
             return _retryable(503, "token_unavailable", str(error), retry_after, reason=reason)
         case ProviderUnavailable(retry_after=retry_after, reason=reason, maybe_used=maybe_used):

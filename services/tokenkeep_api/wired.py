@@ -27,6 +27,7 @@ from tokenkeep_api.buffers import CredentialReads, KeyUses
 from tokenkeep_api.connecting import Connecting
 from tokenkeep_api.creations import Creations
 from tokenkeep_api.importing import Importing
+from tokenkeep_api.rate_limits import RateLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,5 +63,6 @@ class Wired:
     addresses: AddressPolicy
     reads: CredentialReads
     uses: KeyUses
+    limits: RateLimits
     waiters: RedisWaiters
     endpoints: ConnectionPool

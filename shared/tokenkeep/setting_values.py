@@ -110,6 +110,18 @@ def host_list(value: object) -> tuple[str, ...]:
     return hosts
 
 
+def network_list(value: object) -> tuple[str, ...]:
+    """IP addresses or CIDRs, separated by commas."""
+    networks = host_list(value)
+    for network in networks:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            msg = "must be IP addresses or CIDRs such as 10.0.0.0/8, separated by commas"
+            raise ValueError(msg) from None
+    return networks
+
+
 def expanded_path(path: Path) -> Path:
     """The path with `~` put in full."""
     try:

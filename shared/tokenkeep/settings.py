@@ -24,6 +24,7 @@ from tokenkeep.setting_values import (
     directory,
     expanded_path,
     host_list,
+    network_list,
     number_of_seconds,
     redacted_url,
     secret,
@@ -50,6 +51,7 @@ _log = logging.getLogger(__name__)
 Port = Annotated[int, BeforeValidator(whole_number(0, 65535))]
 Seconds = Annotated[float, BeforeValidator(number_of_seconds)]
 Batch = Annotated[int, BeforeValidator(whole_number(1, 10_000))]
+Rate = Annotated[int, BeforeValidator(whole_number(0, 1_000_000))]
 Count = Annotated[int, BeforeValidator(whole_number(1, 1_000))]
 SecretText = Annotated[Secret, PlainValidator(secret)]
 DatabaseUrl = Annotated[Secret, PlainValidator(secret_url("postgresql", "postgres"))]
@@ -94,6 +96,15 @@ class Settings(BaseSettings):
     log_level: LogLevel = "info"
     log_format: LogFormat = Field(default_factory=_format_for_this_output)
     allow_private_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(host_list)] = ()
+
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(network_list)] = ()
+    """The proxies in front of the API whose X-Forwarded-For is believed."""
+
+    rate_limit_per_s: Rate = 5_000
+    """How many requests a second an API key may make at each API process, in the long run; 0 limits nobody."""
+
+    rate_limit_burst: Annotated[int, BeforeValidator(whole_number(1, 1_000_000))] = 10_000
+    """How many of them at once."""
 
     provider_deadline_s: Seconds = 20.0
     write_ahead_s: Seconds = 2.0

@@ -254,7 +254,8 @@ def _form(body: bytes) -> dict[str, str]:
 
 
 def _address(request: Request) -> str | None:
-    return None if request.client is None else request.client.host or None
+    address: str | None = request.state.address
+    return address
 
 
 def _redirect(url: str) -> Response:

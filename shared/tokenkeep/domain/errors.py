@@ -23,6 +23,7 @@
     │   └── RequestInProgress        an equal request of the same Idempotency-Key is still under way
     ├── NotAllowed                   the API key lacks a scope
     ├── NotAuthenticated             there is no valid API key
+    ├── RateLimited                  too many requests; `retry_after` says when to ask again
     ├── CredentialsErased            the account's credentials were handed back and are gone
     ├── RefreshUnanswered            a refresh token's fate is not known yet; `retry_after` says when to ask again
     ├── TokenUnavailable             no token to be had in time; `retry_after` says when to ask again
@@ -237,6 +238,14 @@ class NotAuthenticated(TokenkeepError):
 
     def __init__(self) -> None:
         super().__init__("a valid API key is needed: Authorization: Bearer tk_…")
+
+
+class RateLimited(TokenkeepError):
+    """More requests than an API key, or an address without one, may make."""
+
+    def __init__(self, who: str, *, retry_after: float) -> None:
+        super().__init__(f"too many requests {who}")
+        self.retry_after = retry_after
 
 
 class NotAllowed(TokenkeepError):

@@ -46,6 +46,13 @@ def test_nothing_has_to_be_set() -> None:
                 "together (22)"
             ),
         ),
+        ("RATE_LIMIT_PER_S", "-1", "TOKENKEEP_RATE_LIMIT_PER_S: must be a whole number from 0 to 1000000"),
+        ("RATE_LIMIT_BURST", "0", "TOKENKEEP_RATE_LIMIT_BURST: must be a whole number from 1 to 1000000"),
+        (
+            "TRUSTED_PROXIES",
+            "10.0.0.0/8,proxy.internal",
+            "TOKENKEEP_TRUSTED_PROXIES: must be IP addresses or CIDRs such as 10.0.0.0/8, separated by commas",
+        ),
         ("LOG_FORMAT", "xml", "TOKENKEEP_LOG_FORMAT: must be one of json, console"),
         ("LOG_LEVEL", "loud", "TOKENKEEP_LOG_LEVEL: must be one of debug, info, warning, error, critical"),
         (

@@ -35,6 +35,8 @@ CONTRACT = {
     "tokenkeep_outbox_pending": ("gauge", set()),
     "tokenkeep_outbox_lag_seconds": ("gauge", set()),
     "tokenkeep_inbox_events_total": ("counter", {"type", "result"}),
+    # Beyond the contract.
+    "tokenkeep_requests_refused_total": ("counter", {"reason"}),
     "tokenkeep_build_info": ("gauge", {"version", "python"}),
 }
 

@@ -38,6 +38,9 @@ INBOX_TYPES: Final = frozenset(
 
 INBOX_RESULTS: Final = frozenset({"accepted", "duplicate", "rejected"})
 
+REFUSALS: Final = frozenset({"key_rate", "address_rate"})
+"""Why a request was turned away: its API key asks too often, or an address without one."""
+
 OTHER: Final = "other"
 """The label of a value that is not among those above: what comes from outside can't make series without end."""
 
@@ -94,6 +97,10 @@ class Metrics:
         """Count a request for a token, ended by one of `VEND_RESULTS`, and record how long it took."""
         self._vends.labels(provider, _known(result, VEND_RESULTS)).inc()
         self._vend_duration.observe(seconds)
+
+    def request_refused(self, reason: str) -> None:
+        """Count a request that was turned away for one of `REFUSALS`."""
+        self._refused.labels(_known(reason, REFUSALS)).inc()
 
     def inbox_event_taken(self, event_type: str, result: str) -> None:
         """Count an event that a service sent, by one of `INBOX_TYPES` and of `INBOX_RESULTS`."""
@@ -176,6 +183,14 @@ class Metrics:
             buckets=_VEND_BUCKETS_S,
             registry=self._registry,
         )
+        self._refused = Counter(
+            "tokenkeep_requests_refused_total",
+            "Requests that were turned away because there were too many, of an API key or of an address without one.",
+            ["reason"],
+            registry=self._registry,
+        )
+        for reason in sorted(REFUSALS):
+            self._refused.labels(reason)
         self._inbox = Counter(
             "tokenkeep_inbox_events_total",
             "Events that services sent, by type and by what became of them.",

@@ -1,0 +1,58 @@
+"""How often somebody may ask: a token bucket that is one number.
+
+The number is the moment at which the bucket is full again (the generic cell rate algorithm, ITU-T I.371, appendix I). It
+says how full the bucket is at any time, so nothing has to be counted up while nobody asks.
+"""
+
+from dataclasses import dataclass
+
+# Moments are seconds of a clock that may stand at years; a double tells those apart to less than this.
+_ROUNDING_S = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`burst` requests at once, and `per_s` each second in the long run. Both are above 0."""
+
+    per_s: float
+    burst: int
+
+    @property
+    def window_s(self) -> float:
+        """How long an empty bucket takes to be full again, in seconds."""
+        return self.burst / self.per_s
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A bucket after somebody asked. `retry_after_s` is there when he has to wait, and then nothing was taken.
+
+    `remaining` is how many more may ask at once, `reset_s` the time until the bucket is full.
+    """
+
+    full_at: float
+    remaining: int
+    reset_s: float
+    retry_after_s: float | None = None
+
+
+def take(full_at: float, rate: Rate, *, now: float) -> Taken:
+    """One request at this moment.
+
+    Args:
+        full_at: The bucket; a moment that is past is a full one.
+        rate: What the bucket holds, and how fast it fills.
+        now: Seconds, on the clock that `full_at` is on.
+    """
+    full_at = max(full_at, now)
+    then = full_at + 1 / rate.per_s
+    excess = then - now - rate.window_s
+    if excess > _ROUNDING_S:
+        return Taken(full_at, 0, full_at - now, retry_after_s=excess)
+    remaining = int((rate.window_s - (then - now) + _ROUNDING_S) * rate.per_s)
+    return Taken(then, remaining, then - now)
+
+
+def give_back(full_at: float, rate: Rate) -> float:
+    """The bucket with one request put back."""
+    return full_at - 1 / rate.per_s
