@@ -20,6 +20,7 @@ from tokenkeep_api.answers import ProblemAnswer
 from tokenkeep_api.authentication import ENVIRONMENT_HEADER, Allowed
 from tokenkeep_api.bodies import TokenWish
 from tokenkeep_api.creations import IDEMPOTENCY_HEADER
+from tokenkeep_api.described_problems import add_problems, problem_responses
 from tokenkeep_api.problems import PROBLEM_TYPE
 from tokenkeep_api.routes import tokens
 
@@ -53,7 +54,8 @@ def describe(routers: list[APIRouter], public_url: str) -> dict[str, Any]:
     components = document.setdefault("components", {})
     components["securitySchemes"] = {SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "tk_…"}}
     for path, method, scope in _scopes(routes):
-        _complete(document["paths"][path][method], method, scope)
+        _complete(document["paths"][path][method], path, method, scope)
+    components["responses"] = problem_responses({"$ref": _REFERENCE.format(model=ProblemAnswer.__name__)})
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)
     document["paths"] = dict(sorted(document["paths"].items()))
@@ -68,8 +70,9 @@ def _add_hot_routes(document: dict[str, Any]) -> None:
     for path, method, _scope, operation, answer in described:
         schema = names[answer, "serialization"]
         content = {"application/json": {"schema": schema}}
+        also = {str(status): response for status, response in operation.get("responses", {}).items()}
         responses = {"200": {"description": "Successful Response", "content": content}}
-        document["paths"].setdefault(path, {})[method] = {**operation, "responses": responses}
+        document["paths"].setdefault(path, {})[method] = {**operation, "responses": responses | also}
 
 
 def _scopes(routes: list[BaseRoute]) -> Iterator[tuple[str, str, Scope]]:
@@ -82,11 +85,9 @@ def _scopes(routes: list[BaseRoute]) -> Iterator[tuple[str, str, Scope]]:
         yield path, method, scope
 
 
-def _complete(operation: dict[str, Any], method: str, scope: Scope) -> None:
+def _complete(operation: dict[str, Any], path: str, method: str, scope: Scope) -> None:
     operation["security"] = [{SECURITY_SCHEME: [scope.value]}]
-    responses = operation["responses"]
-    responses.pop("422", None)
-    schema = {"$ref": _REFERENCE.format(model=ProblemAnswer.__name__)}
-    responses["default"] = {"description": "A problem", "content": {PROBLEM_TYPE: {"schema": schema}}}
-    if method == "post" and "201" in responses:
+    operation["responses"].pop("422", None)
+    add_problems(operation, path, method)
+    if method == "post" and "201" in operation["responses"]:
         operation.setdefault("parameters", []).append(_IDEMPOTENCY)

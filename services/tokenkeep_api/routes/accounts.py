@@ -33,6 +33,7 @@ from tokenkeep_api.answers import (
 )
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.bodies import Nothing
+from tokenkeep_api.described_problems import also
 from tokenkeep_api.fields import Moment, Verify
 from tokenkeep_api.paging import DEFAULT_LIMIT, MOST, Cursor, Limit, id_after, number_after, split
 from tokenkeep_api.request_bodies import StrictRoute
@@ -100,7 +101,7 @@ def routes(wired: Wired) -> APIRouter:
 
 
 def _add_creation(router: APIRouter, wired: Wired) -> None:
-    @router.post("", status_code=201, response_model=Data[AccountAnswer])
+    @router.post("", status_code=201, response_model=Data[AccountAnswer], responses=also(404))
     async def create_account(request: Request, body: AccountBody, caller: Writer, *, verify: Verify = True) -> Response:
         """Create an account: with credentials of its provider's kind, or pending without them.
 
@@ -175,7 +176,7 @@ def _add_reads(router: APIRouter, wired: Wired) -> None:
 
 
 def _add_changes(router: APIRouter, wired: Wired) -> None:
-    @router.patch("/{account_id}", response_model=Data[AccountAnswer])
+    @router.patch("/{account_id}", response_model=Data[AccountAnswer], responses=also(409))
     async def update_account(
         request: Request, account_id: str, caller: Writer, body: AccountChangeBody | None = None
     ) -> Response:
@@ -190,7 +191,7 @@ def _add_changes(router: APIRouter, wired: Wired) -> None:
             )
         return rendering.data(rendering.account(view, wired.foundation.catalogue))
 
-    @router.post("/{account_id}/sign", response_model=Data[SignatureAnswer])
+    @router.post("/{account_id}/sign", response_model=Data[SignatureAnswer], responses=also(409))
     async def sign_request(request: Request, account_id: str, body: SignBody, caller: Signer) -> Response:
         """The Authorization header for one request of an OAuth 1.0a account (RFC 5849). Nothing is sent to the provider."""
         try:
@@ -206,7 +207,7 @@ def _add_changes(router: APIRouter, wired: Wired) -> None:
         wired.reads.note(caller, "request.sign", account_id)
         return rendering.data({"headers": headers})
 
-    @router.post("/{account_id}/refresh", status_code=202, response_model=Data[RefreshAnswer])
+    @router.post("/{account_id}/refresh", status_code=202, response_model=Data[RefreshAnswer], responses=also(409))
     async def refresh_account(
         request: Request, account_id: str, caller: Writer, _body: Nothing | None = None
     ) -> Response:
@@ -215,7 +216,7 @@ def _add_changes(router: APIRouter, wired: Wired) -> None:
         await wired.request_refresh(caller, _parsed(account_id), correlation_id=correlation_id)
         return rendering.data({"account_id": account_id, "correlation_id": correlation_id}, 202)
 
-    @router.post("/{account_id}/verify", response_model=Data[AccountAnswer])
+    @router.post("/{account_id}/verify", response_model=Data[AccountAnswer], responses=also(409))
     async def verify_account(
         request: Request, account_id: str, caller: Writer, _body: Nothing | None = None
     ) -> Response:
@@ -230,14 +231,14 @@ def _add_changes(router: APIRouter, wired: Wired) -> None:
 
 
 def _add_switches(router: APIRouter, wired: Wired) -> None:
-    @router.post("/{account_id}/enable", response_model=Data[AccountAnswer])
+    @router.post("/{account_id}/enable", response_model=Data[AccountAnswer], responses=also(409))
     async def enable_account(
         request: Request, account_id: str, caller: Writer, _body: Nothing | None = None
     ) -> Response:
         """Use the account again. It is refreshed at once, which shows whether its grant is still good."""
         return await _toggle(request, caller, account_id, on=True)
 
-    @router.post("/{account_id}/disable", response_model=Data[DisabledAccountAnswer])
+    @router.post("/{account_id}/disable", response_model=Data[DisabledAccountAnswer], responses=also(409))
     async def disable_account(
         request: Request, account_id: str, caller: Writer, _body: Nothing | None = None, *, revoke: bool = False
     ) -> Response:

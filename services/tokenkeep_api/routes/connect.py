@@ -15,6 +15,7 @@ from tokenkeep_api import rendering
 from tokenkeep_api.answers import ConnectSessionAnswer, Data, NewConnectSessionAnswer
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.bodies import ConnectSessionBody
+from tokenkeep_api.described_problems import also
 from tokenkeep_api.request_bodies import StrictRoute
 from tokenkeep_api.return_addresses import check_return_url
 from tokenkeep_api.wired import Wired
@@ -35,7 +36,7 @@ def routes(wired: Wired) -> APIRouter:
     router = APIRouter(prefix="/v1/connect/sessions", tags=["connect"], route_class=StrictRoute)
     public_url = wired.foundation.settings.external_url
 
-    @router.post("", status_code=201, response_model=Data[NewConnectSessionAnswer])
+    @router.post("", status_code=201, response_model=Data[NewConnectSessionAnswer], responses=also(404))
     async def create_connect_session(request: Request, body: ConnectSessionBody, caller: Writer) -> Response:
         """Make a link, good for ten minutes, by which an end user connects an account at the source's provider.
 
@@ -51,7 +52,7 @@ def routes(wired: Wired) -> APIRouter:
 
         return await wired.creations(request, caller, create)
 
-    @router.get("/{session_id}", response_model=Data[ConnectSessionAnswer])
+    @router.get("/{session_id}", response_model=Data[ConnectSessionAnswer], responses=also(409))
     async def get_connect_session(session_id: str, caller: Reader, result: Result = None) -> Response:
         """How a session stands. It can be asked for until a day after its end.
 

@@ -19,6 +19,7 @@ from tokenkeep_api.authentication import needs
 from tokenkeep_api.bodies import Nothing
 from tokenkeep_api.creations import persisted
 from tokenkeep_api.credential_bodies import CredentialMembers, read_credentials
+from tokenkeep_api.described_problems import also
 from tokenkeep_api.fields import Verify
 from tokenkeep_api.request_bodies import StrictRoute
 from tokenkeep_api.wired import Wired
@@ -69,7 +70,7 @@ def routes(wired: Wired) -> APIRouter:
 
 
 def _add_replacement(router: APIRouter, wired: Wired) -> None:
-    @router.put("/{account_id}/credentials", response_model=Data[AccountAnswer])
+    @router.put("/{account_id}/credentials", response_model=Data[AccountAnswer], responses=also(409))
     async def replace_credentials(
         request: Request,
         account_id: str,
@@ -109,7 +110,7 @@ def _add_replacement(router: APIRouter, wired: Wired) -> None:
 
 
 def _add_release(router: APIRouter, wired: Wired) -> None:
-    @router.post("/{account_id}/release", response_model=Data[ReleaseAnswer])
+    @router.post("/{account_id}/release", response_model=Data[ReleaseAnswer], responses=also(409, 410))
     async def release_account(
         request: Request, account_id: str, caller: Releaser, _body: Nothing | None = None
     ) -> Response:
@@ -121,7 +122,7 @@ def _add_release(router: APIRouter, wired: Wired) -> None:
         released = await wired.release_custody(caller, _parsed(account_id), correlation_id=request.state.correlation_id)
         return rendering.data(rendering.released(released))
 
-    @router.post("/{account_id}/release/confirm", response_model=Data[ErasureAnswer])
+    @router.post("/{account_id}/release/confirm", response_model=Data[ErasureAnswer], responses=also(409))
     async def confirm_release(account_id: str, caller: Releaser, _body: Nothing | None = None) -> Response:
         """Say that the credentials have arrived where they belong. They are erased here."""
         async with wired.works() as work:

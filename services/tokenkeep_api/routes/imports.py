@@ -11,6 +11,7 @@ from tokenkeep.domain.ids import IdKind, SourceId, parse_id
 from tokenkeep_api.answers import ImportResultAnswer
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.creations import IDEMPOTENCY_HEADER, idempotency_key
+from tokenkeep_api.described_problems import also
 from tokenkeep_api.importing import BodyLines
 from tokenkeep_api.request_bodies import IMPORT_PATH, NDJSON
 from tokenkeep_api.wired import Wired
@@ -54,6 +55,7 @@ def routes(wired: Wired) -> APIRouter:
         response_class=NdjsonAnswer,
         response_model=ImportResultAnswer,
         openapi_extra=_DESCRIBED,
+        responses=also(404, 408, 409, 415),
         response_description="One result a line, in order, as it goes.",
     )
     async def import_accounts(request: Request, caller: Writer, source_id: Source = None) -> Response:

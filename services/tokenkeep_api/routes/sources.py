@@ -18,6 +18,7 @@ from tokenkeep_api import rendering
 from tokenkeep_api.answers import Data, Page, SourceAnswer
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.bodies import Nothing, ResumeBody, SourceBody, SourceChangeBody
+from tokenkeep_api.described_problems import also
 from tokenkeep_api.paging import DEFAULT_LIMIT, Cursor, Limit, id_after, split
 from tokenkeep_api.request_bodies import StrictRoute
 from tokenkeep_api.source_addresses import check_addresses
@@ -90,7 +91,7 @@ def routes(wired: Wired) -> APIRouter:
             )
         return rendering.data(rendering.source(paused, catalogue))
 
-    @router.post("/{source_id}/resume", response_model=Data[SourceAnswer])
+    @router.post("/{source_id}/resume", response_model=Data[SourceAnswer], responses=also(409))
     async def resume_source(
         request: Request, source_id: str, caller: Writer, body: ResumeBody | None = None
     ) -> Response:

@@ -27,6 +27,7 @@ from tokenkeep_api import rendering
 from tokenkeep_api.answers import AccountWithCredentialsAnswer, Data, TokenAnswer
 from tokenkeep_api.authentication import allowed
 from tokenkeep_api.bodies import TokenWish
+from tokenkeep_api.described_problems import also
 from tokenkeep_api.named_route import NamedRoute
 from tokenkeep_api.problems import invalid
 from tokenkeep_api.request_bodies import read_json
@@ -121,14 +122,14 @@ def descriptions() -> list[tuple[str, str, Scope, dict[str, Any], type[Any]]]:
             TOKEN_PATH,
             "post",
             Scope.CREDENTIALS_READ,
-            {**token, "tags": ["accounts"], "description": TokenRoutes.vend_token.__doc__},
+            {**token, "tags": ["accounts"], "responses": also(409), "description": TokenRoutes.vend_token.__doc__},
             Data[TokenAnswer],
         ),
         (
             ACCOUNT_PATH,
             "get",
             Scope.ACCOUNTS_READ,
-            {**account, "tags": ["accounts"], "description": TokenRoutes.get_account.__doc__},
+            {**account, "tags": ["accounts"], "responses": also(409), "description": TokenRoutes.get_account.__doc__},
             Data[AccountWithCredentialsAnswer],
         ),
     ]
