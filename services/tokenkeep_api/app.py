@@ -15,6 +15,7 @@ from tokenkeep_api.pages import Pages
 from tokenkeep_api.plain_words import PlainWords
 from tokenkeep_api.problems import install
 from tokenkeep_api.reference_page import PAGE_POLICY, render_reference
+from tokenkeep_api.refusals import Refusals
 from tokenkeep_api.rendering import JSON_TYPE
 from tokenkeep_api.request_bodies import BODY_DEADLINE_S, PIECE_DEADLINE_S, BoundedBodies
 from tokenkeep_api.routes import accounts, api_keys, audit, connect, custody, imports, providers, sources
@@ -48,6 +49,7 @@ def create_app(
     install(app, wired.connecting.link_account)
     # The last one added is the outermost.
     app.add_middleware(BoundedBodies, deadline_s=body_deadline_s, piece_deadline_s=piece_deadline_s)
+    app.add_middleware(Refusals, note=wired.reads.note)
     app.add_middleware(
         Authentication,
         authenticate=wired.authenticate,

@@ -21,6 +21,8 @@ from tokenkeep.application.ports import Vault
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.errors import InvalidInput, RequestInProgress
 from tokenkeep.domain.ids import new_id
+from tokenkeep_api.audited_calls import ACTIONS
+from tokenkeep_api.buffers import CredentialReads
 from tokenkeep_api.rendering import JSON_TYPE
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -29,6 +31,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _FIELD = "answer"
 _VERSION = (1, 0)
 _CREATED = 201
+_REPLAYED = "replayed"
 _POLL_S = 0.1
 _STORE_AGAIN_S = (0.1, 0.5, 1.0, 2.0)
 
@@ -44,9 +47,15 @@ class _Ask:
 
     environment: str
     key: str
-    route: str
+    method: str
+    path: str
     digest: bytes
     owner: UUID
+
+    @property
+    def route(self) -> str:
+        """What was called."""
+        return f"{self.method} {self.path}"
 
 
 class Creations:
@@ -56,8 +65,11 @@ class Creations:
     request that is refused leaves nothing behind, so it may be tried again with the same key.
     """
 
-    def __init__(self, works: PostgresWorks, vault: Vault, *, longest_preparation: timedelta) -> None:
+    def __init__(
+        self, works: PostgresWorks, vault: Vault, reads: CredentialReads, *, longest_preparation: timedelta
+    ) -> None:
         self._works = works
+        self._reads = reads
         self._vault = vault
         self._longest_s = longest_preparation.total_seconds()
 
@@ -77,7 +89,7 @@ class Creations:
                     ask.environment, ask.key, route=ask.route, digest=ask.digest, owner=ask.owner
                 )
                 if kept is not None:
-                    return self._replayed(kept)
+                    return self._replayed(kept, ask, caller)
             return await self._created(work, ask, create)
 
     async def prepared(
@@ -98,7 +110,7 @@ class Creations:
         if ask is not None:
             kept = await self._reserve(ask)
             if kept is not None:
-                return self._replayed(kept)
+                return self._replayed(kept, ask, caller)
         try:
             preparation = await prepare()
             return await persisted(
@@ -148,8 +160,10 @@ class Creations:
             )
         return Response(body, _CREATED, media_type=JSON_TYPE)
 
-    def _replayed(self, kept: KeptAnswer) -> Response:
+    def _replayed(self, kept: KeptAnswer, ask: _Ask, caller: Caller) -> Response:
         body = self._vault.open(kept.owner, kept.key, _FIELD, _VERSION, kept.ciphertext)
+        # An answer may show a new key, so whoever gets it again is told of.
+        self._reads.note(caller, ACTIONS[ask.method, ask.path], orjson.loads(body)["data"]["id"], _REPLAYED)
         return Response(body, kept.status, {REPLAYED_HEADER: "true"}, media_type=JSON_TYPE)
 
 
@@ -180,5 +194,5 @@ async def _ask_of(request: Request, caller: Caller) -> _Ask | None:
     key = idempotency_key(request)
     if key is None:
         return None
-    route = f"{request.method} {request.scope['route'].path}"
-    return _Ask(caller.environment, key, route, sha256(await request.body()).digest(), new_id())
+    digest = sha256(await request.body()).digest()
+    return _Ask(caller.environment, key, request.method, request.scope["route"].path, digest, new_id())

@@ -101,6 +101,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
     addresses = AddressPolicy(settings.allow_private_hosts)
     endpoints = ConnectionPool(addresses, tls=tls)
     waiters = RedisWaiters(foundation.redis)
+    reads = CredentialReads(_audit_writer(database))
     deadline = foundation.times.provider_deadline
     create_account = CreateAccount(foundation.catalogue, sealer, foundation.policy)
     replace_credentials = ReplaceCredentials(foundation.catalogue, sealer, foundation.policy)
@@ -165,10 +166,10 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         ),
         issue_api_key=IssueApiKey(),
         withdraw_api_key=WithdrawApiKey(),
-        creations=Creations(works, vault, longest_preparation=deadline + check.deadline + _PREPARATION_MARGIN),
+        creations=Creations(works, vault, reads, longest_preparation=deadline + check.deadline + _PREPARATION_MARGIN),
         importing=Importing(ImportAccounts(create_account, Patience(works))),
         addresses=addresses,
-        reads=CredentialReads(_audit_writer(database)),
+        reads=reads,
         uses=KeyUses(keys.record_use),
         limits=RateLimits(key_rate(settings), refused=foundation.metrics.request_refused),
         waiters=waiters,

@@ -15,9 +15,9 @@ from tokenkeep.application.create_account import NewAccount
 from tokenkeep.application.obtain_credentials import Obtained, Purpose
 from tokenkeep.domain.account import AccountState, Health
 from tokenkeep.domain.api_key import Caller, Scope
-from tokenkeep.domain.errors import Conflict, InvalidInput, NotFound
+from tokenkeep.domain.errors import InvalidInput, NotFound
 from tokenkeep.domain.events import cloudevent
-from tokenkeep.domain.ids import AccountId, AttemptId, IdKind, SourceId, parse_id
+from tokenkeep.domain.ids import AccountId, AttemptId, IdKind, SourceId, format_id, parse_id
 from tokenkeep.domain.verification import UNCHECKED
 from tokenkeep_api import rendering
 from tokenkeep_api.account_bodies import AccountBody, AccountChangeBody, SignBody
@@ -194,17 +194,14 @@ def _add_changes(router: APIRouter, wired: Wired) -> None:
     @router.post("/{account_id}/sign", response_model=Data[SignatureAnswer], responses=also(409))
     async def sign_request(request: Request, account_id: str, body: SignBody, caller: Signer) -> Response:
         """The Authorization header for one request of an OAuth 1.0a account (RFC 5849). Nothing is sent to the provider."""
-        try:
-            headers = await wired.sign_request(
-                _parsed(account_id),
-                body.wanted(),
-                environment=caller.environment,
-                correlation_id=request.state.correlation_id,
-            )
-        except Conflict as refusal:
-            wired.reads.note(caller, "request.sign", account_id, refusal.code)
-            raise
-        wired.reads.note(caller, "request.sign", account_id)
+        parsed = _parsed(account_id)
+        headers = await wired.sign_request(
+            parsed,
+            body.wanted(),
+            environment=caller.environment,
+            correlation_id=request.state.correlation_id,
+        )
+        wired.reads.note(caller, "request.sign", format_id(IdKind.ACCOUNT, parsed))
         return rendering.data({"headers": headers})
 
     @router.post("/{account_id}/refresh", status_code=202, response_model=Data[RefreshAnswer], responses=also(409))

@@ -14,14 +14,7 @@ from starlette.routing import Route
 
 from tokenkeep.application.vend_token import VendedToken, Wish
 from tokenkeep.domain.api_key import Caller, Scope
-from tokenkeep.domain.errors import (
-    AccountDisabled,
-    AccountPending,
-    InvalidInput,
-    NotFound,
-    ReauthorizationRequired,
-    TokenUnavailable,
-)
+from tokenkeep.domain.errors import InvalidInput, NotFound
 from tokenkeep.domain.ids import AccountId, IdKind, format_id, parse_id
 from tokenkeep_api import rendering
 from tokenkeep_api.answers import AccountWithCredentialsAnswer, Data, TokenAnswer
@@ -90,18 +83,11 @@ class TokenRoutes:
     async def _vended(
         self, request: Request, caller: Caller, account_id: AccountId, wish: Wish, action: str
     ) -> VendedToken:
-        target = request.path_params["account_id"]
-        try:
-            vended = await self._vend(
-                account_id, wish, environment=caller.environment, correlation_id=request.state.correlation_id
-            )
-        except (AccountDisabled, AccountPending, ReauthorizationRequired) as refusal:
-            self._reads.note(caller, action, target, refusal.code)
-            raise
-        except TokenUnavailable:
-            self._reads.note(caller, action, target, "token_unavailable")
-            raise
-        self._reads.note(caller, action, target)
+        vended = await self._vend(
+            account_id, wish, environment=caller.environment, correlation_id=request.state.correlation_id
+        )
+        # As it is written everywhere, whichever way the caller wrote it. Reads in vain are noted by `Refusals`.
+        self._reads.note(caller, action, format_id(IdKind.ACCOUNT, account_id))
         return vended
 
 

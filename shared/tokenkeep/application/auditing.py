@@ -34,3 +34,15 @@ class AuditRecord:
     address: str | None
     result: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries are wanted: all that fit what is given. `since` is included, `until` is not."""
+
+    actor: str | None = None
+    action: str | None = None
+    target: str | None = None
+    result: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None

@@ -5,6 +5,7 @@ fills 16 bytes. Outside, it is the kind's prefix, an underscore and the 32 lower
 `acc_0193e1a4c1c07d0f8f3c7be4a1b2c3d4`.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 from uuid import UUID
@@ -21,6 +22,7 @@ ApiKeyId = NewType("ApiKeyId", UUID)
 SessionId = NewType("SessionId", UUID)
 
 _HEX_DIGITS = 32
+_BITS_BELOW_TIME = 80
 
 
 class IdKind(StrEnum):
@@ -38,6 +40,11 @@ class IdKind(StrEnum):
 def new_id() -> UUID:
     """A fresh UUIDv7; later ids sort after earlier ones of the same process."""
     return uuid7()
+
+
+def first_id(moment: datetime) -> UUID:
+    """The least id that `new_id` may give at this moment or later."""
+    return UUID(int=int(moment.timestamp() * 1000) << _BITS_BELOW_TIME)
 
 
 def format_id(kind: IdKind, value: UUID) -> str:

@@ -480,7 +480,11 @@ class AuditRow(Base):
     """Who did what to which thing, from where, with what result. Never updated."""
 
     __tablename__ = "audit_log"
-    __table_args__ = (Index(None, "environment", "id"),)
+    __table_args__ = (
+        Index(None, "environment", "id"),
+        Index(None, "environment", "target", "id"),
+        Index(None, "environment", "actor", "id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(server_default=NOW)

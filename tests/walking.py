@@ -1,0 +1,76 @@
+"""A walk over all calls of the API, as its own description has them."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from api_service import Service, data
+
+IMPORT_PATH = "/v1/accounts/import"
+TOKEN_URL = "https://93.184.215.14/token"
+WRITING = {"POST", "PUT", "PATCH"}
+BODIES: dict[str, Any] = {
+    "/v1/sources": {
+        "provider": "generic-oauth2",
+        "name": "n",
+        "client_id": "c",
+        "options": {"token_url": TOKEN_URL},
+    },
+    "/v1/sources/{source_id}": {"name": "n"},
+    "/v1/accounts/{account_id}": {"metadata": {"a": "b"}},
+    "/v1/accounts/{account_id}/credentials": {"access_token": "x", "refresh_token": "walked", "expires_in": 3600},
+    "/v1/accounts/{account_id}/sign": {"method": "GET", "url": "https://api.test/"},
+}
+
+
+async def description(service: Service) -> dict[str, Any]:
+    async with service.client(None) as client:
+        document: dict[str, Any] = (await client.get("/openapi.json")).json()
+    return document
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
+async def things(service: Service) -> dict[str, str]:
+    """One of each thing that a path can name, in the service's environment."""
+    source_id = await service.source(TOKEN_URL)
+    account_id = await service.account(source_id)
+    key = {"name": "k", "environment": service.environment, "scopes": ["audit:read"]}
+    async with service.client() as admin:
+        key_id = data(await admin.post("/v1/api-keys", json=key), 201)["id"]
+        connectable = await service.source(TOKEN_URL, authorization_url="https://93.184.215.14/authorize")
+        session = data(await admin.post("/v1/connect/sessions", json={"source_id": connectable}), 201)
+    return {
+        "source_id": source_id,
+        "account_id": account_id,
+        "key_id": key_id,
+        "session_id": session["id"],
+        "connectable_id": connectable,
+        "environment": service.environment,
+        "slug": "quickbooks",
+    }
+
+
+def body_for(path: str, ids: dict[str, str]) -> Any:
+    if path == "/v1/accounts":
+        return {"source_id": ids["source_id"]}
+    if path == "/v1/connect/sessions":
+        return {"source_id": ids["connectable_id"]}
+    if path == "/v1/api-keys":
+        return {"name": "k", "environment": ids["environment"], "scopes": ["audit:read"]}
+    return BODIES.get(path)
+
+
+async def ask(client: httpx.AsyncClient, method: str, path: str, ids: dict[str, str]) -> httpx.Response:
+    """A call that fits the route's description."""
+    url = path.format(**ids)
+    if path == IMPORT_PATH:
+        line = json.dumps({"source_id": ids["source_id"]})
+        return await client.post(url, content=f"{line}\n", headers={"Content-Type": "application/x-ndjson"})
+    return await client.request(method, url, json=body_for(path, ids) if method in WRITING else None)
