@@ -98,10 +98,13 @@ class Creations:
         caller: Caller,
         prepare: Callable[[], Awaitable[Prepared]],
         create: Callable[[PostgresWork, Prepared], Awaitable[dict[str, Any]]],
+        *,
+        repeatable: bool = False,
     ) -> Response:
-        """As `__call__`, for creations that ask a provider first, which may be done once only.
+        """As `__call__`, for creations that ask somebody outside first.
 
-        The key is reserved before; equal requests wait for the reservation's end.
+        The key is reserved before; equal requests wait for the reservation's end. What can't be had a second time is kept
+        from a database that stumbles by trying that again; what is `repeatable` is left to the caller's next request.
 
         Raises:
             RequestInProgress: An equal request took longer than it may.
@@ -113,9 +116,14 @@ class Creations:
                 return self._replayed(kept, ask, caller)
         try:
             preparation = await prepare()
-            return await persisted(
-                self._works, lambda work: self._created(work, ask, lambda again: create(again, preparation))
-            )
+
+            async def store(work: PostgresWork) -> Response:
+                return await self._created(work, ask, lambda again: create(again, preparation))
+
+            if not repeatable:
+                return await persisted(self._works, store)
+            async with self._works() as work:
+                return await store(work)
         except BaseException:  # however it ended, the key is freed, and the error goes on to the caller
             if ask is not None:
                 await self._give_up(ask)

@@ -36,13 +36,19 @@ def routes(wired: Wired) -> APIRouter:
     @router.post("", status_code=201, response_model=Data[SourceAnswer])
     async def create_source(request: Request, body: SourceBody, caller: Writer) -> Response:
         """Configure a provider. The client secret is write-only."""
-        options = await _settled_options(wired, body.provider, body.options, has_secret=body.client_secret is not None)
-        wanted = replace(body.wanted(), options=options)
 
-        async def create(work: PostgresWork) -> dict[str, Any]:
-            return rendering.source(await wired.create_source(work, caller, wanted), catalogue)
+        async def create(work: PostgresWork, options: Mapping[str, Any]) -> dict[str, Any]:
+            made = await wired.create_source(work, caller, replace(body.wanted(), options=options))
+            return rendering.source(made, catalogue)
 
-        return await wired.creations(request, caller, create)
+        # Looked at under the reservation: who repeats a request gets its answer without the network being asked again.
+        return await wired.creations.prepared(
+            request,
+            caller,
+            lambda: _settled_options(wired, body.provider, body.options, has_secret=body.client_secret is not None),
+            create,
+            repeatable=True,
+        )
 
     @router.get("", response_model=Page[SourceAnswer])
     async def list_sources(caller: Reader, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> Response:

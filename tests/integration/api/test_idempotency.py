@@ -2,12 +2,14 @@
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
-from api_service import Service, data, problem
+from api_service import Service, data, open_service, problem
 from raw_http import Peer, RawServer, http
+from tokenkeep.adapters.demo_provider import DemoProvider, ProviderOptions, ProviderServer
 
 SOURCE: dict[str, Any] = {
     "provider": "generic-oauth2",
@@ -108,3 +110,34 @@ async def test_a_reservation_whose_holder_died_is_taken_over(service: Service, a
         second = await admin.post("/v1/accounts", json=body, headers=once("k-3"))
     assert data(second, 201)["id"] != data(first, 201)["id"]
     assert "idempotency-replayed" not in second.headers
+
+
+async def test_fifty_equal_requests_at_two_processes_make_one_thing(
+    service: Service, admin: httpx.AsyncClient, api_database_url: str, redis_url: str
+) -> None:
+    # The second has the first one's keyring: they are two processes of one installation.
+    keyring = service.foundation.settings.keyring
+    async with open_service(api_database_url, redis_url, keyring=keyring) as second:
+        second.environment = service.environment
+        source_id = await service.source("https://93.184.215.14/token")
+        account = {"source_id": source_id, "credentials": {"access_token": "a", "refresh_token": uuid4().hex}}
+        key = {"name": "k", "environment": service.environment, "scopes": ["sources:read"]}
+        async with second.client() as other:
+            for path, body in (("/v1/sources", SOURCE), ("/v1/accounts", account), ("/v1/api-keys", key)):
+                before = len(data(await admin.get(path)))
+                calls = [one.post(path, json=body, headers=once(f"storm-{path}")) for one in [admin, other] * 25]
+                answers = await asyncio.gather(*calls)
+                assert {answer.status_code for answer in answers} == {201}
+                assert len({answer.content for answer in answers}) == 1
+                assert len(data(await other.get(path))) == before + 1
+
+
+async def test_a_replay_asks_nobody_outside(admin: httpx.AsyncClient) -> None:
+    async with ProviderServer(DemoProvider(ProviderOptions())) as provider:
+        body = {**SOURCE, "options": {"discovery_url": provider.url}}
+        first = await admin.post("/v1/sources", json=body, headers=once("k-4"))
+        data(first, 201)
+    # The provider is gone, so whatever is asked of it now fails.
+    again = await admin.post("/v1/sources", json=body, headers=once("k-4"))
+    assert (again.status_code, again.content) == (201, first.content)
+    problem(await admin.post("/v1/sources", json=body), 503, "provider_unavailable")
