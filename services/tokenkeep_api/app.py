@@ -57,7 +57,7 @@ def create_app(
         addresses=ClientAddresses(settings.trusted_proxies),
         limits=wired.limits,
     )
-    app.add_middleware(Envelope)
+    app.add_middleware(Envelope, https=settings.external_url.startswith("https://"))
     app.add_middleware(PlainWords, pages=pages)
     return app
 

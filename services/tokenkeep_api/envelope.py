@@ -20,6 +20,7 @@ _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _READING_ROUTES = frozenset({"/v1/accounts/{account_id}/token"})
 # Who is turned away at the door changes nothing, and may come very often.
 _TURNED_AWAY = frozenset({401, 429})
+_A_YEAR_S = 31_536_000
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -38,9 +39,12 @@ class Envelope:
     reads have theirs at DEBUG. No line holds a body, a query string or a header.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
+        """`https`: the API's users reach it over TLS, and browsers are told to keep to that."""
         self._app = app
         self._fixed = dict(SECURITY_HEADERS)
+        if https:
+            self._fixed["Strict-Transport-Security"] = f"max-age={_A_YEAR_S}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

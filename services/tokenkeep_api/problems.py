@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.errors import (
@@ -47,6 +48,7 @@ PROBLEM_TYPE = "application/problem+json"
 _NAME = re.compile(
     r"(?=[^0-9]*(?:[0-9][^0-9]*){0,2}$)(?=.{1,40}$)[A-Za-z]{1,24}(?:[_-][A-Za-z0-9]{1,24}){0,5}|[0-9]{1,6}"
 )
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _TRY_AGAIN_S = 1.0
 # Lock not available, serialization failure, deadlock, out of connections, shutting down, starting up: all of them pass.
 _PASSING_STATES = ("55P03", "40001", "40P01", "53300", "57P01", "57P02", "57P03")
@@ -160,6 +162,18 @@ def install(app: FastAPI, link_account: LinkingAccounts) -> None:
         app.add_exception_handler(trouble, _on_database_trouble)
 
 
+def method_not_allowed(request: Request) -> Problem:
+    """A 405 that names all methods of the path (RFC 9110, section 10.2.1); a path may be served by several routes."""
+    routes = request.app.router.routes
+    taken = [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    headers = {"Allow": ", ".join(taken)}
+    return Problem(405, "method_not_allowed", "the path does not take this method", headers=headers)
+
+
 def is_passing(error: Exception) -> bool:
     """Whether an error says that the database can't be had for the moment."""
     if isinstance(error, DBAPIError):
@@ -176,7 +190,7 @@ async def _on_error(_request: Request, error: Exception) -> Response:
     return problem.response()
 
 
-async def _on_http_exception(_request: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     if isinstance(error, Problem):
         return error.response()
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for those
@@ -184,7 +198,7 @@ async def _on_http_exception(_request: Request, error: Exception) -> Response:
         case 404:
             problem = Problem(404, "not_found", "there is nothing at this path")
         case 405:
-            problem = Problem(405, "method_not_allowed", "the path does not take this method", headers=error.headers)
+            problem = method_not_allowed(request)
         case status:
             problem = Problem(status, HTTPStatus(status).phrase.lower().replace(" ", "_"), HTTPStatus(status).phrase)
     return problem.response()

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import math
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -24,7 +26,10 @@ _FORM = "application/x-www-form-urlencoded"
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
 # What is left of a refused body is not read, so the connection can't be used again.
 _CLOSE = {"Connection": "close"}
-_MOST_DIGITS = 400
+_MOST_DIGITS = 300
+# Below this a whole number is in the range of a double, and orjson takes it.
+_LONG_NUMBER = re.compile(rb"-?[0-9]{%d,}" % _MOST_DIGITS)
+_BEYOND_ALL_BOUNDS: int = 10**_MOST_DIGITS
 
 
 class BoundedBodies:
@@ -135,9 +140,10 @@ def parse_json(body: bytes) -> Any:
         Problem: It is not JSON, or not JSON as we take it. Nothing of it is quoted.
     """
     try:
-        # Strict about UTF-8, surrogates, numbers and depth, none of which the standard library's reader minds.
-        orjson.loads(body)
-        document = json.loads(body, object_pairs_hook=_object, parse_int=_whole)
+        # Strict about UTF-8, surrogates, numbers and depth, none of which the standard library's reader minds. It refuses the
+        # whole body for a number without end; whose field that is, only the model can say.
+        orjson.loads(_LONG_NUMBER.sub(b"0", body))
+        document = json.loads(body, object_pairs_hook=_object, parse_int=_whole, parse_float=_broken)
     except (ValueError, RecursionError):
         raise _malformed("the body is not valid JSON") from None
     if b"\\u0000" in body and _holds_nul(document):
@@ -181,9 +187,16 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _whole(digits: str) -> int:
     if len(digits) > _MOST_DIGITS:
-        msg = "too many digits"
-        raise ValueError(msg)
+        return -_BEYOND_ALL_BOUNDS if digits.startswith("-") else _BEYOND_ALL_BOUNDS
     return int(digits)
+
+
+def _broken(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        msg = "beyond the range of a double"
+        raise ValueError(msg)
+    return number
 
 
 def _holds_nul(document: Any) -> bool:

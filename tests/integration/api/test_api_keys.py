@@ -1,9 +1,11 @@
 """API keys over HTTP, and what they open."""
 
+from hashlib import sha256
+
 import httpx
 import pytest
 
-from api_service import ADMIN_KEY, Service, data, problem
+from api_service import ADMIN_KEY, Service, data, open_service, problem
 
 
 def body(service: Service, *scopes: str, environment: str | None = None, **more: str) -> dict[str, object]:
@@ -22,6 +24,35 @@ async def test_a_key_is_shown_once_and_stops_working_when_withdrawn(service: Ser
         assert (await admin.delete(f"/v1/api-keys/{made['id']}")).status_code == 204
         problem(await client.get("/v1/sources"), 401, "not_authenticated")
     problem(await admin.delete(f"/v1/api-keys/{made['id']}"), 404, "not_found")
+
+
+async def test_a_key_that_is_withdrawn_or_has_run_out_is_refused_at_once_by_every_process(
+    service: Service, admin: httpx.AsyncClient, api_database_url: str, redis_url: str
+) -> None:
+    later = "2100-01-01T00:00:00Z"
+    made = [data(await admin.post("/v1/api-keys", json=body(service, "sources:read", expires_at=later)), 201)]
+    made.append(data(await admin.post("/v1/api-keys", json=body(service, "sources:read")), 201))
+    assert [key["expires_at"] for key in made] == ["2100-01-01T00:00:00.000Z", None]
+    async with open_service(api_database_url, redis_url) as second:
+        clients = [[each.client(key["key"]) for each in (service, second)] for key in made]
+        for client in (one for pair in clients for one in pair):
+            data(await client.get("/v1/sources"))
+        await service.sql(
+            "UPDATE api_keys SET expires_at = clock_timestamp() WHERE id = CAST(:id AS uuid)",
+            id=made[0]["id"].removeprefix("key_"),
+        )
+        assert (await admin.delete(f"/v1/api-keys/{made[1]['id']}")).status_code == 204
+        for client in (one for pair in clients for one in pair):
+            problem(await client.get("/v1/sources"), 401, "not_authenticated")
+            await client.aclose()
+
+
+async def test_a_key_is_stored_as_its_hash_only(service: Service, admin: httpx.AsyncClient) -> None:
+    made = data(await admin.post("/v1/api-keys", json=body(service, "sources:read")), 201)
+    [row] = await service.sql("SELECT * FROM api_keys WHERE environment = :e", e=service.environment)
+    assert row["key_hash"] == sha256(made["key"].encode()).digest()
+    assert made["key"] not in str(dict(row))
+    assert len(made["key"]) >= 43  # 256 random bits
 
 
 async def test_the_last_use_of_a_key_is_written_down(service: Service, admin: httpx.AsyncClient) -> None:

@@ -14,6 +14,8 @@ from tokenkeep.domain.ids import AccountId
 from tokenkeep_api.app import create_app
 from tokenkeep_api.listening import Server, bind
 
+OPTION = '{"options": {"token_url": "https://93.184.215.14/token", "refresh_token_ttl_s": %s}}'
+OPTION_FIELD = "options.refresh_token_ttl_s"
 JSON = {"Content-Type": "application/json"}
 
 
@@ -31,7 +33,8 @@ JSON = {"Content-Type": "application/json"}
         b'{"name": "\xff"}',
         b"[" * 100_000,
         b'{"a":' * 5_000 + b"1" + b"}" * 5_000,
-        b'{"name": 1' + b"0" * 100_000 + b"}",
+        b'{"name": 1' + b"0" * 100_000 + b"e5}",
+        b'{"name": 1e999}',
     ],
 )
 async def test_a_body_that_two_readers_could_read_differently_is_refused(admin: httpx.AsyncClient, body: bytes) -> None:
@@ -39,6 +42,27 @@ async def test_a_body_that_two_readers_could_read_differently_is_refused(admin: 
     problem(answer, 400, "malformed_json")
     assert "canary" not in answer.text
     problem(await admin.post(f"/v1/accounts/acc_{'0' * 32}/token", content=body, headers=JSON), 400, "malformed_json")
+
+
+@pytest.mark.parametrize("digits", [21, 300, 301, 500_000])
+@pytest.mark.parametrize("sign", ["", "-"])
+async def test_a_number_that_is_too_long_is_told_by_its_field(
+    service: Service, admin: httpx.AsyncClient, digits: int, sign: str
+) -> None:
+    number = sign + "9" * digits
+    account_id = await service.account(await service.source("https://93.184.215.14/token"))
+    token = f"/v1/accounts/{account_id}/token"
+    for method, path, body, field in (
+        ("POST", token, '{"min_ttl": %s}', "min_ttl"),
+        ("POST", token, '{"wait": %s}', "wait"),
+        ("POST", token, '{"force": %s}', "force"),
+        ("POST", "/v1/sources", '{"provider": %s, "name": "n", "client_id": "c"}', "provider"),
+        ("PUT", f"/v1/accounts/{account_id}/credentials", '{"access_token": "a", "expires_in": %s}', "expires_in"),
+        ("PATCH", f"/v1/sources/{(await service.source('https://93.184.215.14/token'))}", OPTION, OPTION_FIELD),
+    ):
+        answer = await admin.request(method, path, content=body % number, headers=JSON)
+        problem(answer, 422, "invalid_input", field)
+        assert "99999" not in answer.text
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/xml"])
