@@ -16,6 +16,7 @@ class FormPost:
 async def read_form_post(reader: asyncio.StreamReader) -> FormPost:
     """The next request on a connection."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
-    headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+    named = (line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+    headers = {name.lower(): value for name, value in named}
     form = parse_qs((await reader.readexactly(int(headers["content-length"]))).decode())
     return FormPost(headers, {name: values[0] for name, values in form.items()})

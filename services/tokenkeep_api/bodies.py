@@ -38,7 +38,8 @@ class SourceBody(Body):
 
     OAuth 2 and OAuth 1.0a want a `client_id`; where machines come by their tokens, accounts may bring their own instead. What
     `client_secret` holds depends on the option `token_endpoint_auth_method`: a secret, a key, or a key with certificates; with
-    OAuth 1.0a on `signature_method`.
+    OAuth 1.0a on `signature_method`. `refresh_callout_secret` (`whsec_…`) signs what is posted to the option
+    `refresh_callout_url`.
     """
 
     provider: Line
@@ -47,6 +48,7 @@ class SourceBody(Body):
     client_secret: ClientSecret | None = None
     scopes: Annotated[list[ScopeName], Field(max_length=200)] = []
     options: dict[str, Any] = {}
+    refresh_callout_secret: SecretText | None = None
 
     def wanted(self) -> NewSource:
         """The source that is described."""
@@ -57,23 +59,25 @@ class SourceBody(Body):
             client_secret=self.client_secret,
             scopes=tuple(dict.fromkeys(self.scopes)),
             options=self.options,
+            callout_secret=self.refresh_callout_secret,
         )
 
 
 class SourceChangeBody(Body):
-    """What of a source is to be changed. `options` are replaced as a whole; `client_secret` null takes the secret away."""
+    """What of a source is to be changed. `options` are replaced as a whole; null takes a secret away."""
 
     name: Line | None = None
     client_id: Line | None = None
     client_secret: ClientSecret | None = None
     scopes: Annotated[list[ScopeName], Field(max_length=200)] | None = None
     options: dict[str, Any] | None = None
+    refresh_callout_secret: SecretText | None = None
 
     @model_validator(mode="after")
     def _something_given(self) -> Self:
         if not self.model_fields_set:
             raise InvalidInput("body", "names nothing that is to be changed")
-        for field in sorted(self.model_fields_set - {"client_secret"}):
+        for field in sorted(self.model_fields_set - {"client_secret", "refresh_callout_secret"}):
             if getattr(self, field) is None:
                 raise InvalidInput(field, "can't be null")
         return self
@@ -84,10 +88,15 @@ class SourceChangeBody(Body):
             name=self.name,
             client_id=self.client_id,
             client_secret=self.client_secret,
-            drop_secret="client_secret" in self.model_fields_set and self.client_secret is None,
+            drop_secret=self._takes_away("client_secret"),
             scopes=None if self.scopes is None else tuple(dict.fromkeys(self.scopes)),
             options=self.options,
+            callout_secret=self.refresh_callout_secret,
+            drop_callout_secret=self._takes_away("refresh_callout_secret"),
         )
+
+    def _takes_away(self, field: str) -> bool:
+        return field in self.model_fields_set and getattr(self, field) is None
 
 
 class ResumeBody(Body):

@@ -5,12 +5,15 @@ from dataclasses import dataclass, replace
 from tokenkeep.adapters.client_keys.assertions import JoseAssertions
 from tokenkeep.adapters.failpoints.ledgers import FailingLedgers
 from tokenkeep.adapters.failpoints.striking import arm
-from tokenkeep.adapters.failpoints.worker_ports import FailingEndpoints, FailingLocks, FailingSpool
+from tokenkeep.adapters.failpoints.worker_ports import FailingEndpoints, FailingLocks, FailingRefreshers, FailingSpool
 from tokenkeep.adapters.postgres.revocation_requests import PostgresRevocationRequests
 from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
 from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers
 from tokenkeep.adapters.redis.custody_lock import RedisCustodyLocks
 from tokenkeep.adapters.redis.wakeups import RedisAnnouncer
+from tokenkeep.adapters.refreshers.installed import installed_refreshers
+from tokenkeep.adapters.refreshers.running import RunningRefreshers
+from tokenkeep.adapters.refreshers.signatures import sign_callout
 from tokenkeep.adapters.spool.file_spool import FileSpool
 from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
 from tokenkeep.adapters.telemetry.revocation_observer import RevocationTelemetry
@@ -24,9 +27,10 @@ from tokenkeep.adapters.vault.keyring_file import read_keyring
 from tokenkeep.application.drain_spool import DrainSpool
 from tokenkeep.application.keep_answers import KeepAnswers
 from tokenkeep.application.lock_keeping import LockKeeper
-from tokenkeep.application.ports import Announcer, CustodyLocks, Ledgers, Spool, TokenEndpoints
+from tokenkeep.application.ports import Announcer, CustodyLocks, Ledgers, Refreshers, Spool, TokenEndpoints
 from tokenkeep.application.present_token import PresentToken
 from tokenkeep.application.refresh_accounts import RefreshAccounts
+from tokenkeep.application.refresh_hooks import RefreshHooks
 from tokenkeep.application.revoke_grants import RevokeGrants
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.settle_attempts import SettleAttempts
@@ -52,6 +56,7 @@ class _Ports:
     ledgers: Ledgers
     locks: CustodyLocks
     endpoints: TokenEndpoints
+    refreshers: Refreshers
     announcer: Announcer
     spool: Spool
 
@@ -60,7 +65,7 @@ def wire(foundation: Foundation) -> Refreshing:
     """The refresh use-case over real adapters.
 
     Raises:
-        SettingsError: There is no usable keyring, or the failpoints can't be understood.
+        SettingsError: There is no usable keyring, a refresher can't be loaded, or the failpoints can't be understood.
     """
     settings, times = foundation.settings, foundation.times
     sealer = TokenSealer(Vault(read_keyring(settings.keyring, settings.keyring_file)))
@@ -71,6 +76,7 @@ def wire(foundation: Foundation) -> Refreshing:
         ledgers=PostgresLedgers(foundation.database),
         locks=RedisCustodyLocks(foundation.redis, ttl=times.lease),
         endpoints=LentConnections(endpoints),
+        refreshers=RunningRefreshers(installed_refreshers()),
         announcer=RedisAnnouncer(foundation.redis),
         spool=FileSpool(settings.spool_path),
     )
@@ -89,6 +95,7 @@ def wire(foundation: Foundation) -> Refreshing:
             ledgers=ports.ledgers,
             sealer=sealer,
             clients=clients,
+            hooks=RefreshHooks(clients, ports.refreshers, sign_callout, wall_clock, times.provider_deadline),
             endpoints=ports.endpoints,
             observer=observer,
             clocks=clocks,
@@ -125,5 +132,6 @@ def _armed(ports: _Ports, spec: str) -> _Ports:
         ledgers=FailingLedgers(ports.ledgers, points),
         locks=FailingLocks(ports.locks, points),
         endpoints=FailingEndpoints(ports.endpoints, points),
+        refreshers=FailingRefreshers(ports.refreshers, points),
         spool=FailingSpool(ports.spool, points),
     )

@@ -116,16 +116,17 @@ class House:
             log=self.directory / f"{name or service}.log",
         )
 
-    async def connect(self) -> None:
-        """Two users consent; their grants go into custody."""
+    async def connect(self, *, callout_secret: Secret | None = None, **more: Any) -> None:
+        """Two users consent; their grants go into custody, at a source with these options besides."""
         foundation, sealer = self.road.foundation, self.road.sealer
         options = {
             "token_url": f"{self.server.url}/token",
             "refresh_rotates": "yes",
             "reuse_detection": "revokes",
             **RULES[self.kind],
+            **more,
         }
-        wanted_source = NewSource("generic-oauth2", self.kind, BASIC[0], Secret(BASIC[1]), (), options)
+        wanted_source = NewSource("generic-oauth2", self.kind, BASIC[0], Secret(BASIC[1]), (), options, callout_secret)
         async with self.road.works() as work:
             source = await CreateSource(foundation.catalogue, sealer.vault, source_clients(sealer.vault), SIGNER)(
                 work, CALLER, wanted_source

@@ -1,6 +1,6 @@
 """The audit trail is looked through by target and by actor.
 
-Revision: 0009, after 0007. Expands only: the release before runs on it as well. Whoever writes an audit entry waits while the
+Revision: 0009, after 0008. Expands only: the release before runs on it as well. Whoever writes an audit entry waits while the
 indexes are built.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from alembic import op
 
 revision: str = "0009"
-down_revision: str | None = "0007"
+down_revision: str | None = "0008"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.callout_secrets import check_callout, seal_callout_secret
 from tokenkeep.application.check_client import check_client
 from tokenkeep.application.ports import RequestSigner, Vault
 from tokenkeep.application.sealing import CLIENT_SECRET
@@ -20,7 +21,7 @@ from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import BY_OPERATOR, Source, SourceState
 from tokenkeep.domain.source_changes import is_client_fault, pause, prove, source_event
 from tokenkeep.providers.catalogue import Catalogue
-from tokenkeep.providers.options import validate_options
+from tokenkeep.providers.options import CALLOUT_URL, validate_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class NewSource:
     client_secret: Secret | None
     scopes: tuple[str, ...]
     options: Mapping[str, Any]
+    callout_secret: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,16 @@ class CreateSource:
             InvalidInput: An option is unknown, missing or wrong, or the client secret does not serve; `field` names it.
         """
         provider = self.catalogue.get(wanted.provider)
-        if provider.signed_token_requests:
-            raise InvalidInput(
-                "provider", f"{provider.slug} wants token requests signed in a way that tokenkeep can't do"
-            )
         options = validate_options(provider, wanted.options)
+        if provider.signed_token_requests and not options.keys() & {"refresher", CALLOUT_URL}:
+            raise InvalidInput(
+                "options.refresher",
+                f"{provider.slug} wants token requests signed in a way of its own, which takes a hook",
+            )
         check_client(
             self.clients, self.signer, provider, options, client_id=wanted.client_id, secret=wanted.client_secret
         )
+        check_callout(options, wanted.callout_secret)
         source_id = SourceId(new_id())
         now = await work.accounts.now()
         source = Source(
@@ -83,13 +87,18 @@ class CreateSource:
             plain = wanted.client_secret.reveal().encode()
             sealed = self.vault.seal(source_id, key, CLIENT_SECRET, (source.secret_version, 0), plain)
         await work.sources.add(source, key, sealed)
+        callout_secret = seal_callout_secret(self.vault, source_id, key, wanted.callout_secret)
+        await work.sources.save_callout_secret(source_id, callout_secret)
         await work.audit(AuditEntry(caller, "source.create", format_id(IdKind.SOURCE, source_id)))
         return source
 
 
 @dataclass(frozen=True, slots=True)
 class SourceChange:
-    """What of a source is to be changed; None leaves it as it is. `drop_secret`: it has no client secret from now on."""
+    """What of a source is to be changed; None leaves it as it is.
+
+    `drop_secret`: it has no client secret from now on; `drop_callout_secret`: nor one for callouts.
+    """
 
     name: str | None = None
     client_id: str | None = None
@@ -97,6 +106,8 @@ class SourceChange:
     drop_secret: bool = False
     scopes: tuple[str, ...] | None = None
     options: Mapping[str, Any] | None = None
+    callout_secret: Secret | None = None
+    drop_callout_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +137,8 @@ class UpdateSource:
         source, told = await _locked(work, caller, source_id)
         now = await work.accounts.now()
         changed = self._changed(source, change, now=now)
-        new_secret = change.client_secret is not None or change.drop_secret
+        new_secret = change.client_secret is not None or change.drop_secret or change.callout_secret is not None
+        new_secret = new_secret or change.drop_callout_secret
         event_type: EventType | None = None
         if new_secret or (changed.client_id, changed.options) != (source.client_id, source.options):
             # A new version, whatever of the client was changed: answers to attempts with the former one say nothing of it.
@@ -158,13 +170,21 @@ class UpdateSource:
         )
 
     async def _seal(self, work: Work, source: Source, change: SourceChange) -> None:
-        """Seal the client secret for the source's new version: the one that is given, else the one that it has."""
+        """Seal the client secret for the source's new version: the one that is given, else the one that it has.
+
+        The secret of callouts is of no version: it is sealed only when it changes.
+        """
         stored = await work.sources.config(source.id)
         secret = change.client_secret
         if secret is None and not change.drop_secret:
             secret = self.clients.secret_of(stored)
         provider = self.catalogue.get(source.provider)
         check_client(self.clients, self.signer, provider, source.options, client_id=source.client_id, secret=secret)
+        held = stored.callout_secret_ciphertext is not None and not change.drop_callout_secret
+        check_callout(source.options, change.callout_secret, held=held)
+        if change.callout_secret is not None or change.drop_callout_secret:
+            sealed = seal_callout_secret(self.vault, source.id, stored.sealed_key, change.callout_secret)
+            await work.sources.save_callout_secret(source.id, sealed)
         ciphertext = None
         if secret is not None:
             plain, version = secret.reveal().encode(), (source.secret_version, 0)

@@ -28,9 +28,11 @@ from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.events import Event
 from tokenkeep.domain.ids import AccountId, AttemptId, SourceId
+from tokenkeep.domain.refresher import RefreshCall
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
 from tokenkeep.domain.standing import Settlement
+from tokenkeep.domain.verdict import Verdict
 from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
 from tokenkeep.providers.client_assertion import UnsignedAssertion
 from tokenkeep.providers.client_authentication import ClientKey
@@ -176,6 +178,20 @@ class TokenEndpoints(Protocol):
     def lend(
         self, request: TokenRequest, *, reuse_window_s: float, deadline: float
     ) -> AbstractAsyncContextManager[ReadyConnection]: ...
+
+
+class Refreshers(Protocol):
+    """The refreshers that are installed in this process, by name."""
+
+    def __contains__(self, name: object, /) -> bool: ...
+
+    async def call(self, call: RefreshCall, *, deadline: float, send_before: float) -> Answer | NoAnswer | Verdict: ...
+
+
+class CalloutSignatures(Protocol):
+    """Signs a message to somebody who holds the same secret. Raises `InvalidInput` when the secret is none."""
+
+    def __call__(self, secret: Secret, message_id: str, at: datetime, body: str) -> str: ...
 
 
 class Announcer(Protocol):

@@ -1,26 +1,31 @@
 """Present a refresh token: connect, write the intent ahead, send, read (custody protocol, S3 to S6)."""
 
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Protocol
 
 from tokenkeep.application.batching import Batcher
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.machine_requests import MachineRequests
-from tokenkeep.application.ports import Ledgers, ReadyConnection, RefreshObserver, TokenEndpoints
+from tokenkeep.application.ports import Ledgers, RefreshObserver, TokenEndpoints
+from tokenkeep.application.refresh_hooks import RefreshHooks
 from tokenkeep.application.refreshing import Leased, RefreshTask, RefreshTimes, WriteAhead
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.errors import ConnectFailed, InvalidInput, VaultError
+from tokenkeep.domain.refresher import RefreshCall
 from tokenkeep.domain.rotation import Quarantine, RotationKind, may_retry_at_once
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.verdict import Granted, NotSent, Revoked, Unavailable, Verdict, concerning_the_account
-from tokenkeep.providers.answer import TokenRequest
+from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
 from tokenkeep.providers.classify import classify
 from tokenkeep.providers.discretion import without_secrets
 from tokenkeep.providers.entry import Presented as Presents
+from tokenkeep.providers.hook_answers import standard_rules
 from tokenkeep.providers.machine_credentials import MachineCredentials
 from tokenkeep.providers.token_request import refresh_request
 
@@ -28,14 +33,20 @@ UNKNOWN_LIFETIME = timedelta(hours=1)
 """The life of a token that can be refreshed and whose life nobody tells."""
 
 
+class _Exchange(Protocol):
+    """Lets what was prepared leave, once, and reads what comes back. Everything that it needs is ready."""
+
+    def __call__(self, *, deadline: float, send_before: float) -> Awaitable[Answer | NoAnswer | Verdict]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request that is ready to leave once, and the secrets in it.
+    """A request, or a call of a refresher, that is ready to leave once, and the secrets in it.
 
     `own_client`: the account proves itself with something of its own; `alone`: with nothing else.
     """
 
-    request: TokenRequest
+    request: TokenRequest | RefreshCall
     presented: Secret
     hidden: tuple[Secret | None, ...]
     known_life: timedelta
@@ -71,6 +82,7 @@ class PresentToken:
         ledgers: Ledgers,
         sealer: TokenSealer,
         clients: SourceClients,
+        hooks: RefreshHooks,
         endpoints: TokenEndpoints,
         observer: RefreshObserver,
         clocks: Clocks,
@@ -81,6 +93,7 @@ class PresentToken:
         self._sealer = sealer
         self._clients = clients
         self._machines = MachineRequests(clients)
+        self._hooks = hooks
         self._endpoints = endpoints
         self._observer = observer
         self._clocks = clocks
@@ -99,8 +112,8 @@ class PresentToken:
         if isinstance(prepared, NotSent):
             return Presented(prepared)
         try:
-            async with self._connection(task, prepared) as connection:
-                presented = await self._first(task, prepared, connection)
+            async with self._connection(task, prepared) as exchange:
+                presented = await self._first(task, prepared, exchange)
         except ConnectFailed as failure:
             return Presented(NotSent(failure.reason))
         if presented is None:
@@ -119,6 +132,9 @@ class PresentToken:
             presented = self._sealer.open_refresh(
                 leased.account_id, leased.sealed_key, leased.refresh_ciphertext, leased.version
             )
+            if task.rules.is_hooked:
+                hooked = self._hooks(task, presented)
+                return Prepared(hooked.request, presented, (presented, hooked.proof), _known_life(leased))
             client = self._clients(task.source, task.rules, leased.properties)
             request = refresh_request(task.rules, client=client, refresh_token=presented, properties=leased.properties)
         except (VaultError, InvalidInput) as error:
@@ -137,17 +153,23 @@ class PresentToken:
             made.request, document, made.hidden, _known_life(leased), own_client=machine.are_its_own, alone=made.alone
         )
 
-    def _connection(self, task: RefreshTask, prepared: Prepared) -> AbstractAsyncContextManager[ReadyConnection]:
-        """S3: a connection that is ready before the intent is written. Its failure is no doubt: nothing was sent."""
+    @asynccontextmanager
+    async def _connection(self, task: RefreshTask, prepared: Prepared) -> AsyncIterator[_Exchange]:
+        """S3: a connection that is ready before the intent is written. Its failure is no doubt: nothing was sent.
+
+        A refresher makes its connections itself, after the intent.
+        """
+        request = prepared.request
+        if isinstance(request, RefreshCall):
+            yield partial(self._hooks.refreshers.call, request)
+            return
         strict = task.rules.rotation.kind in {RotationKind.STRICT, RotationKind.STRICT_REVOKE}
         window = self._times.strict_reuse_window if strict else self._times.reuse_window
-        return self._endpoints.lend(
-            prepared.request,
-            reuse_window_s=window.total_seconds(),
-            deadline=self._clocks.loop_time() + (self._times.lease / 3).total_seconds(),
-        )
+        deadline = self._clocks.loop_time() + (self._times.lease / 3).total_seconds()
+        async with self._endpoints.lend(request, reuse_window_s=window.total_seconds(), deadline=deadline) as ready:
+            yield partial(ready.exchange, request)
 
-    async def _first(self, task: RefreshTask, prepared: Prepared, connection: ReadyConnection) -> Presented | None:
+    async def _first(self, task: RefreshTask, prepared: Prepared, exchange: _Exchange) -> Presented | None:
         """S4 to S6: journal the intent, let the token leave, read the answer."""
         written = await self._write_ahead(
             WriteAhead(
@@ -163,24 +185,23 @@ class PresentToken:
             async with self._ledgers() as ledger:
                 await ledger.give_back(task.leased.account_id, task.leased.fence)
             return None
-        return await self._exchange(task, prepared, connection, written, presentations=1)
+        return await self._exchanged(task, prepared, exchange, written, presentations=1)
 
-    async def _exchange(
+    async def _exchanged(
         self,
         task: RefreshTask,
         prepared: Prepared,
-        connection: ReadyConnection,
+        exchange: _Exchange,
         written: _Written,
         *,
         presentations: int,
     ) -> Presented:
-        answer = await connection.exchange(
-            prepared.request,
+        answer = await exchange(
             deadline=self._clocks.loop_time() + self._times.provider_deadline.total_seconds(),
             send_before=written.send_before,
         )
         sent_at = written.sent_at
-        verdict = classify(answer, task.rules, sent_at=sent_at, now=sent_at, fallback_lifetime=prepared.known_life)
+        verdict = _read(answer, task, sent_at, prepared)
         if prepared.alone:
             verdict = concerning_the_account(verdict)
         verdict = without_secrets(verdict, *prepared.hidden)
@@ -198,12 +219,12 @@ class PresentToken:
             if isinstance(prepared, NotSent):
                 return latest
             try:
-                async with self._connection(task, prepared) as connection:
+                async with self._connection(task, prepared) as exchange:
                     written = await self._present_again(task)
                     if written is None:
                         return latest
-                    seen = await self._exchange(
-                        task, prepared, connection, written, presentations=latest.presentations + 1
+                    seen = await self._exchanged(
+                        task, prepared, exchange, written, presentations=latest.presentations + 1
                     )
             except Exception as error:  # noqa: BLE001 - whatever failed, what is known of the first presentation is settled
                 self._observer.not_presented_again(task.leased.account_id, task.correlation_id, error)
@@ -238,6 +259,14 @@ class PresentToken:
             sent = await ledger.write_ahead(intents)
         moments = [sent.get(intent.leased.attempt_id) for intent in intents]
         return [None if moment is None else _Written(moment, send_before) for moment in moments]
+
+
+def _read(answer: Answer | NoAnswer | Verdict, task: RefreshTask, sent_at: datetime, prepared: Prepared) -> Verdict:
+    """What the answer means. A hook answers in the form of the standard, whatever the provider's own is."""
+    if not isinstance(answer, Answer | NoAnswer):
+        return answer
+    rules = standard_rules(task.rules) if task.rules.is_hooked else task.rules
+    return classify(answer, rules, sent_at=sent_at, now=sent_at, fallback_lifetime=prepared.known_life)
 
 
 def _says_more(verdict: Verdict) -> bool:

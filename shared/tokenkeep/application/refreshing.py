@@ -31,7 +31,7 @@ class RefreshTimes:
 
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
-    """What a refresh needs to know of its source. The client secret is still sealed.
+    """What a refresh needs to know of its source. The client secret and the callout's secret are still sealed.
 
     `on_trial`: the source is proving a changed client, or is paused over client faults and being probed; a refresh that
     succeeds shows that it works. `rollback_accepted_at`: when an operator took it on himself that the database went back in
@@ -50,6 +50,7 @@ class SourceConfig:
     on_trial: bool = False
     rollback_accepted_at: datetime | None = None
     scopes: tuple[str, ...] = ()
+    callout_secret_ciphertext: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class Leased:
     due_since: datetime
     doubts: int
     secret_version: int
+    external_id: str | None = None
 
     @property
     def epoch(self) -> int:

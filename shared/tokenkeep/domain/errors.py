@@ -4,6 +4,7 @@
     ├── InvalidInput                 the caller's input is wrong; `field` names where
     │   ├── MalformedId
     │   ├── ForbiddenAddress         a URL that leads where we do not go
+    │   ├── UnknownRefresher         a source wants a refresher that is not installed
     │   ├── CredentialsRejected      the provider does not take the credentials
     │   └── ExternalIdMismatch       the credentials belong to another account of the provider's
     ├── NotFound                     nothing of that name in this environment
@@ -32,6 +33,7 @@
     ├── SourcePaused                 the source is paused, nothing is refreshed for it
     ├── SettingsError                a setting is missing or wrong; ends the process at its start
     ├── CatalogueError               a provider's data file is wrong; names the file and the field
+    ├── RefresherSays                what a refresher says instead of giving a token set (`domain/refresher.py`)
     └── VaultError                   a ciphertext or a key does not fit
         └── UnknownKey               the keyring lacks the key that wrapped a row
 
@@ -76,6 +78,15 @@ class ForbiddenAddress(InvalidInput):
     """A URL whose host is, or resolves to, an address that is not public."""
 
     code = "forbidden_address"
+
+
+class UnknownRefresher(InvalidInput):
+    """A source's refresher is not installed where it would be needed."""
+
+    code = "unknown_refresher"
+
+    def __init__(self) -> None:
+        super().__init__("options.refresher", "no such refresher is installed in this worker")
 
 
 class CredentialsRejected(InvalidInput):

@@ -35,11 +35,13 @@ class Rotation:
 
     `same_successor`: inside the grace, a replaced token yields the very successor that it yielded before. Then even a second
     presentation beside a first one that is still being worked on does no harm.
+    `carried`: a hook presents the tokens, and may do so as late as our deadline, when we would have had the answer.
     """
 
     kind: RotationKind
     grace: timedelta = timedelta(0)
     same_successor: bool = False
+    carried: bool = False
 
     @property
     def spends(self) -> bool:
@@ -82,7 +84,8 @@ class Quarantine:
             case RotationKind.NONE | RotationKind.UNTIL_USED:
                 return self.provider_deadline + self.margin
             case RotationKind.GRACE:
-                return max(self.provider_deadline + self.margin, min(self.strict, rotation.grace / 4))
+                over = self.provider_deadline * (2 if rotation.carried else 1) + self.margin
+                return max(over, min(self.strict, rotation.grace / 4))
             case RotationKind.STRICT | RotationKind.STRICT_REVOKE:
                 return self.strict
 

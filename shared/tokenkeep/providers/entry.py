@@ -125,9 +125,10 @@ class Provider:
     request; `token_param_names` are the provider's names for standard parameters.
     `refresh_token_ttl_s` is the refresh token's life from its issue, which no use of the same token renews;
     `refresh_token_idle_ttl_s` is how long it may lie unused, and each use renews that.
+    `refresher` names the installed code that refreshes (`domain.refresher`), if the token endpoint is not simply asked.
     `refresh_with` says what a refresh presents. `gives_refresh_token` False: there is none, and nothing to refresh.
     `single_active_access_token`: a refresh ends the former access token at once. `signed_token_requests`: the provider wants token
-    requests signed in a way of its own, which tokenkeep can't do.
+    requests signed in a way of its own, which takes a hook.
     The `assertion_` members are about the assertions of the grant `jwt_bearer`: further claims, and how long one is good for.
     """
 
@@ -180,6 +181,7 @@ class Provider:
     token_headers: Mapping[str, str] = field(default_factory=dict)
     token_param_names: Mapping[str, str] = field(default_factory=dict)
     refresh_with: Presented | None = None
+    refresher: str | None = None
     token_params: Mapping[str, str] = field(default_factory=dict)
     refresh_params: Mapping[str, str] = field(default_factory=dict)
     authorize_params: Mapping[str, str] = field(default_factory=dict)

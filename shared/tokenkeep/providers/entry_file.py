@@ -73,8 +73,8 @@ _STRUCTURED: Mapping[str, Callable[[EntryFile, str, object], object]] = {
     "verify": read_verification,
 }
 _MEMBERS = {"credentials": "credential_fields", "verify": "verification"}
-# What a source may say for itself, a data file says under `verify`.
-_OPTIONS_ONLY = frozenset({"userinfo_url", "external_id_path"})
+# What a source may say for itself, a data file says under `verify`; and a callout needs a secret that only a source has.
+_OPTIONS_ONLY = frozenset({"userinfo_url", "external_id_path", "refresh_callout_url"})
 _ENUMS = {
     "assertion_placement": AssertionPlacement,
     "confidence": Confidence,

@@ -63,6 +63,8 @@ OAUTH2_FIELDS: Mapping[str, Field] = {
     "access_token_ttl_s": Whole(1, _TEN_YEARS),
     "refresh_token_ttl_s": Whole(1, _TEN_YEARS),
     "refresh_token_idle_ttl_s": Whole(1, _TEN_YEARS),
+    "refresher": Text(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", "a refresher's name, in lower case"),
+    "refresh_callout_url": Url(),
     "access_token_path": _TOKEN_PATH,
     "token_external_id_path": _TOKEN_PATH,
     "external_id_path": Text(r"[A-Za-z0-9_.{}\[\]+ -]{1,200}", "a path such as user.id"),

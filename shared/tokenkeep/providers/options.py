@@ -31,6 +31,9 @@ DISCOVERY_URL = "discovery_url"
 _ASSERTION_TTL_S = 120
 _SECOND_LOOK = timedelta(minutes=1)
 
+CALLOUT_URL = "refresh_callout_url"
+"""The option that has refreshes made by an address of the developer's own."""
+
 _DISCOVERY: Mapping[str, Field] = {DISCOVERY_URL: Url()}
 
 
@@ -76,6 +79,8 @@ def check_options(provider: Provider, options: Mapping[str, Any]) -> Mapping[str
         if fault is not None:
             raise InvalidInput(field=fault.within(f"options.{name}"), detail=fault.says)
     _check_braces(provider, options)
+    if options.get("refresher") is not None and options.get(CALLOUT_URL) is not None:
+        raise InvalidInput(field="options.refresher", detail=f"{CALLOUT_URL} is given already")
     return dict(options)
 
 
@@ -129,6 +134,12 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
     if token_url is None:
         raise InvalidInput(field="options.token_url", detail=f"{provider.slug} needs it")
     presented = _presented(provider.grant, chosen("refresh_with"))
+    callout = options.get(CALLOUT_URL)
+    refresher = chosen("refresher") if callout is None else None
+    hooked = refresher is not None or callout is not None
+    if hooked and presented is Presented.MACHINE_CREDENTIALS:
+        field = "refresher" if callout is None else CALLOUT_URL
+        raise InvalidInput(field=f"options.{field}", detail="a machine presents no refresh token that a hook could")
     return OAuth2Rules(
         token_url=token_url,
         refresh_url=_refresh_url(provider, options, token_url),
@@ -156,7 +167,7 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
         source_properties={it.name: options[it.name] for it in source_properties(provider) if it.name in options},
         scope_separator=chosen("scope_separator") or " ",
         pkce=Pkce(chosen("pkce") or Pkce.SUPPORTED),
-        rotation=_rotation(provider, options, presented),
+        rotation=replace(_rotation(provider, options, presented), carried=hooked),
         confirm_revocation=_confirmation(provider.grant, chosen("confirm_revocation_s")),
         access_token_ttl_s=chosen("access_token_ttl_s"),
         # Users are asked to connect again ahead of this end: not because somebody remembers it so.
@@ -172,6 +183,8 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
         introspection_url=chosen("introspection_url"),
         verification=verification_of(provider, options),
         token_external_id_path=_token_external_id_path(provider, options),
+        refresher=refresher,
+        refresh_callout_url=callout,
     )
 
 

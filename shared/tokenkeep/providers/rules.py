@@ -102,6 +102,13 @@ class OAuth2Rules:
     introspection_url: str | None = None
     verification: Verification | None = None
     token_external_id_path: str | None = None
+    refresher: str | None = None
+    refresh_callout_url: str | None = None
+
+    @property
+    def is_hooked(self) -> bool:
+        """Whether somebody else refreshes: a refresher, or who answers the callout. At most one of the two is set."""
+        return self.refresher is not None or self.refresh_callout_url is not None
 
     @property
     def idle_life(self) -> timedelta | None:

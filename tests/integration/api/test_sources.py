@@ -101,7 +101,7 @@ async def test_a_source_is_stored_and_its_secret_never_shown(admin: httpx.AsyncC
             "invalid_input",
             "options.refresh_params.a",
         ),
-        (changed(provider="tuya", options={}), "invalid_input", "provider"),
+        (changed(provider="tuya", options={}), "invalid_input", "options.refresher"),
         ({key: value for key, value in BODY.items() if key != "name"}, "invalid_input", "name"),
         ([BODY], "invalid_input", "body"),
     ],

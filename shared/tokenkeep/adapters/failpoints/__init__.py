@@ -25,6 +25,8 @@ Of a worker, in the order of a refresh (custody protocol, S0 to S8):
     spool.before, spooled                            around the file of an answer that the database can't take
     release.before, released                         S8, around giving the lock of a refreshed account back
 
+Refreshers (`domain.refresher`) connect and send as they like: of connect.before to answered, theirs is the last alone.
+
 Of a scheduler:
 
     claimed                                due accounts are claimed, and not enqueued

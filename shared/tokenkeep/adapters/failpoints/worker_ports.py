@@ -7,9 +7,11 @@ from tokenkeep.adapters.failpoints.spec import Point
 from tokenkeep.adapters.failpoints.striking import Failpoints
 from tokenkeep.adapters.token_endpoint.connection import Connection
 from tokenkeep.application.custody import Taken
-from tokenkeep.application.ports import CustodyLocks, ReadyConnection, Spool, TokenEndpoints
+from tokenkeep.application.ports import CustodyLocks, ReadyConnection, Refreshers, Spool, TokenEndpoints
 from tokenkeep.application.refreshing import SpooledAnswer
 from tokenkeep.domain.ids import AccountId, AttemptId
+from tokenkeep.domain.refresher import RefreshCall
+from tokenkeep.domain.verdict import Verdict
 from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
 
 
@@ -97,6 +99,23 @@ class FailingEndpoints:
 
     def _answered(self) -> None:
         self._points.hit(Point.ANSWERED)
+
+
+class FailingRefreshers:
+    """Refreshers with a failpoint behind each call. What they do in between, and when, is theirs."""
+
+    def __init__(self, refreshers: Refreshers, points: Failpoints) -> None:
+        self._refreshers = refreshers
+        self._points = points
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._refreshers
+
+    async def call(self, call: RefreshCall, *, deadline: float, send_before: float) -> Answer | NoAnswer | Verdict:
+        """As the port says."""
+        answer = await self._refreshers.call(call, deadline=deadline, send_before=send_before)
+        self._points.hit(Point.ANSWERED)
+        return answer
 
 
 class _FailingConnection:

@@ -75,6 +75,7 @@ class PostgresCustodyLedger:
                 due_since=row["due_since"],
                 doubts=row["doubts"],
                 secret_version=row["secret_version"],
+                external_id=row["external_id"],
             )
             for row in result.mappings()
         ]

@@ -100,6 +100,7 @@ class SourceRow(Base):
     key_id: Mapped[str]
     wrapped_key: Mapped[bytes]
     client_secret_ciphertext: Mapped[bytes | None]
+    callout_secret_ciphertext: Mapped[bytes | None]
     secret_version: Mapped[int] = mapped_column(server_default=text("1"))
     scopes: Mapped[list[str]]
     options: Mapped[dict[str, Any]]

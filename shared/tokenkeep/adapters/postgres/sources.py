@@ -20,7 +20,7 @@ from tokenkeep.domain.source_changes import is_client_fault
 
 _CONFIGS = text("""
 SELECT id, environment, provider, client_id, key_id, wrapped_key, client_secret_ciphertext, secret_version, options, state,
-       paused_reason, proving, rollback_accepted_at, scopes
+       paused_reason, proving, rollback_accepted_at, scopes, callout_secret_ciphertext
   FROM sources WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -119,6 +119,12 @@ class PostgresSources:
             update(SourceRow).where(SourceRow.id == source_id).values(client_secret_ciphertext=ciphertext)
         )
 
+    async def save_callout_secret(self, source_id: SourceId, ciphertext: bytes | None) -> None:
+        """Replace the sealed secret that callouts are signed with; None: there is none any more."""
+        await self._connection.execute(
+            update(SourceRow).where(SourceRow.id == source_id).values(callout_secret_ciphertext=ciphertext)
+        )
+
     async def revocations(self, source_id: SourceId, *, since: datetime, limit: int) -> Sequence[NotedRevocation]:
         """Accounts of the source that its provider called dead since then, and all that are held, in the order of their ids."""
         statement = select(RevocationRow.__table__).where(
@@ -161,6 +167,7 @@ async def _configs(connection: AsyncConnection, source_ids: Collection[SourceId]
             on_trial=is_client_fault(row.paused_reason) if row.paused_reason else row.proving,
             rollback_accepted_at=row.rollback_accepted_at,
             scopes=tuple(row.scopes),
+            callout_secret_ciphertext=row.callout_secret_ciphertext,
         )
         for row in result
     }
