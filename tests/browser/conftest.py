@@ -1,22 +1,15 @@
 """A real Chromium, driven over WebDriver, for pages that are served to it over a socket."""
 
-import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from connect_site import Site, open_site
-from tokenkeep.adapters.postgres.engine import asyncpg_url
-from tokenkeep.adapters.postgres.migrate import migrate
-from tokenkeep.domain.secret import Secret
+from databases import migrated_database
 from webdriver import Browser, start_browser
-
-_NAME = "of_the_browser"
 
 
 def need_program(name: str) -> str:
@@ -40,18 +33,7 @@ async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
 @pytest.fixture(scope="session")
 def browser_database_url(postgres_url: str) -> str:
     """A migrated database."""
-
-    async def create() -> None:
-        engine = create_async_engine(asyncpg_url(Secret(postgres_url)), isolation_level="AUTOCOMMIT")
-        async with engine.connect() as connection:
-            await connection.execute(text(f"CREATE DATABASE {_NAME}"))
-        await engine.dispose()
-
-    asyncio.run(create())
-    url = asyncpg_url(Secret(postgres_url)).set(database=_NAME, drivername="postgresql")
-    made = url.render_as_string(hide_password=False)
-    migrate(Secret(made))
-    return made
+    return migrated_database(postgres_url, "of_the_browser")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 
 from api_process import api_process
 from api_service import ADMIN_KEY, Service
+from databases import migrated_database
 from imports import a_line
 from tokenkeep.cli.accounts.access import Access
 from tokenkeep.cli.accounts.import_file import FileImport, ImportFile, Result
@@ -17,6 +18,12 @@ from tokenkeep.domain.secret import Secret
 LINES = 100_000
 MOST_GROWTH = 96 * 1024 * 1024
 """Above what the process had before; 26 MiB were measured. All of the lines as Python's objects would have some 300."""
+
+
+@pytest.fixture(scope="module")
+def api_database_url(postgres_url: str) -> str:
+    """A database of this file's own, for other tests need not carry its hundred thousand accounts."""
+    return migrated_database(postgres_url, "of_a_large_import")
 
 
 def high_water(pid: int) -> int:

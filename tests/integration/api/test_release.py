@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from api_service import Service, data, problem
+from databases import migrated_database
 from token_server import TokenServer, says
 from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep.domain.credential import SealedKey
@@ -20,6 +21,12 @@ from tokenkeep.domain.ids import IdKind, parse_id
 from tokenkeep_api.app import create_app
 
 PAST = "2020-01-01T00:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def api_database_url(postgres_url: str) -> str:
+    """A database of this file's own: some of its tests open every ciphertext of every table."""
+    return migrated_database(postgres_url, "of_releases")
 
 
 def uuid_of(account_id: str) -> UUID:

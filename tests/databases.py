@@ -1,0 +1,26 @@
+"""Databases of tests' own on the one PostgreSQL server of a run."""
+
+import asyncio
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from tokenkeep.adapters.postgres.engine import asyncpg_url
+from tokenkeep.adapters.postgres.migrate import migrate
+from tokenkeep.domain.secret import Secret
+
+
+def migrated_database(postgres_url: str, name: str) -> str:
+    """The URL of a new database at the present schema."""
+
+    async def create() -> None:
+        engine = create_async_engine(asyncpg_url(Secret(postgres_url)), isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            await connection.execute(text(f"CREATE DATABASE {name}"))
+        await engine.dispose()
+
+    asyncio.run(create())
+    url = asyncpg_url(Secret(postgres_url)).set(database=name, drivername="postgresql")
+    made = url.render_as_string(hide_password=False)
+    migrate(Secret(made))
+    return made
