@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, TypeVar
-from uuid import UUID
 
 import orjson
 import structlog
@@ -15,11 +14,11 @@ from fastapi import Request
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from starlette.responses import Response
 
-from tokenkeep.adapters.postgres.idempotency import KeptAnswer
+from tokenkeep.adapters.postgres.idempotency import Claim, Standing
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork, PostgresWorks
 from tokenkeep.application.ports import Vault
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import InvalidInput, RequestInProgress
+from tokenkeep.domain.errors import IdempotencyMismatch, InvalidInput, RequestInProgress
 from tokenkeep.domain.ids import new_id
 from tokenkeep_api.audited_calls import ACTIONS
 from tokenkeep_api.buffers import CredentialReads
@@ -28,7 +27,8 @@ from tokenkeep_api.rendering import JSON_TYPE
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_FIELD = "answer"
+_ANSWER = "answer"
+_REQUEST = "request"
 _VERSION = (1, 0)
 _CREATED = 201
 _REPLAYED = "replayed"
@@ -43,19 +43,20 @@ Stored = TypeVar("Stored")
 
 @dataclass(frozen=True, slots=True)
 class _Ask:
-    """One request that carries an Idempotency-Key. `owner` is what its answer is sealed for."""
+    """One request that carries an Idempotency-Key. `digest` tells it from others; it is stored sealed only."""
 
-    environment: str
-    key: str
+    claim: Claim
     method: str
     path: str
     digest: bytes
-    owner: UUID
 
-    @property
-    def route(self) -> str:
-        """What was called."""
-        return f"{self.method} {self.path}"
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What was answered."""
+
+    status: int
+    body: bytes
 
 
 class Creations:
@@ -71,7 +72,7 @@ class Creations:
         self._works = works
         self._reads = reads
         self._vault = vault
-        self._longest_s = longest_preparation.total_seconds()
+        self._longest = longest_preparation
 
     async def __call__(
         self, request: Request, caller: Caller, create: Callable[[PostgresWork], Awaitable[dict[str, Any]]]
@@ -82,14 +83,12 @@ class Creations:
             InvalidInput: The Idempotency-Key is malformed.
             IdempotencyMismatch: It was used with another request.
         """
-        ask = await _ask_of(request, caller)
+        ask = await self._ask_of(request, caller)
         async with self._works() as work:
             if ask is not None:
-                kept = await work.idempotency.claim(
-                    ask.environment, ask.key, route=ask.route, digest=ask.digest, owner=ask.owner
-                )
-                if kept is not None:
-                    return self._replayed(kept, ask, caller)
+                standing = await work.idempotency.claim(ask.claim)
+                if standing is not None:
+                    return self._replayed(self._answered(standing, ask), caller, ask)
             return await self._created(work, ask, create)
 
     async def prepared(
@@ -103,17 +102,17 @@ class Creations:
     ) -> Response:
         """As `__call__`, for creations that ask somebody outside first.
 
-        The key is reserved before; equal requests wait for the reservation's end. What can't be had a second time is kept
+        The key is claimed before; equal requests wait for the claim's end. What can't be had a second time is kept
         from a database that stumbles by trying that again; what is `repeatable` is left to the caller's next request.
 
         Raises:
             RequestInProgress: An equal request took longer than it may.
         """
-        ask = await _ask_of(request, caller)
+        ask = await self._ask_of(request, caller)
         if ask is not None:
             kept = await self._reserve(ask)
             if kept is not None:
-                return self._replayed(kept, ask, caller)
+                return self._replayed(kept, caller, ask)
         try:
             preparation = await prepare()
 
@@ -129,50 +128,77 @@ class Creations:
                 await self._give_up(ask)
             raise
 
-    async def _give_up(self, ask: _Ask) -> None:
-        """Free the key. If that fails the reservation ends by itself; the request's own error is what counts."""
-        try:
-            async with self._works() as work:
-                await work.idempotency.give_up(ask.environment, ask.key, owner=ask.owner)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            _log.warning("reservation_kept", error=type(error).__name__)
+    async def _ask_of(self, request: Request, caller: Caller) -> _Ask | None:
+        key = idempotency_key(request)
+        if key is None:
+            return None
+        path, owner = request.scope["route"].path, new_id()
+        digest = sha256(request.scope["query_string"] + b"\0" + await request.body()).digest()
+        sealed_key = self._vault.new_data_key(owner)
+        sealed = self._vault.seal(owner, sealed_key, _REQUEST, _VERSION, digest)
+        claim = Claim(caller.environment, key, f"{request.method} {path}", owner, sealed_key, sealed)
+        return _Ask(claim, request.method, path, digest)
 
-    async def _reserve(self, ask: _Ask) -> KeptAnswer | None:
+    async def _reserve(self, ask: _Ask) -> _Answer | None:
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._longest_s
+        until = loop.time() + self._longest.total_seconds()
         while True:
             try:
                 async with self._works() as work:
-                    return await work.idempotency.reserve(
-                        ask.environment,
-                        ask.key,
-                        route=ask.route,
-                        digest=ask.digest,
-                        owner=ask.owner,
-                        stale_s=self._longest_s,
-                    )
+                    standing = await work.idempotency.claim(ask.claim)
+                    return None if standing is None else await self._held(work, standing, ask)
             except RequestInProgress:
                 if loop.time() > until:
                     raise
             await asyncio.sleep(_POLL_S)
+
+    async def _held(self, work: PostgresWork, standing: Standing, ask: _Ask) -> _Answer | None:
+        """The answer to the equal request that holds the key; None when that one died, and the key is this one's now."""
+        try:
+            return self._answered(standing, ask)
+        except RequestInProgress:
+            if standing.age > self._longest and await work.idempotency.take_over(standing.claim, ask.claim):
+                return None
+            raise
+
+    def _answered(self, standing: Standing, ask: _Ask) -> _Answer:
+        """The answer of before.
+
+        Raises:
+            IdempotencyMismatch: It was given to another request.
+            RequestInProgress: There is none yet.
+        """
+        claim = standing.claim
+        digest = self._vault.open(claim.owner, claim.sealed_key, _REQUEST, _VERSION, claim.request)
+        if claim.route != ask.claim.route or digest != ask.digest:
+            raise IdempotencyMismatch
+        if standing.status is None or standing.answer is None:
+            raise RequestInProgress
+        body = self._vault.open(claim.owner, claim.sealed_key, _ANSWER, _VERSION, standing.answer)
+        return _Answer(standing.status, body)
+
+    async def _give_up(self, ask: _Ask) -> None:
+        """Free the key. If that fails the claim ends by itself; the request's own error is what counts."""
+        try:
+            async with self._works() as work:
+                await work.idempotency.give_up(ask.claim)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            _log.warning("claim_kept", error=type(error).__name__)
 
     async def _created(
         self, work: PostgresWork, ask: _Ask | None, create: Callable[[PostgresWork], Awaitable[dict[str, Any]]]
     ) -> Response:
         body = orjson.dumps({"data": await create(work)})
         if ask is not None:
-            key = self._vault.new_data_key(ask.owner)
-            ciphertext = self._vault.seal(ask.owner, key, _FIELD, _VERSION, body)
-            await work.idempotency.keep(
-                ask.environment, ask.key, owner=ask.owner, status=_CREATED, sealed_key=key, ciphertext=ciphertext
-            )
+            claim = ask.claim
+            answer = self._vault.seal(claim.owner, claim.sealed_key, _ANSWER, _VERSION, body)
+            await work.idempotency.keep(claim, status=_CREATED, answer=answer)
         return Response(body, _CREATED, media_type=JSON_TYPE)
 
-    def _replayed(self, kept: KeptAnswer, ask: _Ask, caller: Caller) -> Response:
-        body = self._vault.open(kept.owner, kept.key, _FIELD, _VERSION, kept.ciphertext)
-        # An answer may show a new key, so whoever gets it again is told of.
-        self._reads.note(caller, ACTIONS[ask.method, ask.path], orjson.loads(body)["data"]["id"], _REPLAYED)
-        return Response(body, kept.status, {REPLAYED_HEADER: "true"}, media_type=JSON_TYPE)
+    def _replayed(self, answer: _Answer, caller: Caller, ask: _Ask) -> Response:
+        # It may show a new key, so whoever gets it again is told of.
+        self._reads.note(caller, ACTIONS[ask.method, ask.path], orjson.loads(answer.body)["data"]["id"], _REPLAYED)
+        return Response(answer.body, answer.status, {REPLAYED_HEADER: "true"}, media_type=JSON_TYPE)
 
 
 async def persisted(works: PostgresWorks, store: Callable[[PostgresWork], Awaitable[Stored]]) -> Stored:
@@ -196,11 +222,3 @@ def idempotency_key(request: Request) -> str | None:
     if len(keys) > 1 or _KEY.fullmatch(keys[0]) is None:
         raise InvalidInput(IDEMPOTENCY_HEADER, "1 to 255 visible ASCII characters")
     return keys[0]
-
-
-async def _ask_of(request: Request, caller: Caller) -> _Ask | None:
-    key = idempotency_key(request)
-    if key is None:
-        return None
-    digest = sha256(await request.body()).digest()
-    return _Ask(caller.environment, key, request.method, request.scope["route"].path, digest, new_id())

@@ -1,6 +1,8 @@
 """POSTs that create, asked more than once."""
 
 import asyncio
+import json
+from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
@@ -50,6 +52,23 @@ async def test_the_same_key_with_another_request_is_a_conflict(service: Service,
     problem(other, 409, "idempotency_key_reused")
     key = {"name": "k", "environment": service.environment, "scopes": ["sources:read"]}
     problem(await admin.post("/v1/api-keys", json=key, headers=once()), 409, "idempotency_key_reused")
+
+
+async def test_what_the_query_asks_for_belongs_to_the_request(service: Service, admin: httpx.AsyncClient) -> None:
+    body = {"source_id": await service.source("https://93.184.215.14/token"), "credentials": {"access_token": "at.1"}}
+    data(await admin.post("/v1/accounts?verify=false", json=body, headers=once()), 201)
+    problem(await admin.post("/v1/accounts", json=body, headers=once()), 409, "idempotency_key_reused")
+
+
+async def test_nothing_that_is_stored_tells_what_was_in_a_request(service: Service, admin: httpx.AsyncClient) -> None:
+    content = json.dumps(SOURCE).encode()
+    headers = {**once(), "Content-Type": "application/json"}
+    data(await admin.post("/v1/sources", content=content, headers=headers), 201)
+    [row] = await service.sql("SELECT * FROM idempotency_keys WHERE environment = :e", e=service.environment)
+    stored = [bytes(value) for value in row.values() if isinstance(value, bytes | memoryview)]
+    assert stored
+    for digest in (sha256(content).digest(), sha256(b"\0" + content).digest()):
+        assert not any(digest in value for value in stored)
 
 
 async def test_a_refused_request_may_be_tried_again_with_its_key(admin: httpx.AsyncClient) -> None:

@@ -1,123 +1,121 @@
 """Answers to POSTs that carried an Idempotency-Key, kept sealed for a day."""
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.domain.credential import SealedKey
-from tokenkeep.domain.errors import IdempotencyMismatch, RequestInProgress
+from tokenkeep.domain.errors import RequestInProgress
 
 _CLAIM = text("""
-INSERT INTO idempotency_keys (environment, key, route, request_digest, owner)
-VALUES (:environment, :key, :route, :digest, :owner)
+INSERT INTO idempotency_keys (environment, key, route, owner, key_id, wrapped_key, request_ciphertext)
+VALUES (:environment, :key, :route, :owner, :key_id, :wrapped_key, :request)
 ON CONFLICT (environment, key) DO NOTHING RETURNING owner
 """)
-# A reservation whose holder died is taken over by the next equal request, once its time is up.
-_RESERVE = text("""
-INSERT INTO idempotency_keys AS k (environment, key, route, request_digest, owner)
-VALUES (:environment, :key, :route, :digest, :owner)
-ON CONFLICT (environment, key) DO UPDATE SET owner = excluded.owner, created_at = clock_timestamp()
- WHERE k.status IS NULL AND k.route = excluded.route AND k.request_digest = excluded.request_digest
-   AND k.created_at < clock_timestamp() - make_interval(secs => :stale_s)
+_TAKE_OVER = text("""
+UPDATE idempotency_keys
+   SET owner = :owner, key_id = :key_id, wrapped_key = :wrapped_key, request_ciphertext = :request,
+       created_at = clock_timestamp()
+ WHERE environment = :environment AND key = :key AND owner = :former AND status IS NULL
 RETURNING owner
 """)
 _GIVE_UP = text("""
 DELETE FROM idempotency_keys WHERE environment = :environment AND key = :key AND owner = :owner AND status IS NULL
 """)
 _READ = text("""
-SELECT route, request_digest, owner, status, key_id, wrapped_key, ciphertext
+SELECT route, owner, status, key_id, wrapped_key, request_ciphertext, ciphertext,
+       extract(epoch FROM clock_timestamp() - created_at)::float8 AS age_s
   FROM idempotency_keys WHERE environment = :environment AND key = :key
 """)
 _KEEP = text("""
-UPDATE idempotency_keys
-   SET status = :status, key_id = :key_id, wrapped_key = :wrapped_key, ciphertext = :ciphertext
+UPDATE idempotency_keys SET status = :status, ciphertext = :ciphertext
  WHERE environment = :environment AND key = :key AND owner = :owner
 """)
 
 
 @dataclass(frozen=True, slots=True)
-class KeptAnswer:
-    """An answer that was given before, still sealed under `owner`'s data key."""
+class Claim:
+    """One request's claim of a key. `request` says what was asked, sealed for `owner` under `sealed_key`, as its answer will be."""
 
+    environment: str
+    key: str
+    route: str
     owner: UUID
-    status: int
-    key: SealedKey
-    ciphertext: bytes
+    sealed_key: SealedKey
+    request: bytes
+
+    def row(self) -> dict[str, Any]:
+        """As the statements take it."""
+        return {
+            "environment": self.environment,
+            "key": self.key,
+            "route": self.route,
+            "owner": self.owner,
+            "key_id": self.sealed_key.key_id,
+            "wrapped_key": self.sealed_key.wrapped,
+            "request": self.request,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An earlier request's claim; `status` and `answer` are None as long as it is not answered. `age` is how old the claim is."""
+
+    claim: Claim
+    status: int | None
+    answer: bytes | None
+    age: timedelta
 
 
 class PostgresIdempotency:
     """Idempotency keys over one connection, in the transaction of the creation that they guard.
 
     A second request with the same key waits, on the first one's row, until that has committed; then it sees the answer.
-    Where a creation has to ask a provider first, the key is reserved before and no transaction is open meanwhile.
+    Where a creation has to ask a provider first, the key is claimed before and no transaction is open meanwhile.
     """
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def claim(self, environment: str, key: str, *, route: str, digest: bytes, owner: UUID) -> KeptAnswer | None:
-        """Claim the key for this request; the kept answer if the same request was answered before.
+    async def claim(self, claim: Claim) -> Standing | None:
+        """Claim the key, unless it is claimed: then who holds it.
 
         Raises:
-            IdempotencyMismatch: The key was used with another request.
-            RequestInProgress: The same request has reserved the key.
+            RequestInProgress: It was given up at this very moment; ask again.
         """
-        parameters = {"environment": environment, "key": key, "route": route, "digest": digest, "owner": owner}
-        if (await self._connection.execute(_CLAIM, parameters)).first() is not None:
+        if (await self._connection.execute(_CLAIM, claim.row())).first() is not None:
             return None
-        return await self._kept(environment, key, route=route, digest=digest)
-
-    async def reserve(
-        self, environment: str, key: str, *, route: str, digest: bytes, owner: UUID, stale_s: float
-    ) -> KeptAnswer | None:
-        """As `claim`, to be committed before the answer is known. Followed by `keep` or `give_up`.
-
-        Args:
-            environment: The caller's environment.
-            key: The Idempotency-Key.
-            route: What was called.
-            digest: The SHA-256 of the request's body.
-            owner: A fresh id; the answer is sealed for it.
-            stale_s: After how many seconds a reservation without an answer may be taken over.
-
-        Raises:
-            IdempotencyMismatch: The key was used with another request.
-            RequestInProgress: The same request has reserved the key; ask again soon.
-        """
-        parameters = {"environment": environment, "key": key, "route": route, "digest": digest, "owner": owner}
-        if (await self._connection.execute(_RESERVE, {**parameters, "stale_s": stale_s})).first() is not None:
-            return None
-        return await self._kept(environment, key, route=route, digest=digest)
-
-    async def give_up(self, environment: str, key: str, *, owner: UUID) -> None:
-        """Free a reserved key: the request was refused, and may be tried again."""
-        await self._connection.execute(_GIVE_UP, {"environment": environment, "key": key, "owner": owner})
-
-    async def _kept(self, environment: str, key: str, *, route: str, digest: bytes) -> KeptAnswer:
-        row = (await self._connection.execute(_READ, {"environment": environment, "key": key})).first()
-        if row is None:  # freed between the two statements
+        row = (await self._connection.execute(_READ, {"environment": claim.environment, "key": claim.key})).first()
+        if row is None:
             raise RequestInProgress
-        if row.route != route or row.request_digest != digest:
-            raise IdempotencyMismatch
-        if row.status is None:
-            raise RequestInProgress
-        return KeptAnswer(row.owner, row.status, SealedKey(row.key_id, row.wrapped_key), row.ciphertext)
+        sealed_key = SealedKey(row.key_id, row.wrapped_key)
+        held = Claim(claim.environment, claim.key, row.route, row.owner, sealed_key, row.request_ciphertext)
+        return Standing(held, row.status, row.ciphertext, timedelta(seconds=row.age_s))
 
-    async def keep(
-        self, environment: str, key: str, *, owner: UUID, status: int, sealed_key: SealedKey, ciphertext: bytes
-    ) -> None:
-        """Keep the answer beside the claim or reservation of this owner."""
+    async def take_over(self, former: Claim, claim: Claim) -> bool:
+        """Put a claim in the place of one whose holder died; False when that holder, or another, was faster."""
+        parameters = {**claim.row(), "former": former.owner}
+        return (await self._connection.execute(_TAKE_OVER, parameters)).first() is not None
+
+    async def give_up(self, claim: Claim) -> None:
+        """Free the key: the request was refused, and may be tried again."""
+        await self._connection.execute(
+            _GIVE_UP, {"environment": claim.environment, "key": claim.key, "owner": claim.owner}
+        )
+
+    async def keep(self, claim: Claim, *, status: int, answer: bytes) -> None:
+        """Keep the answer, sealed, beside its claim."""
         await self._connection.execute(
             _KEEP,
             {
-                "environment": environment,
-                "key": key,
-                "owner": owner,
+                "environment": claim.environment,
+                "key": claim.key,
+                "owner": claim.owner,
                 "status": status,
-                "key_id": sealed_key.key_id,
-                "wrapped_key": sealed_key.wrapped,
-                "ciphertext": ciphertext,
+                "ciphertext": answer,
             },
         )

@@ -499,7 +499,7 @@ class AuditRow(Base):
 
 
 class IdempotencyRow(Base):
-    """Answers to POSTs that carried an Idempotency-Key, sealed: an answer may show a new key once."""
+    """POSTs that carried an Idempotency-Key. Sealed are the answer, which may show a new key, and what tells the request from others."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index(None, "created_at"),)
@@ -507,11 +507,11 @@ class IdempotencyRow(Base):
     environment: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     route: Mapped[str]
-    request_digest: Mapped[bytes]
     owner: Mapped[UUID]
     status: Mapped[int | None]
-    key_id: Mapped[str | None]
-    wrapped_key: Mapped[bytes | None]
+    key_id: Mapped[str]
+    wrapped_key: Mapped[bytes]
+    request_ciphertext: Mapped[bytes]
     ciphertext: Mapped[bytes | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
