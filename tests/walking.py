@@ -67,10 +67,14 @@ def body_for(path: str, ids: dict[str, str]) -> Any:
     return BODIES.get(path)
 
 
-async def ask(client: httpx.AsyncClient, method: str, path: str, ids: dict[str, str]) -> httpx.Response:
-    """A call that fits the route's description."""
+async def ask(
+    client: httpx.AsyncClient, method: str, path: str, ids: dict[str, str], **parameters: str
+) -> httpx.Response:
+    """A call that fits the route's description, but for parameters that are added to its query."""
     url = path.format(**ids)
     if path == IMPORT_PATH:
         line = json.dumps({"source_id": ids["source_id"]})
-        return await client.post(url, content=f"{line}\n", headers={"Content-Type": "application/x-ndjson"})
-    return await client.request(method, url, json=body_for(path, ids) if method in WRITING else None)
+        headers = {"Content-Type": "application/x-ndjson"}
+        return await client.post(url, content=f"{line}\n", headers=headers, params=parameters)
+    body = body_for(path, ids) if method in WRITING else None
+    return await client.request(method, url, json=body, params=parameters)

@@ -4,13 +4,10 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
-from fastapi import Request, Response
-from fastapi.routing import APIRoute
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenkeep_api.problems import Problem
@@ -158,24 +155,6 @@ async def read_json(request: Request) -> Any:
     except ClientDisconnect:
         raise _malformed("the body was cut short") from None
     return parse_json(body) if body else None
-
-
-class _StrictRequest(Request):
-    async def json(self) -> Any:
-        return parse_json(await self.body())
-
-
-class StrictRoute(APIRoute):
-    """A FastAPI route whose body is read by `parse_json`."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler that FastAPI makes, given a stricter request."""
-        handle = super().get_route_handler()
-
-        async def strictly(request: Request) -> Response:
-            return await handle(_StrictRequest(request.scope, request.receive))
-
-        return strictly
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from tokenkeep_api.bodies import Nothing
 from tokenkeep_api.described_problems import also
 from tokenkeep_api.fields import Moment, Verify
 from tokenkeep_api.paging import DEFAULT_LIMIT, MOST, Cursor, Limit, id_after, number_after, split
-from tokenkeep_api.request_bodies import StrictRoute
+from tokenkeep_api.strict_route import StrictRoute
 from tokenkeep_api.wired import Wired
 
 Reader = Annotated[Caller, needs(Scope.ACCOUNTS_READ)]

@@ -13,7 +13,7 @@ from tokenkeep_api.answers import ApiKeyAnswer, Data, NewApiKeyAnswer, Page
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.bodies import ApiKeyBody
 from tokenkeep_api.paging import DEFAULT_LIMIT, Cursor, Limit, id_after, split
-from tokenkeep_api.request_bodies import StrictRoute
+from tokenkeep_api.strict_route import StrictRoute
 from tokenkeep_api.wired import Wired
 
 Admin = Annotated[Caller, needs(Scope.ADMIN)]

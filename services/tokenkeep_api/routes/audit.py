@@ -14,7 +14,7 @@ from tokenkeep_api.answers import AuditAnswer, Page
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.fields import Moment
 from tokenkeep_api.paging import DEFAULT_LIMIT, MOST, id_after, split
-from tokenkeep_api.request_bodies import StrictRoute
+from tokenkeep_api.strict_route import StrictRoute
 from tokenkeep_api.wired import Wired
 
 # What the trail's texts are made of: ids, dotted actions, codes. Others would find nothing.

@@ -16,8 +16,8 @@ from tokenkeep_api.answers import ConnectSessionAnswer, Data, NewConnectSessionA
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.bodies import ConnectSessionBody
 from tokenkeep_api.described_problems import also
-from tokenkeep_api.request_bodies import StrictRoute
 from tokenkeep_api.return_addresses import check_return_url
+from tokenkeep_api.strict_route import StrictRoute
 from tokenkeep_api.wired import Wired
 
 Reader = Annotated[Caller, needs(Scope.ACCOUNTS_READ)]

@@ -21,7 +21,7 @@ from tokenkeep_api.creations import persisted
 from tokenkeep_api.credential_bodies import CredentialMembers, read_credentials
 from tokenkeep_api.described_problems import also
 from tokenkeep_api.fields import Verify
-from tokenkeep_api.request_bodies import StrictRoute
+from tokenkeep_api.strict_route import StrictRoute
 from tokenkeep_api.wired import Wired
 
 Writer = Annotated[Caller, needs(Scope.ACCOUNTS_WRITE)]

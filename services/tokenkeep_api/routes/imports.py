@@ -14,6 +14,7 @@ from tokenkeep_api.creations import IDEMPOTENCY_HEADER, idempotency_key
 from tokenkeep_api.described_problems import also
 from tokenkeep_api.importing import BodyLines
 from tokenkeep_api.request_bodies import IMPORT_PATH, NDJSON
+from tokenkeep_api.strict_route import StrictRoute
 from tokenkeep_api.wired import Wired
 
 Writer = Annotated[Caller, needs(Scope.ACCOUNTS_WRITE)]
@@ -48,7 +49,7 @@ class NdjsonAnswer(Response):
 
 def routes(wired: Wired) -> APIRouter:
     """The route of imports."""
-    router = APIRouter(tags=["accounts"])
+    router = APIRouter(tags=["accounts"], route_class=StrictRoute)
 
     @router.post(
         IMPORT_PATH,

@@ -14,7 +14,7 @@ from tokenkeep.providers.entry import Provider
 from tokenkeep_api import rendering
 from tokenkeep_api.answers import Data, Page, ProviderAnswer
 from tokenkeep_api.authentication import needs
-from tokenkeep_api.request_bodies import StrictRoute
+from tokenkeep_api.strict_route import StrictRoute
 from tokenkeep_api.wired import Wired
 
 Reader = Annotated[Caller, needs(Scope.SOURCES_READ)]

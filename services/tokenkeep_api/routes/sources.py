@@ -20,8 +20,8 @@ from tokenkeep_api.authentication import needs
 from tokenkeep_api.bodies import Nothing, ResumeBody, SourceBody, SourceChangeBody
 from tokenkeep_api.described_problems import also
 from tokenkeep_api.paging import DEFAULT_LIMIT, Cursor, Limit, id_after, split
-from tokenkeep_api.request_bodies import StrictRoute
 from tokenkeep_api.source_addresses import check_addresses
+from tokenkeep_api.strict_route import StrictRoute
 from tokenkeep_api.wired import Wired
 
 Reader = Annotated[Caller, needs(Scope.SOURCES_READ)]

@@ -24,10 +24,12 @@ from tokenkeep_api.described_problems import also
 from tokenkeep_api.named_route import NamedRoute
 from tokenkeep_api.problems import invalid
 from tokenkeep_api.request_bodies import read_json
+from tokenkeep_api.strict_route import refuse_unknown
 from tokenkeep_api.wired import Wired
 
 TOKEN_PATH = "/v1/accounts/{account_id}/token"  # noqa: S105 - a path
 ACCOUNT_PATH = "/v1/accounts/{account_id}"
+_NONE: frozenset[str] = frozenset()
 _INCLUDE = "include_credentials"
 _DEFAULT = Wish()
 
@@ -55,6 +57,7 @@ class TokenRoutes:
         From store, or by one refresh that is waited for.
         """
         caller = allowed(request, Scope.CREDENTIALS_READ)
+        refuse_unknown(request, _NONE)
         account_id = _account_id(request)
         wish = _wish(await read_json(request))
         vended = await self._vended(request, caller, account_id, wish, "token.vend")

@@ -30,6 +30,18 @@ async def test_every_route_needs_a_key_and_the_scope_that_its_description_names(
     assert walked >= 20
 
 
+async def test_every_route_refuses_a_parameter_that_it_does_not_know(service: Service) -> None:
+    ids = await things(service)
+    walked = 0
+    async with service.client() as admin:
+        for method, path, _ in operations(await description(service)):
+            refused = await ask(admin, method, path, ids, verifiy="false")
+            named = "include_credentials" if (method, path) == ("GET", "/v1/accounts/{account_id}") else "verifiy"
+            problem(refused, 422, "invalid_input", named)
+            walked += 1
+    assert walked >= 20
+
+
 async def test_credentials_are_not_included_without_their_scope(service: Service) -> None:
     account_id = (await things(service))["account_id"]
     async with service.client(await service.key("accounts:read")) as client:
