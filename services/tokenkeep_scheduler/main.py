@@ -225,7 +225,7 @@ class Scheduler:
         self._foundation.metrics.observe_fleet(await count_fleet(self._foundation.database))
 
     async def _keep_house(self) -> None:
-        await keep_house(self._foundation.database)
+        await keep_house(self._foundation.database, audit_days=self._foundation.settings.audit_days)
         await self._jobs.stream.trim(_STREAM_KEPT)
 
     async def _relay(self) -> None:

@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     rate_limit_burst: Annotated[int, BeforeValidator(whole_number(1, 1_000_000))] = 10_000
     """How many of them at once."""
 
+    audit_days: Annotated[int, BeforeValidator(whole_number(0, 36_500))] = 365
+    """For how many days the audit trail is kept; 0 is for ever."""
+
     provider_deadline_s: Seconds = 20.0
     write_ahead_s: Seconds = 2.0
     lease_s: Seconds = 30.0

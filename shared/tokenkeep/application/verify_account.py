@@ -71,8 +71,8 @@ class VerifyAccount:
                 # What was learnt is about credentials that are no more.
                 finding = Unknown(UnknownReason.CREDENTIALS_CHANGED)
             refusal = await _write(work, full, finding, links, correlation_id)
-            result = "ok" if refusal is None else refusal.code
-            await work.audit(AuditEntry(caller, "account.verify", format_id(IdKind.ACCOUNT, account_id), result))
+            if refusal is None:  # a refusal is audited where all of them are
+                await work.audit(AuditEntry(caller, "account.verify", format_id(IdKind.ACCOUNT, account_id)))
             changed = await work.accounts.view(account_id, caller.environment)
         if refusal is not None:
             # Only now: what was learnt of the credentials is kept.

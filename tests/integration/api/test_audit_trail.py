@@ -1,13 +1,16 @@
 """The audit trail: everything that was changed or shown, by whom, of what, from where, with what result."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
 from api_service import ADMIN_KEY, Service, data, open_service, problem
+from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep_api.audited_calls import ACTIONS
 from walking import BODIES, ask, description, operations, things
 
@@ -207,3 +210,26 @@ async def test_where_a_request_came_from_is_told_by_trusted_proxies_only(
 
 def test_the_bodies_of_the_walk_are_those_of_calls_that_exist() -> None:
     assert set(BODIES) <= {path for _, path in ACTIONS}
+
+
+async def test_the_trail_is_kept_for_as_many_days_as_are_set(service: Service, admin: httpx.AsyncClient) -> None:
+    now = int(time.time() * 1000)
+    for name, days in (("old", 31), ("young", 29)):
+        made = uuid_of_moment(now - days * 86_400_000)
+        await service.sql(
+            "INSERT INTO audit_log (id, at, environment, actor, action, target, result)"
+            " VALUES (:id, to_timestamp(:at), :e, 'admin-key', 'source.pause', :target, 'ok')",
+            id=made,
+            at=now / 1000 - days * 86_400,
+            e=service.environment,
+            target=name,
+        )
+    await keep_house(service.foundation.database, audit_days=0)
+    assert {entry["target"] for entry in await trail(admin)} == {"old", "young"}
+    await keep_house(service.foundation.database, audit_days=30)
+    assert {entry["target"] for entry in await trail(admin)} == {"young"}
+
+
+def uuid_of_moment(milliseconds: int) -> UUID:
+    """A UUIDv7 of that moment."""
+    return UUID(int=(milliseconds << 80) | (7 << 76) | (0b10 << 62) | 1)

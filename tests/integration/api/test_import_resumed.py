@@ -186,12 +186,12 @@ async def test_housekeeping_forgets_an_import_after_two_days(service: Service, q
     await service.sql(
         "UPDATE imports SET progressed_at = now() - interval '47 hours' WHERE environment = :e", e=service.environment
     )
-    await keep_house(service.foundation.database)
+    await keep_house(service.foundation.database, audit_days=0)
     assert await service.sql("SELECT 1 FROM imports WHERE environment = :e", e=service.environment)
     await service.sql(
         "UPDATE imports SET progressed_at = now() - interval '49 hours' WHERE environment = :e", e=service.environment
     )
-    await keep_house(service.foundation.database)
+    await keep_house(service.foundation.database, audit_days=0)
     assert not await service.sql("SELECT 1 FROM imports WHERE environment = :e", e=service.environment)
 
 

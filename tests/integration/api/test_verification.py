@@ -273,13 +273,16 @@ async def test_a_given_id_is_never_overwritten(admin: httpx.AsyncClient, source_
 
 
 async def test_an_id_that_another_account_has_is_a_conflict_that_is_kept(
-    admin: httpx.AsyncClient, source_id: str
+    service: Service, admin: httpx.AsyncClient, source_id: str
 ) -> None:
     first = data(await create(admin, source_id, live()), 201)["id"]
     second = data(await create(admin, source_id, live(refresh_token="second.1"), verify="false"), 201)["id"]
     assert problem(await verify(admin, second), 409, "account_exists")["account_id"] == first
     seen = data(await admin.get(f"/v1/accounts/{second}"))
     assert (identity(seen), result(seen)) == ((None, False), ("confirmed", "account_exists"))
+    await service.flush()
+    [entry] = [one for one in data(await admin.get("/v1/audit")) if one["action"] == "account.verify"]
+    assert (entry["target"], entry["result"], entry["count"]) == (second, "account_exists", 1)
 
 
 async def test_a_rejection_of_what_cannot_be_refreshed_is_told_once_until_it_is_taken_back(

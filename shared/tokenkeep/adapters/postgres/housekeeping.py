@@ -43,12 +43,26 @@ DELETE FROM source_revocations AS r
     # Their chunks go with them. One that breaks off on a Friday evening can be gone on with on Sunday.
     text("DELETE FROM imports WHERE progressed_at < statement_timestamp() - interval '2 days'"),
 )
+# An entry's id begins with its milliseconds (RFC 9562, section 5.7): the oldest are found by the key, and no other row is read.
+_AUDIT = text(f"""
+DELETE FROM audit_log WHERE id IN (
+    SELECT id FROM audit_log
+     WHERE id < CAST(lpad(to_hex((extract(epoch FROM statement_timestamp() - make_interval(days => :days)) * 1000)::bigint),
+                          12, '0') || repeat('0', 20) AS uuid)
+     ORDER BY id LIMIT {_BATCH})
+""")  # noqa: S608 - only our own numbers are put in
 
 
-async def keep_house(database: Database) -> int:
-    """Delete in small transactions what is older than its keeping time; returns how many rows that were."""
+async def keep_house(database: Database, *, audit_days: int) -> int:
+    """Delete in small transactions what is older than its keeping time; returns how many rows that were.
+
+    Args:
+        database: The database.
+        audit_days: How long entries of the audit trail are kept; 0 is for ever.
+    """
     deleted = 0
-    for statement in _STATEMENTS:
+    statements = [*_STATEMENTS, _AUDIT.bindparams(days=audit_days)] if audit_days else _STATEMENTS
+    for statement in statements:
         for _ in range(_MOST_BATCHES):
             async with database.transaction() as connection:
                 count = (await connection.execute(statement)).rowcount
