@@ -125,7 +125,7 @@ async def open_service(database_url: str, redis_url: str, **changes: Any) -> Asy
     finally:
         await queue.drain()
         await api.stop()
-        await refreshing.endpoints.close()
+        await refreshing.close()
         await foundation.close()
 
 

@@ -156,7 +156,8 @@ class Road:
 @asynccontextmanager
 async def open_road(database_url: str, redis_url: str, **changes: Any) -> AsyncIterator[Road]:
     """A system over these stores."""
-    keyring = Keyring.generate().to_text()
+    given = changes.pop("keyring", None)
+    keyring = Keyring.generate().to_text() if given is None else Secret(given)
     spool_dir = tempfile.mkdtemp(prefix="tk-spool-")
     settings = Settings.model_validate(
         {
@@ -177,6 +178,6 @@ async def open_road(database_url: str, redis_url: str, **changes: Any) -> AsyncI
             yield Road(foundation, refreshing, wire_scheduler(foundation), works, sealer, keyring, log)
     finally:
         await refreshing.refresh.drain()
-        await refreshing.endpoints.close()
+        await refreshing.close()
         await foundation.close()
         await asyncio.to_thread(shutil.rmtree, spool_dir)

@@ -10,6 +10,8 @@ import structlog
 import uvloop
 
 from tokenkeep.adapters.client_keys.assertions import JoseAssertions
+from tokenkeep.adapters.credential_stores.hashicorp_vault import VaultLogin
+from tokenkeep.adapters.credential_stores.opening import open_stores
 from tokenkeep.adapters.oauth1.signing import AuthlibSigner
 from tokenkeep.adapters.postgres.api_keys import PostgresKeyLookup
 from tokenkeep.adapters.postgres.audit import write_audit
@@ -85,11 +87,13 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
     """The API's use-cases over real adapters.
 
     Raises:
-        SettingsError: There is no usable keyring.
+        SettingsError: There is no usable keyring, or the credential store can't be understood.
     """
     settings, database = foundation.settings, foundation.database
     vault = Vault(read_keyring(settings.keyring, settings.keyring_file))
     sealer = TokenSealer(vault)
+    login = VaultLogin(settings.vault_token, settings.vault_role_id, settings.vault_secret_id)
+    stores = open_stores(vault, settings.credential_store, settings.former_credential_stores, login)
     tls = TlsContexts()
     clients = SourceClients(vault, JoseAssertions(), tls, wall_clock)
     signer = AuthlibSigner()
@@ -115,7 +119,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         deadline=deadline,
     )
     vend = VendToken(
-        PostgresTokenReads(database), demand, waiters, sealer, clocks, foundation.metrics, foundation.catalogue
+        PostgresTokenReads(database), demand, waiters, sealer, stores, clocks, foundation.metrics, foundation.catalogue
     )
     check = CheckCredentials(
         foundation.catalogue,
@@ -147,13 +151,13 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         obtain_credentials=ObtainCredentials(works, exchange_code, obtain_token, check, discard),
         update_account=UpdateAccount(foundation.catalogue, sealer, foundation.policy),
         replace_credentials=replace_credentials,
-        release_custody=ReleaseCustody(works, waiters, sealer, clocks, foundation.catalogue),
+        release_custody=ReleaseCustody(works, waiters, sealer, stores, clocks, foundation.catalogue),
         confirm_release=ConfirmRelease(),
         delete_account=DeleteAccount(RequestRevocation(foundation.catalogue, sealer)),
         toggle_account=ToggleAccount(foundation.catalogue),
         withdraw_account=WithdrawAccount(RequestRevocation(foundation.catalogue, sealer)),
         request_refresh=RequestRefresh(works, demand),
-        verify_account=VerifyAccount(works, vend, check, sealer, foundation.links),
+        verify_account=VerifyAccount(works, vend, check, sealer, stores, foundation.links),
         connecting=Connecting.wire(
             foundation,
             works,
@@ -174,6 +178,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         limits=RateLimits(key_rate(settings), refused=foundation.metrics.request_refused),
         waiters=waiters,
         endpoints=endpoints,
+        stores=stores,
     )
 
 
@@ -194,6 +199,7 @@ class Api:
         await self._flusher.stop()
         await self._wired.waiters.stop()
         await self._wired.endpoints.close()
+        await self._wired.stores.close()
 
 
 async def serve(settings: Settings, listener: socket.socket) -> None:

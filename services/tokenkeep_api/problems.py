@@ -31,12 +31,14 @@ from tokenkeep.domain.errors import (
     NotAllowed,
     NotAuthenticated,
     NotFound,
+    NotStored,
     ProviderUnavailable,
     RateLimited,
     ReauthorizationRequired,
     RefreshUnanswered,
     RequestInProgress,
     SourcePaused,
+    StoreUnavailable,
     TokenkeepError,
     TokenUnavailable,
 )
@@ -123,6 +125,8 @@ def problem_of(error: TokenkeepError) -> Problem | None:  # noqa: C901, PLR0912 
             return _retryable(429, "rate_limited", str(error), retry_after)
         case TokenUnavailable(retry_after=retry_after, reason=reason):
             return _retryable(503, "token_unavailable", str(error), retry_after, reason=reason)
+        case StoreUnavailable() | NotStored():
+            return _retryable(503, "credential_store_unavailable", "the credential store can't be had", 5.0)
         case ProviderUnavailable(retry_after=retry_after, reason=reason, maybe_used=maybe_used):
             detail = str(error)
             if maybe_used:

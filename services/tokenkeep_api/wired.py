@@ -7,6 +7,7 @@ from tokenkeep.adapters.redis.wakeups import RedisWaiters
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
 from tokenkeep.application.create_account import CreateAccount
+from tokenkeep.application.credential_stores import CredentialStores
 from tokenkeep.application.delete_account import DeleteAccount
 from tokenkeep.application.discover_metadata import DiscoverMetadata
 from tokenkeep.application.issue_api_key import Authenticate, IssueApiKey, WithdrawApiKey
@@ -66,3 +67,4 @@ class Wired:
     limits: RateLimits
     waiters: RedisWaiters
     endpoints: ConnectionPool
+    stores: CredentialStores

@@ -16,8 +16,10 @@ from tokenkeep.adapters.redis.queue import DEMANDED, SCHEDULED, RefreshHint, cre
 from tokenkeep.adapters.telemetry.health_server import HealthServer
 from tokenkeep.adapters.telemetry.logs import configure_logging
 from tokenkeep.bootstrap import Foundation, lay_foundation, stop_on_signals
+from tokenkeep.domain.errors import StoreUnavailable
 from tokenkeep.settings import Settings, require_redis
 from tokenkeep_worker.revoking import keep_revoking
+from tokenkeep_worker.storekeeping import claim_stores, keep_moving, keep_sweeping
 from tokenkeep_worker.wiring import Refreshing, wire
 from tokenkeep_worker.without_queue import DirectClaims
 
@@ -79,12 +81,16 @@ class Worker:
             trust=self._foundation.times.look,
         )
         helping = loop.create_task(claims.run())
-        revoking = loop.create_task(keep_revoking(self._refreshing.revoke))
+        beside = [loop.create_task(keep_revoking(self._refreshing.revoke))]
+        if self._refreshing.stores.in_use:
+            beside.append(loop.create_task(keep_moving(self._refreshing.move)))
+            beside.append(loop.create_task(keep_sweeping(self._refreshing.sweep)))
         _log.info("worker_ready", metrics_port=port, pid=os.getpid())
         await stopping.wait()
         await end(helping)
         await end(self._leftovers)
-        await end(revoking)
+        for task in beside:
+            await end(task)
         _log.info("worker_draining", batches=len(self._batches))
         self._refreshing.refresh.hurry(_SPOOL_GRACE)
         grace_ms = int((settings.provider_deadline_s + 20) * 1000)
@@ -101,7 +107,7 @@ class Worker:
         while not stopping.is_set():
             try:
                 left = await self._refreshing.drain_spool()
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
+            except (SQLAlchemyError, OSError, TimeoutError, StoreUnavailable) as error:
                 _log.warning("spool_not_drained", error=type(error).__name__)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), _DRAIN_AGAIN_S)
@@ -115,7 +121,7 @@ class Worker:
         left = 1
         while left:  # cancelled when the process stops
             await asyncio.sleep(_LEFTOVERS_EVERY_S)
-            with suppress(SQLAlchemyError, OSError, TimeoutError):
+            with suppress(SQLAlchemyError, OSError, TimeoutError, StoreUnavailable):
                 left = await self._refreshing.drain_spool()
 
     async def refresh(self, hint: RefreshHint) -> None:
@@ -142,9 +148,10 @@ async def serve(settings: Settings) -> None:
     foundation = lay_foundation(settings, process="worker")
     refreshing = wire(foundation)
     try:
+        await claim_stores(refreshing.stores)
         await Worker(foundation, refreshing).run(stopping)
     finally:
-        await refreshing.endpoints.close()
+        await refreshing.close()
         await foundation.close()
 
 
@@ -152,7 +159,7 @@ def run(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT.
 
     Raises:
-        SettingsError: A setting is missing or wrong.
+        SettingsError: A setting is missing or wrong, or the credential store is another installation's.
     """
     configure_logging(settings.log_level, settings.log_format, "worker")
     uvloop.run(serve(settings))

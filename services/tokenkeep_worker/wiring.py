@@ -3,9 +3,13 @@
 from dataclasses import dataclass, replace
 
 from tokenkeep.adapters.client_keys.assertions import JoseAssertions
+from tokenkeep.adapters.credential_stores.hashicorp_vault import VaultLogin
+from tokenkeep.adapters.credential_stores.opening import open_stores
 from tokenkeep.adapters.failpoints.ledgers import FailingLedgers
 from tokenkeep.adapters.failpoints.striking import arm
 from tokenkeep.adapters.failpoints.worker_ports import FailingEndpoints, FailingLocks, FailingRefreshers, FailingSpool
+from tokenkeep.adapters.postgres.credential_rows import PostgresCredentialRows
+from tokenkeep.adapters.postgres.instance_keys import PostgresStoreKey
 from tokenkeep.adapters.postgres.revocation_requests import PostgresRevocationRequests
 from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
 from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers
@@ -17,6 +21,7 @@ from tokenkeep.adapters.refreshers.signatures import sign_callout
 from tokenkeep.adapters.spool.file_spool import FileSpool
 from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
 from tokenkeep.adapters.telemetry.revocation_observer import RevocationTelemetry
+from tokenkeep.adapters.telemetry.store_log import StoreLog
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.clock import boottime
 from tokenkeep.adapters.token_endpoint.lending import LentConnections
@@ -24,17 +29,21 @@ from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
 from tokenkeep.adapters.token_endpoint.tls_contexts import TlsContexts
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring_file import read_keyring
+from tokenkeep.application.credential_stores import CredentialStores
 from tokenkeep.application.drain_spool import DrainSpool
 from tokenkeep.application.keep_answers import KeepAnswers
 from tokenkeep.application.lock_keeping import LockKeeper
+from tokenkeep.application.move_credentials import MoveCredentials
 from tokenkeep.application.ports import Announcer, CustodyLocks, Ledgers, Refreshers, Spool, TokenEndpoints
 from tokenkeep.application.present_token import PresentToken
+from tokenkeep.application.put_away import PutAway
 from tokenkeep.application.refresh_accounts import RefreshAccounts
 from tokenkeep.application.refresh_hooks import RefreshHooks
 from tokenkeep.application.revoke_grants import RevokeGrants
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.settle_attempts import SettleAttempts
 from tokenkeep.application.source_clients import SourceClients
+from tokenkeep.application.sweep_stores import SweepStores
 from tokenkeep.application.watch_sources import WatchSources
 from tokenkeep.bootstrap import Foundation, ProcessClocks, wall_clock
 
@@ -47,6 +56,14 @@ class Refreshing:
     endpoints: ConnectionPool
     drain_spool: DrainSpool
     revoke: RevokeGrants
+    stores: CredentialStores
+    move: MoveCredentials
+    sweep: SweepStores
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        await self.endpoints.close()
+        await self.stores.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +82,19 @@ def wire(foundation: Foundation) -> Refreshing:
     """The refresh use-case over real adapters.
 
     Raises:
-        SettingsError: There is no usable keyring, a refresher can't be loaded, or the failpoints can't be understood.
+        SettingsError: There is no usable keyring, a refresher or a store can't be had, or the failpoints can't be understood.
     """
     settings, times = foundation.settings, foundation.times
     sealer = TokenSealer(Vault(read_keyring(settings.keyring, settings.keyring_file)))
+    login = VaultLogin(settings.vault_token, settings.vault_role_id, settings.vault_secret_id)
+    stores = open_stores(
+        sealer.vault,
+        settings.credential_store,
+        settings.former_credential_stores,
+        login,
+        owner=PostgresStoreKey(foundation.database),
+    )
+    put_away = PutAway(stores, sealer)
     tls = TlsContexts()
     clients = SourceClients(sealer.vault, JoseAssertions(), tls, wall_clock)
     endpoints = ConnectionPool(AddressPolicy(settings.allow_private_hosts), tls=tls)
@@ -94,6 +120,7 @@ def wire(foundation: Foundation) -> Refreshing:
         present=PresentToken(
             ledgers=ports.ledgers,
             sealer=sealer,
+            stores=stores,
             clients=clients,
             hooks=RefreshHooks(clients, ports.refreshers, sign_callout, wall_clock, times.provider_deadline),
             endpoints=ports.endpoints,
@@ -102,14 +129,17 @@ def wire(foundation: Foundation) -> Refreshing:
             times=times,
             quarantine=foundation.quarantine,
         ),
-        keep=KeepAnswers(settle=settle, vault=sealer.vault, spool=ports.spool, observer=observer, clocks=clocks),
+        keep=KeepAnswers(
+            settle=settle, put_away=put_away, vault=sealer.vault, spool=ports.spool, observer=observer, clocks=clocks
+        ),
         watch=WatchSources(ledgers=ports.ledgers, observer=observer, clocks=clocks),
         announcer=ports.announcer,
         observer=observer,
         times=times,
         hold=settings.custody_hold,
     )
-    drain = DrainSpool(ports.spool, sources, foundation.catalogue, settle, observer)
+    drain = DrainSpool(ports.spool, sources, foundation.catalogue, settle, put_away, observer)
+    rows = PostgresCredentialRows(foundation.database)
     revoke = RevokeGrants(
         PostgresRevocationRequests(foundation.database),
         sources,
@@ -121,7 +151,8 @@ def wire(foundation: Foundation) -> Refreshing:
         RevocationTelemetry(foundation.metrics),
         times.provider_deadline,
     )
-    return Refreshing(refresh, endpoints, drain, revoke)
+    move = MoveCredentials(stores, sealer.vault, rows, StoreLog())
+    return Refreshing(refresh, endpoints, drain, revoke, stores, move, SweepStores(stores, rows, clocks))
 
 
 def _armed(ports: _Ports, spec: str) -> _Ports:

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, url
 from tokenkeep.domain.secret import Secret
 
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
+_STORE = re.compile(r"[a-z][a-z0-9_+-]{0,39}:[!-~]{1,500}")
 _MASK = "***"
 _SECRET_PARAMETERS = frozenset({"password", "passwd", "sslpassword"})
 
@@ -120,6 +121,23 @@ def network_list(value: object) -> tuple[str, ...]:
             msg = "must be IP addresses or CIDRs such as 10.0.0.0/8, separated by commas"
             raise ValueError(msg) from None
     return networks
+
+
+def store_kind(value: str) -> str:
+    """What names a credential store: a kind, and behind a colon what it wants."""
+    text = value.strip()
+    if text != "postgres" and not _STORE.fullmatch(text):
+        msg = (
+            "must be postgres, directory:/path, vault+https://host:8200/mount/path, or KIND:REST of an installed store"
+        )
+        raise ValueError(msg)
+    return text
+
+
+def store_kinds(value: object) -> tuple[str, ...]:
+    """Credential stores, separated by commas."""
+    entries = value.split(",") if isinstance(value, str) else _entries(value)
+    return tuple(store_kind(entry) for entry in entries if entry.strip())
 
 
 def expanded_path(path: Path) -> Path:

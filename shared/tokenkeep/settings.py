@@ -29,6 +29,8 @@ from tokenkeep.setting_values import (
     redacted_url,
     secret,
     secret_url,
+    store_kind,
+    store_kinds,
     whole_number,
     yes_or_no,
 )
@@ -85,6 +87,18 @@ class Settings(BaseSettings):
     providers_dir: Annotated[Path, AfterValidator(directory)] | None = None
     spool_dir: Annotated[Path, AfterValidator(expanded_path)] | None = None
     """Where a worker keeps token sets that the database can't take yet; `spool` in the data directory if it is not set."""
+
+    credential_store: Annotated[str, AfterValidator(store_kind)] = "postgres"
+    """Where accounts' sealed credentials lie: `postgres`, `directory:/path`, `vault+https://host:8200/mount/path`, or an
+    installed store's name with what it wants (docs/how-to/store-credentials-elsewhere.md). API and workers must agree."""
+
+    former_credential_stores: Annotated[tuple[str, ...], NoDecode, BeforeValidator(store_kinds)] = ()
+    """Stores that credentials still lie in, separated by commas: they are read, and what lies there is moved."""
+
+    vault_token: SecretText | None = None
+    vault_role_id: SecretText | None = None
+    vault_secret_id: SecretText | None = None
+    """How to log in at HashiCorp Vault: a token, or an AppRole's two halves."""
 
     api_host: str = "127.0.0.1"
     api_port: Port = 8080

@@ -231,10 +231,11 @@ async def open_house(
     server: ProviderServer,
     http: httpx.AsyncClient,
     lateness: Lateness,
+    **changes: str,
 ) -> AsyncIterator[House]:
-    """A house without processes and accounts. Its processes are killed at the end."""
+    """A house without processes and accounts, with these settings besides. Its processes are killed at the end."""
     directory.mkdir()  # noqa: ASYNC240 - a moment
-    async with open_road(database_url, redis_url, **HURRIED, data_dir=str(directory)) as road:
+    async with open_road(database_url, redis_url, **HURRIED, data_dir=str(directory), **changes) as road:
         settings = {
             **HURRIED,
             "database_url": database_url,
@@ -242,6 +243,7 @@ async def open_house(
             "keyring": road.keyring.reveal(),
             "allow_private_hosts": "127.0.0.1/32",
             "data_dir": str(directory),
+            **changes,
         }
         environment = {f"TOKENKEEP_{name.upper()}": value for name, value in settings.items()}
         await road.sql(_EMPTY)

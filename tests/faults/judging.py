@@ -11,6 +11,7 @@ from faults.house import House, Stand
 from tokenkeep.adapters.demo_provider import Outcome, Presentation
 from tokenkeep.adapters.postgres.token_reads import PostgresTokenReads
 from tokenkeep.adapters.redis.event_stream import STREAM
+from tokenkeep.application.sealing import ACCESS
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 
 GRANTED = {Outcome.GRANTED, Outcome.GRANTED_IN_GRACE}
@@ -136,6 +137,9 @@ async def _works(house: House, account_id: AccountId) -> bool:
     assert stored.sealed_key is not None
     assert stored.access_ciphertext is not None
     assert stored.version is not None
-    token = house.road.sealer.open_access(account_id, stored.sealed_key, stored.access_ciphertext, stored.version)
+    access = await house.road.refreshing.stores.column(
+        account_id, stored.sealed_key, ACCESS, stored.access_ciphertext, stored.version
+    )
+    token = house.road.sealer.open_access(account_id, stored.sealed_key, access, stored.version)
     answer = await house.http.get("/api/me", headers={"Authorization": f"Bearer {token.reveal()}"})
     return answer.status_code == httpx.codes.OK

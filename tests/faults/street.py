@@ -61,9 +61,9 @@ class Street:
 
 @asynccontextmanager
 async def open_street(
-    stores: Stores, nursery: Nursery, directory: Path, cases: Mapping[Point, str]
+    stores: Stores, nursery: Nursery, directory: Path, cases: Mapping[Point, str], **changes: str
 ) -> AsyncIterator[Street]:
-    """A house for each of these points, at a provider of this kind."""
+    """A house for each of these points, at a provider of this kind, with these settings besides."""
     assert len(cases) <= PLOTS
     async with AsyncExitStack() as stack:
         lateness = Lateness()
@@ -86,6 +86,7 @@ async def open_street(
                 server=servers[kind],
                 http=browsers[kind],
                 lateness=lateness,
+                **changes,
             )
             houses.append(await stack.enter_async_context(opened))
         await houses[0].road.foundation.redis.flushall()

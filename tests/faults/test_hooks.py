@@ -13,8 +13,8 @@ from faults.house import House
 from faults.judging import judged
 from faults.services import Nursery, eventually
 from faults.street import Stores, open_street
+from installed_packages import install_refreshers
 from provider_client import BASIC
-from refresher_packages import install_refreshers
 from token_server import Said
 from tokenkeep.adapters.failpoints.spec import Point
 from tokenkeep.domain.secret import Secret

@@ -12,8 +12,10 @@ from tokenkeep.adapters.postgres.accounts import AccountFilter
 from tokenkeep.adapters.postgres.event_log import events_of
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork
 from tokenkeep.application.create_account import NewAccount
+from tokenkeep.application.credential_stores import Fetched, having_fetched
 from tokenkeep.application.obtain_credentials import Obtained, Purpose
-from tokenkeep.domain.account import AccountState, Health
+from tokenkeep.application.revocations import RevocationAsked
+from tokenkeep.domain.account import AccountState, AccountView, Health
 from tokenkeep.domain.api_key import Caller, Scope
 from tokenkeep.domain.errors import InvalidInput, NotFound
 from tokenkeep.domain.events import cloudevent
@@ -182,13 +184,18 @@ def _add_changes(router: APIRouter, wired: Wired) -> None:
     ) -> Response:
         """Change metadata and properties, name by name. A pending account that has credentials and lacks nothing more is active then."""
         parsed = _parsed(account_id)
-        async with wired.works() as work:
-            await _must_exist(work, parsed, caller)
-            if body is None:
-                raise InvalidInput("body", "names nothing that is to be changed")
-            view = await wired.update_account(
-                work, caller, parsed, body.wanted(), correlation_id=request.state.correlation_id
-            )
+        cause = request.state.correlation_id
+
+        async def change(fetched: Fetched) -> AccountView:
+            async with wired.works() as work:
+                await _must_exist(work, parsed, caller)
+                if body is None:
+                    raise InvalidInput("body", "names nothing that is to be changed")
+                return await wired.update_account(
+                    work, caller, parsed, body.wanted(), correlation_id=cause, fetched=fetched
+                )
+
+        view = await having_fetched(wired.stores, change)
         return rendering.data(rendering.account(view, wired.foundation.catalogue))
 
     @router.post("/{account_id}/sign", response_model=Data[SignatureAnswer], responses=also(409))
@@ -247,10 +254,13 @@ def _add_switches(router: APIRouter, wired: Wired) -> None:
         """
         if not revoke:
             return await _toggle(request, caller, account_id, on=False)
-        async with wired.works() as work:
-            view, asked = await wired.withdraw_account(
-                work, caller, _parsed(account_id), correlation_id=request.state.correlation_id
-            )
+        parsed, cause = _parsed(account_id), request.state.correlation_id
+
+        async def withdraw(fetched: Fetched) -> tuple[AccountView, RevocationAsked]:
+            async with wired.works() as work:
+                return await wired.withdraw_account(work, caller, parsed, correlation_id=cause, fetched=fetched)
+
+        view, asked = await having_fetched(wired.stores, withdraw)
         shown = rendering.account(view, wired.foundation.catalogue)
         return rendering.data({**shown, "revocation": asked.value})
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork
+from tokenkeep.application.credential_stores import Fetched, having_fetched
 from tokenkeep.application.obtain_credentials import Purpose
 from tokenkeep.domain.account import AccountView
 from tokenkeep.domain.api_key import Caller, Scope
@@ -62,8 +63,13 @@ def routes(wired: Wired) -> APIRouter:
 
         How that ended is told in the audit trail (`account.revoke`), for the account is gone.
         """
-        async with wired.works() as work:
-            await wired.delete_account(work, caller, _parsed(account_id), correlation_id=request.state.correlation_id)
+        parsed, cause = _parsed(account_id), request.state.correlation_id
+
+        async def delete(fetched: Fetched) -> None:
+            async with wired.works() as work:
+                await wired.delete_account(work, caller, parsed, correlation_id=cause, fetched=fetched)
+
+        await having_fetched(wired.stores, delete)
         return Response(status_code=204)
 
     return router

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.credential_stores import Fetched
 from tokenkeep.application.request_revocation import RequestRevocation
 from tokenkeep.application.revocations import RevocationAsked
 from tokenkeep.application.telling import number_events
@@ -25,11 +26,14 @@ class DeleteAccount:
 
     request_revocation: RequestRevocation
 
-    async def __call__(self, work: Work, caller: Caller, account_id: AccountId, *, correlation_id: str) -> None:
+    async def __call__(
+        self, work: Work, caller: Caller, account_id: AccountId, *, correlation_id: str, fetched: Fetched
+    ) -> None:
         """Returns with the deletion about to be committed.
 
         Raises:
             NotFound: There is no such account in this environment.
+            StoredElsewhere: Its credentials are to be fetched first.
         """
         full = await work.full_accounts.lock(account_id, caller.environment)
         if full is None:
@@ -38,7 +42,7 @@ class DeleteAccount:
         reason = Custody.RELEASED.value if full.account.custody is Custody.RELEASED else None
         gone = Settlement(full.standing, Outcome.OK, happenings=(Happening(EventType.DELETED, reason),))
         _, events = number_events(gone, now=full.now, correlation_id=correlation_id)
-        asked = await self.request_revocation(work, full)
+        asked = await self.request_revocation(work, full, fetched)
         # A key that is lost must not keep the account alive for ever; the audit trail tells what was left undone.
         result = "not_revoked" if asked is RevocationAsked.FAILED else "ok"
         await work.full_accounts.delete(account_id)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, replace
 
 from tokenkeep.application.ports import RefreshObserver, SourceConfigs, Spool
+from tokenkeep.application.put_away import PutAway
 from tokenkeep.application.refreshing import Answered, SourceConfig, SpooledAnswer
 from tokenkeep.application.settle_attempts import SettleAttempts
 from tokenkeep.application.spooling import open_answer
-from tokenkeep.domain.errors import NotFound, TokenkeepError
+from tokenkeep.domain.errors import NotFound, StoreUnavailable, TokenkeepError
 from tokenkeep.domain.ids import AccountId
 from tokenkeep.domain.rotation import Rotation, RotationKind
 from tokenkeep.providers.catalogue import Catalogue
@@ -25,12 +26,13 @@ class DrainSpool:
     sources: SourceConfigs
     catalogue: Catalogue
     settle: SettleAttempts
+    put_away: PutAway
     observer: RefreshObserver
 
     async def __call__(self) -> int:
         """How many answers are left: they could not be opened, or their settling failed for a reason of its own.
 
-        Raises what the database raises when it can't be had: then nothing more was tried.
+        Raises what the database raises when it can't be had, or `StoreUnavailable`: then nothing more was tried.
         """
         entries = await self.spool.entries()
         if not entries:
@@ -62,11 +64,14 @@ class DrainSpool:
     async def _settled(self, entry: SpooledAnswer, answered: Answered) -> bool:
         for _ in range(_TRIES):
             try:
-                await self.settle([answered])
+                [settled] = await self.settle([await self.put_away(answered)])
+            except StoreUnavailable:
+                raise  # as the database's absence: nothing else could be settled either
             except Exception as error:  # noqa: BLE001 - what the database raises, or the answer itself
                 await self._reach(entry.attempt.account_id)
                 fault = error
             else:
+                self.put_away.clear(settled)
                 return True
         self._tell(entry, fault)
         return False

@@ -5,6 +5,7 @@ import asyncio
 from tokenkeep.application.batching import Batcher
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.ports import RefreshObserver, Spool, Vault
+from tokenkeep.application.put_away import PutAway
 from tokenkeep.application.refreshing import Answered
 from tokenkeep.application.settle_attempts import SettleAttempts, Settled
 from tokenkeep.application.spooling import spool_answer
@@ -14,6 +15,8 @@ _PATIENCE_S = 1.0
 """How long the first commit may take before the answer is spooled beside it."""
 _WITHOUT_TOKENS_S = 300.0
 """How long an answer without tokens is tried; after that its row is a sweeper's, who asks the provider again."""
+_STORED_AGAIN_S = 1800.0
+"""What lies in a credential store for so long without a commit is put there once more: a sweep might be about to take it away."""
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 5.0
 
@@ -26,9 +29,17 @@ class KeepAnswers:
     """
 
     def __init__(
-        self, *, settle: SettleAttempts, vault: Vault, spool: Spool, observer: RefreshObserver, clocks: Clocks
+        self,
+        *,
+        settle: SettleAttempts,
+        put_away: PutAway,
+        vault: Vault,
+        spool: Spool,
+        observer: RefreshObserver,
+        clocks: Clocks,
     ) -> None:
         self._settle = Batcher(settle)
+        self._put_away = put_away
         self._vault = vault
         self._spool = spool
         self._observer = observer
@@ -48,6 +59,7 @@ class KeepAnswers:
     async def drain(self) -> None:
         """Wait until no batch is under way."""
         await self._settle.drain()
+        await self._put_away.drain()
 
     async def __call__(self, answered: Answered) -> Settled | None:
         """What was settled; None when the answer was left in the spool because the process must end."""
@@ -61,7 +73,7 @@ class KeepAnswers:
     async def _until_durable(self, answered: Answered, keeper: "_Kept") -> Settled | None:
         wait_s, began = _FIRST_WAIT_S, self._clocks.loop_time()
         while True:  # a token set is tried until the process ends: to stop would lose what the provider has rotated
-            attempt = asyncio.ensure_future(self._settle(answered))
+            attempt = asyncio.ensure_future(self._commit(answered, keeper))
             await asyncio.wait({attempt}, timeout=_PATIENCE_S)
             if not attempt.done():
                 await self._keep(answered, keeper)
@@ -83,6 +95,16 @@ class KeepAnswers:
                 return None
             await self._clocks.sleep(wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+    async def _commit(self, answered: Answered, keeper: "_Kept") -> Settled:
+        """Put the token set into the credential store, where there is one, and then commit where it lies."""
+        now = self._clocks.loop_time()
+        if keeper.stored is None or now - keeper.stored_at >= _STORED_AGAIN_S:
+            keeper.stored = await self._put_away(answered)
+            keeper.stored_at = now
+        settled = await self._settle(keeper.stored)
+        self._put_away.clear(settled)
+        return settled
 
     async def _keep(self, answered: Answered, keeper: "_Kept") -> None:
         """Write the token set to the spool, once."""
@@ -119,6 +141,8 @@ class _Kept:
         self.tried = False
         self.spooled = False
         self.at_risk = False
+        self.stored: Answered | None = None
+        self.stored_at = 0.0
 
     @property
     def may_be_left(self) -> bool:

@@ -9,14 +9,15 @@ from typing import Protocol
 
 from tokenkeep.application.batching import Batcher
 from tokenkeep.application.clocks import Clocks
+from tokenkeep.application.credential_stores import CredentialStores
 from tokenkeep.application.machine_requests import MachineRequests
 from tokenkeep.application.ports import Ledgers, RefreshObserver, TokenEndpoints
 from tokenkeep.application.refresh_hooks import RefreshHooks
 from tokenkeep.application.refreshing import Leased, RefreshTask, RefreshTimes, WriteAhead
-from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.sealing import REFRESH, TokenSealer
 from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.domain.account import FailureReason
-from tokenkeep.domain.errors import ConnectFailed, InvalidInput, VaultError
+from tokenkeep.domain.errors import ConnectFailed, InvalidInput, NotStored, StoreUnavailable, VaultError
 from tokenkeep.domain.refresher import RefreshCall
 from tokenkeep.domain.rotation import Quarantine, RotationKind, may_retry_at_once
 from tokenkeep.domain.secret import Secret
@@ -28,6 +29,9 @@ from tokenkeep.providers.entry import Presented as Presents
 from tokenkeep.providers.hook_answers import standard_rules
 from tokenkeep.providers.machine_credentials import MachineCredentials
 from tokenkeep.providers.token_request import refresh_request
+
+_REST = timedelta(seconds=5)
+"""How soon an account is hinted at again whose credential store can't be had."""
 
 UNKNOWN_LIFETIME = timedelta(hours=1)
 """The life of a token that can be refreshed and whose life nobody tells."""
@@ -81,6 +85,7 @@ class PresentToken:
         *,
         ledgers: Ledgers,
         sealer: TokenSealer,
+        stores: CredentialStores,
         clients: SourceClients,
         hooks: RefreshHooks,
         endpoints: TokenEndpoints,
@@ -91,6 +96,7 @@ class PresentToken:
     ) -> None:
         self._ledgers = ledgers
         self._sealer = sealer
+        self._stores = stores
         self._clients = clients
         self._machines = MachineRequests(clients)
         self._hooks = hooks
@@ -108,7 +114,10 @@ class PresentToken:
     async def __call__(self, task: RefreshTask) -> Presented | None:
         """What came of it; None when the account was fenced off, or its token replaced, before anything was sent."""
         began = self._clocks.boottime()
-        prepared = self._prepare(task)
+        prepared = await self._prepare(task)
+        if prepared is None:
+            await self._wait_for_the_store(task)
+            return None
         if isinstance(prepared, NotSent):
             return Presented(prepared)
         try:
@@ -120,33 +129,42 @@ class PresentToken:
             return None
         return await self._again(task, presented, began=began)
 
-    def _prepare(self, task: RefreshTask) -> Prepared | NotSent:
-        """Everything that can fail on our side is done before anything is written or sent (S0)."""
+    async def _wait_for_the_store(self, task: RefreshTask) -> None:
+        """Nothing was sent, and it is no fault of the account: it is hinted at again soon, and nothing is counted."""
+        async with self._ledgers() as ledger:
+            await ledger.give_back(task.leased.account_id, task.leased.fence, rest=_REST)
+
+    async def _prepare(self, task: RefreshTask) -> Prepared | NotSent | None:
+        """Everything that can fail on our side is done before anything is written or sent (S0).
+
+        None: the store that holds the refresh token can't be had.
+        """
         leased = task.leased
         if task.known_rules is None:
             self._observer.not_prepared(leased.account_id, task.correlation_id, "UnknownRules")
             return NotSent(FailureReason.INTERNAL_ERROR)
         try:
+            owner, key, version = leased.account_id, leased.sealed_key, leased.version
+            ciphertext = await self._stores.column(owner, key, REFRESH, leased.refresh_ciphertext, version)
             if task.rules.presented is Presents.MACHINE_CREDENTIALS:
-                return self._prepare_machine(task)
-            presented = self._sealer.open_refresh(
-                leased.account_id, leased.sealed_key, leased.refresh_ciphertext, leased.version
-            )
+                return self._prepare_machine(task, ciphertext)
+            presented = self._sealer.open_refresh(owner, key, ciphertext, version)
             if task.rules.is_hooked:
                 hooked = self._hooks(task, presented)
                 return Prepared(hooked.request, presented, (presented, hooked.proof), _known_life(leased))
             client = self._clients(task.source, task.rules, leased.properties)
             request = refresh_request(task.rules, client=client, refresh_token=presented, properties=leased.properties)
-        except (VaultError, InvalidInput) as error:
+        except (VaultError, InvalidInput, NotStored) as error:
             self._observer.not_prepared(leased.account_id, task.correlation_id, type(error).__name__)
             return NotSent(FailureReason.INTERNAL_ERROR)
+        except StoreUnavailable as error:
+            self._observer.not_prepared(leased.account_id, task.correlation_id, type(error).__name__)
+            return None
         return Prepared(request, presented, (presented, client.sent_secret), _known_life(leased))
 
-    def _prepare_machine(self, task: RefreshTask) -> Prepared:
+    def _prepare_machine(self, task: RefreshTask, ciphertext: bytes) -> Prepared:
         leased = task.leased
-        document = self._sealer.open_machine(
-            leased.account_id, leased.sealed_key, leased.refresh_ciphertext, leased.version
-        )
+        document = self._sealer.open_machine(leased.account_id, leased.sealed_key, ciphertext, leased.version)
         machine = MachineCredentials.of(document)
         made = self._machines(task.source, task.rules, machine, leased.properties)
         return Prepared(
@@ -215,8 +233,8 @@ class PresentToken:
         """
         latest = first
         while self._may_retry(task, latest, since_s=self._clocks.boottime() - began):
-            prepared = self._prepare(task)  # anew: an assertion is good for one presentation
-            if isinstance(prepared, NotSent):
+            prepared = await self._prepare(task)  # anew: an assertion is good for one presentation
+            if not isinstance(prepared, Prepared):
                 return latest
             try:
                 async with self._connection(task, prepared) as exchange:

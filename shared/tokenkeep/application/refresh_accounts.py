@@ -224,4 +224,5 @@ def _answered(task: RefreshTask, presented: Presented) -> Answered:
         presentations=presented.presentations,
         own_client=presented.own_client,
         properties=task.leased.properties,
+        former_ciphertext=task.leased.refresh_ciphertext,
     )

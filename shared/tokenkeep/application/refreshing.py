@@ -8,6 +8,7 @@ from uuid import UUID
 
 from tokenkeep.domain.attempt import Attempt, Trigger
 from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens
+from tokenkeep.domain.credential_store import KeptAt
 from tokenkeep.domain.events import Event
 from tokenkeep.domain.ids import AccountId, AttemptId, SourceId
 from tokenkeep.domain.secret import Secret
@@ -149,12 +150,23 @@ class WriteAhead:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptVersion:
+    """Where a received token set lies outside of the database, sealed for this epoch and generation and no other."""
+
+    at: KeptAt
+    epoch: int
+    generation: int
+    refreshable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """One attempt with what came of it, about to be settled. `sealed_key` is the account's data key, opened before it began.
 
     `presented` is the refresh token that was spent: an answer without a new one keeps it, and it is sealed anew under
     the new version. `own_client`: the account proved itself with a client of its own, so a refusal of that says nothing of
     its source. `scopes` are those that the account had; an answer that names none leaves them as they are.
+    `former_ciphertext` is what the row held of the presented token; `kept` is where the new token set was put beforehand.
     """
 
     attempt: Attempt
@@ -168,6 +180,8 @@ class Answered:
     presentations: int = 1
     properties: Mapping[str, Any] = field(default_factory=dict)
     own_client: bool = False
+    former_ciphertext: bytes | None = None
+    kept: KeptVersion | None = None
 
 
 @dataclass(frozen=True, slots=True)

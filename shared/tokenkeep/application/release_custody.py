@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.clocks import Clocks
+from tokenkeep.application.credential_stores import CredentialStores, Fetched, having_fetched
 from tokenkeep.application.full_accounts import FullAccount
 from tokenkeep.application.refreshing import SettlementWrite
-from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.sealing import ACCESS, REFRESH, TokenSealer
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.vend_token import Waiters
 from tokenkeep.application.work import Work, Works
@@ -52,6 +53,7 @@ class ReleaseCustody:
     works: Works
     waiters: Waiters
     sealer: TokenSealer
+    stores: CredentialStores
     clocks: Clocks
     catalogue: Catalogue
     longest_wait: timedelta = timedelta(seconds=30)
@@ -66,11 +68,13 @@ class ReleaseCustody:
             AccountDisabled, ReauthorizationRequired: What there is, is worth nothing.
             CredentialsErased: They were handed back, and are gone.
             RefreshUnanswered: What became of the refresh token is not known within the wait.
+            StoreUnavailable, NotStored: They lie in a credential store that can't be had, or has them no more.
         """
         deadline = self.clocks.loop_time() + self.longest_wait.total_seconds()
         while True:
-            async with self.works() as work:
-                outcome, now = await self._try(work, caller, account_id, correlation_id)
+            outcome, now = await having_fetched(
+                self.stores, lambda fetched: self._once(fetched, caller, account_id, correlation_id)
+            )
             if isinstance(outcome, ReleasedCredentials):
                 return outcome
             remaining = deadline - self.clocks.loop_time()
@@ -79,8 +83,14 @@ class ReleaseCustody:
                 raise RefreshUnanswered(retry_after=wait_s)
             await self.waiters.wait(account_id, min(remaining, self.poll.total_seconds()))
 
+    async def _once(
+        self, fetched: Fetched, caller: Caller, account_id: AccountId, correlation_id: str
+    ) -> tuple[ReleasedCredentials | Unanswered, datetime]:
+        async with self.works() as work:
+            return await self._try(work, fetched, caller, account_id, correlation_id)
+
     async def _try(
-        self, work: Work, caller: Caller, account_id: AccountId, correlation_id: str
+        self, work: Work, fetched: Fetched, caller: Caller, account_id: AccountId, correlation_id: str
     ) -> tuple[ReleasedCredentials | Unanswered, datetime]:
         full = await work.full_accounts.lock(account_id, caller.environment)
         if full is None:
@@ -97,7 +107,7 @@ class ReleaseCustody:
                 return changed, full.now
             release, lease = changed
         # Opened before the transaction ends: what can't be opened is not handed back either.
-        opened = self._opened(full, release, in_doubt=lease.doubts > 0)
+        opened = self._opened(full, fetched, release, in_doubt=lease.doubts > 0)
         if full.stored is not None:
             await work.releases.handed_out(account_id, full.stored.version.generation)
         await work.audit(AuditEntry(caller, "account.release", format_id(IdKind.ACCOUNT, account_id)))
@@ -125,14 +135,16 @@ class ReleaseCustody:
         await work.releases.add(full.account.id, release)
         return release, lease
 
-    def _opened(self, full: FullAccount, release: Release, *, in_doubt: bool) -> ReleasedCredentials:
+    def _opened(self, full: FullAccount, fetched: Fetched, release: Release, *, in_doubt: bool) -> ReleasedCredentials:
         stored = full.stored
         if stored is None or stored.refresh_ciphertext is None:
             raise NotHeld
         owner, key, version = full.account.id, stored.sealed_key, stored.version
+        refresh = fetched.column(owner, key, REFRESH, stored.refresh_ciphertext, version)
+        access = fetched.column(owner, key, ACCESS, stored.access_ciphertext, version)
         return ReleasedCredentials(
-            refresh_token=self.sealer.open_refresh(owner, key, stored.refresh_ciphertext, version),
-            access_token=self.sealer.open_access(owner, key, stored.access_ciphertext, version),
+            refresh_token=self.sealer.open_refresh(owner, key, refresh, version),
+            access_token=self.sealer.open_access(owner, key, access, version),
             expires_at=version.expires_at,
             scopes=stored.scopes,
             confirm_before=release.confirm_before,

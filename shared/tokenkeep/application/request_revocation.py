@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+from tokenkeep.application.credential_stores import Fetched
 from tokenkeep.application.full_accounts import FullAccount, StoredCredentials
 from tokenkeep.application.revocation_sealing import GrantTokens, sealed_revocation
 from tokenkeep.application.revocations import RevocationAsked
-from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.sealing import ACCESS, REFRESH, TokenSealer
 from tokenkeep.application.work import Work
 from tokenkeep.domain.account import Custody
-from tokenkeep.domain.errors import TokenkeepError, VaultError
+from tokenkeep.domain.errors import NotStored, TokenkeepError, VaultError
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.entry import Presented
 from tokenkeep.providers.options import effective_rules
@@ -22,8 +23,12 @@ class RequestRevocation:
     catalogue: Catalogue
     sealer: TokenSealer
 
-    async def __call__(self, work: Work, full: FullAccount) -> RevocationAsked:
-        """What was done about the grant of this account, which is locked and has its credentials still."""
+    async def __call__(self, work: Work, full: FullAccount, fetched: Fetched) -> RevocationAsked:
+        """What was done about the grant of this account, which is locked and has its credentials still.
+
+        Raises:
+            StoredElsewhere: Its credentials are to be fetched first.
+        """
         stored = full.stored
         if stored is None or not _may_be_alive(full):
             return RevocationAsked.NOT_NEEDED
@@ -36,11 +41,11 @@ class RequestRevocation:
                 rules,
                 (full.account.id, full.account.source_id),
                 stored.sealed_key,
-                self._opened(full, stored, rules),
+                self._opened(full, stored, fetched, rules),
                 properties=full.properties,
                 external_id=full.account.external_id,
             )
-        except VaultError:
+        except (VaultError, NotStored):
             return RevocationAsked.FAILED
         if wanted is None:
             return RevocationAsked.NOT_POSSIBLE
@@ -56,11 +61,16 @@ class RequestRevocation:
         except TokenkeepError:
             return None  # the catalogue does not know the provider any more, or its accounts are of another kind
 
-    def _opened(self, full: FullAccount, stored: StoredCredentials, rules: OAuth2Rules) -> GrantTokens:
+    def _opened(
+        self, full: FullAccount, stored: StoredCredentials, fetched: Fetched, rules: OAuth2Rules
+    ) -> GrantTokens:
         owner, key, version = full.account.id, stored.sealed_key, stored.version
+        access = fetched.column(owner, key, ACCESS, stored.access_ciphertext, version)
         refresh = None if rules.presented is Presented.MACHINE_CREDENTIALS else stored.refresh_ciphertext
+        if refresh is not None:
+            refresh = fetched.column(owner, key, REFRESH, refresh, version)
         return GrantTokens(
-            access=self.sealer.open_access(owner, key, stored.access_ciphertext, version),
+            access=self.sealer.open_access(owner, key, access, version),
             refresh=None if refresh is None else self.sealer.open_refresh(owner, key, refresh, version),
             access_expires_at=version.expires_at,
         )

@@ -46,7 +46,19 @@ class TokenSealer:
 
         `presented` says what the set's refresh token is: some accounts have another thing in its place.
         """
-        at = (version.epoch, version.generation)
+        return self.seal_at(owner, key, tokens, (version.epoch, version.generation), kept=kept, presented=presented)
+
+    def seal_at(
+        self,
+        owner: UUID,
+        key: SealedKey,
+        tokens: TokenSet,
+        at: tuple[int, int],
+        *,
+        kept: Secret | None,
+        presented: Presented,
+    ) -> SealedTokens:
+        """`seal`, for an epoch and a generation."""
         refresh = tokens.refresh_token or kept
         field = MACHINE if presented is Presented.MACHINE_CREDENTIALS else REFRESH
         access = json.dumps({"access_token": tokens.access_token.reveal()}).encode()

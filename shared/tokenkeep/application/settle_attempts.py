@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from tokenkeep.application.credential_stores import pointer
 from tokenkeep.application.judge_revocations import JudgeRevocations
 from tokenkeep.application.linking import ConnectLinks
 from tokenkeep.application.ports import CustodyLedger, Ledgers
 from tokenkeep.application.refreshing import Answered, LockedAccount, Receipt, SettlementWrite
 from tokenkeep.application.revocation_sealing import GrantTokens, sealed_revocation
-from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.sealing import ACCESS, REFRESH, TokenSealer
 from tokenkeep.application.telling import number_events
 from tokenkeep.domain.account import DisabledReason
 from tokenkeep.domain.connect_link import LinkMaker
-from tokenkeep.domain.credential import TokenSet
+from tokenkeep.domain.credential import CredentialVersion, SealedTokens, TokenSet
 from tokenkeep.domain.errors import VaultError
 from tokenkeep.domain.events import EventType
 from tokenkeep.domain.ids import AccountId
@@ -200,9 +201,11 @@ class SettleAttempts:
         if settlement.install is not None:
             version = settlement.standing.credential
             tokens = _with_scopes(settlement.install, item.scopes)
-            sealed = self.sealer.seal(
-                account.id, key, tokens, version, kept=item.presented, presented=item.rules.presented
-            )
+            sealed = self._put_away(item, version, tokens)
+            if sealed is None:
+                sealed = self.sealer.seal(
+                    account.id, key, tokens, version, kept=item.presented, presented=item.rules.presented
+                )
             write = replace(write, sealed=sealed)
         if settlement.orphan is not None:
             receipt = self.sealer.seal_receipt(
@@ -210,6 +213,24 @@ class SettleAttempts:
             )
             write = replace(write, receipt=receipt)
         return settlement, write
+
+    def _put_away(self, item: Answered, version: CredentialVersion, tokens: TokenSet) -> SealedTokens | None:
+        """Where the token set lies, in its place; None when it does not lie anywhere as what it is to be installed as."""
+        kept = item.kept
+        if kept is None or not isinstance(item.verdict, Granted):
+            return None
+        place = (version.epoch, version.generation)
+        if place != (kept.epoch, kept.generation):
+            return None
+        owner, key = item.attempt.account_id, item.sealed_key
+        return SealedTokens(
+            access_ciphertext=pointer(self.sealer.vault, owner, key, ACCESS, place=place, at=kept.at),
+            refresh_ciphertext=(
+                pointer(self.sealer.vault, owner, key, REFRESH, place=place, at=kept.at) if kept.refreshable else None
+            ),
+            token_type=tokens.token_type,
+            scopes=tokens.scopes or (),
+        )
 
 
 def _is_to_be_judged(settlement: Settlement) -> bool:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.credential_stores import Fetched
 from tokenkeep.application.full_accounts import FullAccount
 from tokenkeep.application.keep_credentials import Keeping
 from tokenkeep.application.refreshing import SettlementWrite
-from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.sealing import ACCESS, TokenSealer
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work
 from tokenkeep.domain.account import AccountState, AccountView
@@ -40,13 +41,21 @@ class UpdateAccount:
     policy: RefreshPolicy
 
     async def __call__(
-        self, work: Work, caller: Caller, account_id: AccountId, change: AccountChange, *, correlation_id: str
+        self,
+        work: Work,
+        caller: Caller,
+        account_id: AccountId,
+        change: AccountChange,
+        *,
+        correlation_id: str,
+        fetched: Fetched,
     ) -> AccountView:
         """The account as it is then.
 
         Raises:
             NotFound: There is no such account in this environment.
             InvalidInput: A property is unknown or wrong, or is taken away from an account that can't be used without it.
+            StoredElsewhere: Its credentials are to be fetched first.
         """
         full = await work.full_accounts.lock(account_id, caller.environment)
         if full is None:
@@ -62,7 +71,7 @@ class UpdateAccount:
         if len(metadata) > _MOST_LABELS:
             raise InvalidInput("metadata", f"expected {_MOST_LABELS} names at most")
         await work.accounts.describe(account_id, metadata=metadata, properties=properties)
-        if full.account.state is AccountState.PENDING and self._is_ready(keeping, full, properties):
+        if full.account.state is AccountState.PENDING and self._is_ready(keeping, full, fetched, properties):
             await self._activate(work, keeping, full, correlation_id=correlation_id)
         await work.audit(AuditEntry(caller, "account.update", format_id(IdKind.ACCOUNT, account_id)))
         changed = await work.accounts.view(account_id, caller.environment)
@@ -79,11 +88,13 @@ class UpdateAccount:
             if name in change.properties:
                 raise InvalidInput(f"properties.{name}", "is required: the account can't be used without it")
 
-    def _is_ready(self, keeping: Keeping, full: FullAccount, properties: Mapping[str, Any]) -> bool:
+    def _is_ready(self, keeping: Keeping, full: FullAccount, fetched: Fetched, properties: Mapping[str, Any]) -> bool:
         stored = full.stored
         if stored is None or missing_properties(keeping.provider, properties):
             return False
-        fields = self.sealer.open_fields(full.account.id, stored.sealed_key, stored.access_ciphertext, stored.version)
+        owner, key, version = full.account.id, stored.sealed_key, stored.version
+        sealed = fetched.column(owner, key, ACCESS, stored.access_ciphertext, version)
+        fields = self.sealer.open_fields(owner, key, sealed, version)
         return keeping.can_be_used(fields, properties, renewed=stored.version.refreshable)
 
     async def _activate(self, work: Work, keeping: Keeping, full: FullAccount, *, correlation_id: str) -> None:

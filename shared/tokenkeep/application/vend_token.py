@@ -6,15 +6,18 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from tokenkeep.application.clocks import Clocks
+from tokenkeep.application.credential_stores import CredentialStores
 from tokenkeep.application.demand_refresh import Demand, DemandRefresh
-from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.sealing import ACCESS, TokenSealer
 from tokenkeep.domain.account import Account, AuthType, DisabledReason
 from tokenkeep.domain.credential import CredentialVersion, SealedKey
 from tokenkeep.domain.errors import (
     AccountDisabled,
     AccountPending,
     NotFound,
+    NotStored,
     ReauthorizationRequired,
+    StoreUnavailable,
     TokenUnavailable,
 )
 from tokenkeep.domain.ids import AccountId
@@ -105,6 +108,7 @@ class VendToken:
     demand: DemandRefresh
     waiters: Waiters
     sealer: TokenSealer
+    stores: CredentialStores
     clocks: Clocks
     observer: VendObserver
     catalogue: Catalogue
@@ -138,9 +142,9 @@ class VendToken:
     async def _vend(self, stored: StoredToken, wish: Wish, environment: str, correlation_id: str) -> VendedToken:
         _check_state(stored)
         if not wish.force and self._is_good(stored, wish):
-            return self._vended(stored, refreshed=False)
+            return await self._vended(stored, refreshed=False)
         if not stored.refreshing:
-            return self._as_good_as_it_gets(stored, wish)
+            return await self._as_good_as_it_gets(stored, wish)
         return await self._refreshed(stored, wish, environment, correlation_id)
 
     async def _find(self, account_id: AccountId, environment: str) -> StoredToken:
@@ -152,10 +156,10 @@ class VendToken:
     def _is_good(self, stored: StoredToken, wish: Wish) -> bool:
         return stored.version is not None and is_fresh(stored.version, min_ttl=wish.min_ttl, now=stored.now)
 
-    def _as_good_as_it_gets(self, stored: StoredToken, wish: Wish) -> VendedToken:
+    async def _as_good_as_it_gets(self, stored: StoredToken, wish: Wish) -> VendedToken:
         """An account that can't be refreshed gives what it has, as long as that is good enough."""
         if self._is_good(stored, wish):
-            return self._vended(stored, refreshed=False)
+            return await self._vended(stored, refreshed=False)
         version = stored.version
         ends = None if version is None else version.expires_at
         if ends is not None and ends <= stored.now:
@@ -183,15 +187,32 @@ class VendToken:
             version = stored.version
             newer = version is not None and version.obtained_at >= demanded_at
             if newer and (wish.force or self._is_good(stored, wish)):
-                return self._vended(stored, refreshed=True)
+                return await self._vended(stored, refreshed=True)
             if _failed_since(stored, asked_at) or remaining <= 0:
                 raise _not_in_time(stored)
 
-    def _vended(self, stored: StoredToken, *, refreshed: bool) -> VendedToken:
+    async def _vended(self, stored: StoredToken, *, refreshed: bool) -> VendedToken:
+        try:
+            return await self._opened(stored, refreshed=refreshed)
+        except NotStored:
+            # Replaced since the row was read; the row says where the newer ones lie.
+            stored = await self._find(stored.account.id, stored.account.environment)
+            _check_state(stored)
+        try:
+            return await self._opened(stored, refreshed=refreshed)
+        except NotStored:
+            raise TokenUnavailable("credential_store", retry_after=_DEFAULT_RETRY_S) from None
+
+    async def _opened(self, stored: StoredToken, *, refreshed: bool) -> VendedToken:
         assert stored.version is not None  # noqa: S101 - an active account has credentials
         assert stored.sealed_key is not None  # noqa: S101 - as above
         assert stored.access_ciphertext is not None  # noqa: S101 - as above
-        fields = self.sealer.open_fields(stored.account.id, stored.sealed_key, stored.access_ciphertext, stored.version)
+        owner, key, version = stored.account.id, stored.sealed_key, stored.version
+        try:
+            ciphertext = await self.stores.column(owner, key, ACCESS, stored.access_ciphertext, version)
+        except StoreUnavailable:
+            raise TokenUnavailable("credential_store", retry_after=_DEFAULT_RETRY_S) from None
+        fields = self.sealer.open_fields(owner, key, ciphertext, version)
         return VendedToken(
             stored.account,
             fields,

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.check_credentials import CheckCredentials, InHand
+from tokenkeep.application.credential_stores import CredentialStores, Fetched, having_fetched
 from tokenkeep.application.full_accounts import FullAccount
 from tokenkeep.application.linking import ConnectLinks
 from tokenkeep.application.refreshing import SettlementWrite
 from tokenkeep.application.replace_credentials import identified
-from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.sealing import ACCESS, TokenSealer
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.vend_token import VendedToken, VendToken, Wish
 from tokenkeep.application.work import Work, Works
@@ -43,6 +44,7 @@ class VerifyAccount:
     vend: VendToken
     check: CheckCredentials
     sealer: TokenSealer
+    stores: CredentialStores
     links: ConnectLinks
 
     async def __call__(self, caller: Caller, account_id: AccountId, *, correlation_id: str) -> AccountView:
@@ -63,11 +65,30 @@ class VerifyAccount:
         else:
             finding, seen = Unknown(UnknownReason.NOT_SUPPORTED), None
         links = await self.links()
+
+        async def write(fetched: Fetched) -> AccountView:
+            return await self._written(
+                fetched, caller, account_id, finding=finding, seen=seen, links=links, correlation_id=correlation_id
+            )
+
+        return await having_fetched(self.stores, write)
+
+    async def _written(
+        self,
+        fetched: Fetched,
+        caller: Caller,
+        account_id: AccountId,
+        *,
+        finding: Finding,
+        seen: Mapping[str, Secret] | None,
+        links: LinkMaker,
+        correlation_id: str,
+    ) -> AccountView:
         async with self.works() as work:
             full = await work.full_accounts.lock(account_id, caller.environment)
             if full is None:
                 raise NotFound("account")
-            if seen is not None and not self._still_has(full, seen):
+            if seen is not None and not self._still_has(full, fetched, seen):
                 # What was learnt is about credentials that are no more.
                 finding = Unknown(UnknownReason.CREDENTIALS_CHANGED)
             refusal = await _write(work, full, finding, links, correlation_id)
@@ -103,13 +124,13 @@ class VerifyAccount:
         finding = await self.check(source, held, view.properties, now=now)
         return Unknown(UnknownReason.NOT_SUPPORTED) if finding is None else finding
 
-    def _still_has(self, full: FullAccount, seen: Mapping[str, Secret]) -> bool:
+    def _still_has(self, full: FullAccount, fetched: Fetched, seen: Mapping[str, Secret]) -> bool:
         stored = full.stored
         if stored is None:
             return False
-        return seen == self.sealer.open_fields(
-            full.account.id, stored.sealed_key, stored.access_ciphertext, stored.version
-        )
+        owner, key, version = full.account.id, stored.sealed_key, stored.version
+        sealed = fetched.column(owner, key, ACCESS, stored.access_ciphertext, version)
+        return seen == self.sealer.open_fields(owner, key, sealed, version)
 
 
 async def _write(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.credential_stores import Fetched
 from tokenkeep.application.refreshing import SettlementWrite
 from tokenkeep.application.request_revocation import RequestRevocation
 from tokenkeep.application.revocations import RevocationAsked
@@ -27,7 +28,7 @@ class WithdrawAccount:
     request_revocation: RequestRevocation
 
     async def __call__(
-        self, work: Work, caller: Caller, account_id: AccountId, *, correlation_id: str
+        self, work: Work, caller: Caller, account_id: AccountId, *, correlation_id: str, fetched: Fetched
     ) -> tuple[AccountView, RevocationAsked]:
         """The account as it is then, and what was done about its grant.
 
@@ -35,6 +36,7 @@ class WithdrawAccount:
             NotFound: There is no such account in this environment.
             AccountPending: It never had credentials.
             NotHeld: Its credentials were handed back; they are not ours to revoke.
+            StoredElsewhere: Its credentials are to be fetched first.
         """
         full = await work.full_accounts.lock(account_id, caller.environment)
         if full is None:
@@ -42,7 +44,7 @@ class WithdrawAccount:
         decided = withdraw(full.standing, by=caller.name, now=full.now)
         if isinstance(decided, TokenkeepError):
             raise decided
-        asked = await self.request_revocation(work, full)
+        asked = await self.request_revocation(work, full, fetched)
         if full.stored is not None:
             settlement, events = number_events(decided, now=full.now, correlation_id=correlation_id)
             write = SettlementWrite(

@@ -38,13 +38,12 @@ def _ours(*words: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "tokenkeep", *words)
 
 
-MIGRATION = Service("migrate", _ours("migrate"), without=("keyring", "keyring_file", "admin_key"))
+_ALL_SECRETS = ("keyring", "keyring_file", "admin_key", "vault_token", "vault_role_id", "vault_secret_id")
+MIGRATION = Service("migrate", _ours("migrate"), without=_ALL_SECRETS)
 SERVICES = (
     Service("api", _ours("api", "--parent-pipe", "{pipe}")),
     # The scheduler can't decrypt anything: it does not get the keyring.
-    Service(
-        "scheduler", _ours("scheduler", "--parent-pipe", "{pipe}"), without=("keyring", "keyring_file", "admin_key")
-    ),
+    Service("scheduler", _ours("scheduler", "--parent-pipe", "{pipe}"), without=_ALL_SECRETS),
     Service("worker", _ours("worker", "--parent-pipe", "{pipe}"), without=("admin_key",)),
 )
 

@@ -34,6 +34,10 @@
     ├── SettingsError                a setting is missing or wrong; ends the process at its start
     ├── CatalogueError               a provider's data file is wrong; names the file and the field
     ├── RefresherSays                what a refresher says instead of giving a token set (`domain/refresher.py`)
+    ├── StoreUnavailable             a credential store can't be had now
+    │   └── StoreTaken               it is another installation's
+    ├── NotStored                    a credential store has nothing of this name
+    ├── StoredElsewhere              what a transaction needs lies in a store, and was not fetched before it
     └── VaultError                   a ciphertext or a key does not fit
         └── UnknownKey               the keyring lacks the key that wrapped a row
 
@@ -45,6 +49,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tokenkeep.domain.account import FailureReason
+    from tokenkeep.domain.credential_store import KeptAt
 
 
 class TokenkeepError(Exception):
@@ -329,6 +334,35 @@ class CatalogueError(TokenkeepError):
         self.file = file
         self.field = field
         self.detail = detail
+
+
+class StoreUnavailable(TokenkeepError):
+    """A credential store can't be had, or this process was not told of it. `store` is its kind, `fault` an exception's name."""
+
+    def __init__(self, store: str, fault: str | None = None) -> None:
+        super().__init__(f"the credential store {store} can't be had" + ("" if fault is None else f" ({fault})"))
+        self.store = store
+        self.fault = fault
+
+
+class StoreTaken(StoreUnavailable):
+    """The credential store is another installation's, which would sweep away what it knows nothing of."""
+
+
+class NotStored(TokenkeepError):
+    """A credential store answers that it has nothing of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("the credential store has nothing of this name")
+        self.name = name
+
+
+class StoredElsewhere(TokenkeepError):
+    """A transaction needs what lies in a credential store: it is given up, and begun anew once that was fetched."""
+
+    def __init__(self, at: "KeptAt") -> None:
+        super().__init__("it lies in a credential store")
+        self.at = at
 
 
 class VaultError(TokenkeepError):

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from callout_server import SECRET
-from refresher_packages import install_refreshers
+from installed_packages import install_refreshers
 from road import CALLER, Road, open_road
 from source_clients import SIGNER, source_clients
 from token_server import Said, TokenServer, says

@@ -14,6 +14,7 @@ from tokenkeep.adapters.postgres.token_reads import PostgresDemands
 from tokenkeep.adapters.token_endpoint.clock import boottime
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring import Keyring
+from tokenkeep.application.credential_stores import Fetched
 from tokenkeep.application.delete_account import DeleteAccount
 from tokenkeep.application.keep_credentials import LiveTokens
 from tokenkeep.application.manage_sources import PauseSource, SourceChange, UpdateSource
@@ -74,7 +75,8 @@ async def outcomes(road: Road, account_id: AccountId) -> list[str]:
 
 
 async def release(road: Road, account_id: AccountId) -> ReleasedCredentials:
-    use_case = ReleaseCustody(road.works, Polling(), road.sealer, ProcessClocks(boottime), road.foundation.catalogue)
+    stores, catalogue = road.refreshing.stores, road.foundation.catalogue
+    use_case = ReleaseCustody(road.works, Polling(), road.sealer, stores, ProcessClocks(boottime), catalogue)
     return await use_case(CALLER, account_id, correlation_id="cor_test")
 
 
@@ -85,15 +87,17 @@ async def reauthorize(road: Road, account_id: AccountId) -> None:
 
 
 async def delete(road: Road, account_id: AccountId) -> None:
+    fetched = Fetched(road.refreshing.stores)
     async with road.works() as work:
         delete_account = DeleteAccount(RequestRevocation(road.foundation.catalogue, road.sealer))
-        await delete_account(work, CALLER, account_id, correlation_id="cor_test")
+        await delete_account(work, CALLER, account_id, correlation_id="cor_test", fetched=fetched)
 
 
 async def withdraw(road: Road, account_id: AccountId) -> None:
+    fetched = Fetched(road.refreshing.stores)
     async with road.works() as work:
         withdraw_account = WithdrawAccount(RequestRevocation(road.foundation.catalogue, road.sealer))
-        await withdraw_account(work, CALLER, account_id, correlation_id="cor_test")
+        await withdraw_account(work, CALLER, account_id, correlation_id="cor_test", fetched=fetched)
 
 
 async def test_two_workers_on_one_account_present_its_token_once(road: Road, server: TokenServer) -> None:

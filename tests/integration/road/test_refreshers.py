@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from refresher_packages import install_refreshers
+from installed_packages import install_refreshers
 from road import Road, open_road
 from scripted_refresher import SCRIPTED, Scripted, gives, raises, rotated
 from tokenkeep.domain.account import AccountState, DisabledReason, FailureReason, Health

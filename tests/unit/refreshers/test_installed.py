@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from refresher_packages import install_refreshers
+from installed_packages import install_refreshers
 from tokenkeep.adapters.refreshers.installed import GROUP, installed_refreshers
 from tokenkeep.domain.errors import SettingsError
 

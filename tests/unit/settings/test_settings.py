@@ -55,6 +55,22 @@ def test_nothing_has_to_be_set() -> None:
             "TOKENKEEP_TRUSTED_PROXIES: must be IP addresses or CIDRs such as 10.0.0.0/8, separated by commas",
         ),
         ("LOG_FORMAT", "xml", "TOKENKEEP_LOG_FORMAT: must be one of json, console"),
+        (
+            "CREDENTIAL_STORE",
+            "hush",
+            (
+                "TOKENKEEP_CREDENTIAL_STORE: must be postgres, directory:/path, vault+https://host:8200/mount/path, "
+                "or KIND:REST of an installed store"
+            ),
+        ),
+        (
+            "FORMER_CREDENTIAL_STORES",
+            "directory:/a,hush",
+            (
+                "TOKENKEEP_FORMER_CREDENTIAL_STORES: must be postgres, directory:/path, "
+                "vault+https://host:8200/mount/path, or KIND:REST of an installed store"
+            ),
+        ),
         ("LOG_LEVEL", "loud", "TOKENKEEP_LOG_LEVEL: must be one of debug, info, warning, error, critical"),
         (
             "DATABASE_URL",

@@ -1,0 +1,1 @@
+"""Credential stores: a directory, HashiCorp Vault, and what installed packages bring."""

@@ -1,0 +1,87 @@
+"""As much of HashiCorp Vault's API as its documentation says of KV version 2 and of logins by AppRole."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import uuid4
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tokenkeep.adapters.demo_provider import DemoProvider, ProviderServer
+
+ROOT_TOKEN = "hvs.canary-root-token"
+ROLE_ID, SECRET_ID = "role-4711", "canary-secret-id"
+NAMESPACE = "team"
+
+
+@dataclass
+class VaultServer:
+    """KV version 2, mounted at `secret`. `losing` answers to writes are lost after they were done."""
+
+    tokens: set[str] = field(default_factory=lambda: {ROOT_TOKEN})
+    secrets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    logins: int = 0
+    losing: int = 0
+    sealed: bool = False
+    namespace: str | None = None
+
+    def serve(self) -> ProviderServer:
+        routes = [
+            Route("/v1/auth/approle/login", self._log_in, methods=["POST"]),
+            Route("/v1/secret/data/{path:path}", self._data, methods=["GET", "POST"]),
+            Route("/v1/secret/metadata/{path:path}", self._metadata, methods=["GET", "DELETE"]),
+        ]
+        return ProviderServer(cast("DemoProvider", SimpleNamespace(app=Starlette(routes=routes))))
+
+    async def _log_in(self, request: Request) -> Response:
+        body = await request.json()
+        if (body["role_id"], body["secret_id"]) != (ROLE_ID, SECRET_ID):
+            return JSONResponse({"errors": ["invalid role or secret ID"]}, 400)
+        self.logins += 1
+        token = f"hvs.{uuid4().hex}"
+        self.tokens.add(token)
+        return JSONResponse({"auth": {"client_token": token, "lease_duration": 3600}})
+
+    def _refused(self, request: Request) -> Response | None:
+        if self.sealed:
+            return JSONResponse({"errors": ["Vault is sealed"]}, 503)
+        wrong_place = request.headers.get("x-vault-namespace") != self.namespace
+        if request.headers.get("x-vault-token") not in self.tokens or wrong_place:
+            return JSONResponse({"errors": ["permission denied"]}, 403)
+        return None
+
+    async def _data(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
+        path = request.path_params["path"]
+        if request.method == "GET":
+            found = self.secrets.get(path)
+            if found is None:
+                return JSONResponse({"errors": []}, 404)
+            return JSONResponse({"data": {"data": found, "metadata": {"version": 1}}})
+        body = await request.json()
+        if body["options"]["cas"] == 0 and path in self.secrets:
+            return JSONResponse({"errors": ["check-and-set parameter did not match the current version"]}, 400)
+        self.secrets[path] = body["data"]
+        if self.losing:
+            self.losing -= 1
+            return JSONResponse({"errors": ["the answer was lost"]}, 502)
+        return JSONResponse({"data": {"version": 1}})
+
+    async def _metadata(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
+        path = request.path_params["path"]
+        if request.method == "DELETE":
+            self.secrets.pop(path, None)
+            return Response(status_code=204)
+        assert request.query_params["list"] == "true"
+        folder = path if path.endswith("/") else f"{path}/"
+        below = {name.removeprefix(folder) for name in self.secrets if name.startswith(folder)}
+        keys = sorted({name if "/" not in name else name.partition("/")[0] + "/" for name in below})
+        return JSONResponse({"data": {"keys": keys}}) if keys else JSONResponse({"errors": []}, 404)
