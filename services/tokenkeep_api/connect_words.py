@@ -61,9 +61,11 @@ def failure_words(failure: ConnectFailure, *, provider: str, source: str) -> Wor
         case ConnectFailure.PROVIDER_ERROR:
             text = f"{provider} sent you back without anything that we can use. Please try again in a moment."
             return Words(502, f"{provider} could not do it", text, again=True)
-        case ConnectFailure.ISSUER_MISMATCH:
+        case ConnectFailure.ISSUER_MISMATCH | ConnectFailure.TOKEN_MISMATCH:
             text = "To be safe, we have not used it. Please try again, and only go on if you trust where you are sent."
-            return Words(400, f"That answer did not come from {provider}", text, again=True)
+            strange = failure is ConnectFailure.ISSUER_MISMATCH
+            title = f"That answer did not come from {provider}" if strange else "That answer belongs to something else"
+            return Words(400, title, text, again=True)
         case ConnectFailure.CREDENTIALS_REJECTED:
             text = f"Please try again. If that does not help, tell {source}: their side of the connection may need mending."
             return Words(502, f"{provider} did not accept it", text, again=True)

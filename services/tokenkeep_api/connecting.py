@@ -7,13 +7,16 @@ from typing import Self, TypeVar
 from tokenkeep.adapters.postgres.connect_sessions import PostgresGrants
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
 from tokenkeep.application.begin_connect import BeginConnect
+from tokenkeep.application.begin_legs import BeginLegs
 from tokenkeep.application.check_credentials import CheckCredentials
 from tokenkeep.application.create_account import CodeExchange, CreateAccount
 from tokenkeep.application.discard_grant import DiscardGrant
 from tokenkeep.application.finish_connect import FinishConnect
+from tokenkeep.application.finish_legs import FinishLegs
 from tokenkeep.application.follow_connect_link import FollowConnectLink, LinkAccount
 from tokenkeep.application.invite_user import InviteUser
 from tokenkeep.application.make_connect_session import MakeConnectSession
+from tokenkeep.application.oauth1_legs import OAuth1Legs
 from tokenkeep.application.ports import Vault
 from tokenkeep.application.redeem_result import RedeemResult
 from tokenkeep.application.replace_credentials import ReplaceCredentials
@@ -32,6 +35,7 @@ class Connecting:
     redeem_result: RedeemResult
     invite: InviteUser
     begin: BeginConnect
+    begin_legs: BeginLegs
     finish: FinishConnect
     follow_link: FollowConnectLink
     link_account: LinkAccount
@@ -44,6 +48,7 @@ class Connecting:
         vault: Vault,
         *,
         exchange: CodeExchange,
+        legs: OAuth1Legs,
         check: CheckCredentials,
         discard: DiscardGrant,
         create: CreateAccount,
@@ -62,11 +67,13 @@ class Connecting:
             redeem_result=RedeemResult(),
             invite=invite,
             begin=BeginConnect(invite, vault, redirect_uri),
+            begin_legs=BeginLegs(works, invite, legs, vault, redirect_uri),
             finish=FinishConnect(
                 works=works,
                 persist=persist,
                 invite=invite,
                 exchange=exchange,
+                finish_legs=FinishLegs(legs, vault),
                 check=check,
                 discard=discard,
                 create=create,

@@ -43,6 +43,7 @@ from tokenkeep.application.import_accounts import ImportAccounts
 from tokenkeep.application.issue_api_key import Authenticate, IssueApiKey, WithdrawApiKey
 from tokenkeep.application.machine_requests import MachineRequests
 from tokenkeep.application.manage_sources import CreateSource, PauseSource, UpdateSource
+from tokenkeep.application.oauth1_legs import OAuth1Legs
 from tokenkeep.application.obtain_credentials import ObtainCredentials
 from tokenkeep.application.obtain_token import ObtainToken
 from tokenkeep.application.ports import RefreshQueue
@@ -118,6 +119,15 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         now=_database_clock(works),
         deadline=deadline,
     )
+    legs = OAuth1Legs(
+        sources=configs,
+        clients=clients,
+        signer=signer,
+        catalogue=foundation.catalogue,
+        ask=AskOnce(LentConnections(endpoints), clocks, deadline),
+        now=_database_clock(works),
+        wall_clock=wall_clock,
+    )
     vend = VendToken(
         PostgresTokenReads(database), demand, waiters, sealer, stores, clocks, foundation.metrics, foundation.catalogue
     )
@@ -148,7 +158,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         pause_source=PauseSource(),
         resume_source=ResumeSource(works, RevocationGuard(), foundation.links),
         create_account=create_account,
-        obtain_credentials=ObtainCredentials(works, exchange_code, obtain_token, check, discard),
+        obtain_credentials=ObtainCredentials(works, exchange_code, obtain_token, check, discard, legs),
         update_account=UpdateAccount(foundation.catalogue, sealer, foundation.policy),
         replace_credentials=replace_credentials,
         release_custody=ReleaseCustody(works, waiters, sealer, stores, clocks, foundation.catalogue),
@@ -163,6 +173,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
             works,
             vault,
             exchange=exchange_code,
+            legs=legs,
             check=check,
             discard=discard,
             create=create_account,

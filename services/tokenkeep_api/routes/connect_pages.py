@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from tokenkeep.application.begin_connect import Complaint, SentOff
+from tokenkeep.application.begin_connect import Complaint, SentOff, ThreeLegged
 from tokenkeep.application.finish_connect import (
     Connected,
     Finish,
@@ -22,6 +22,7 @@ from tokenkeep.application.finish_connect import (
     TooLate,
     UnknownState,
 )
+from tokenkeep.application.finish_legs import LegsAnswer
 from tokenkeep.application.invite_user import Invitation
 from tokenkeep.domain.connect_session import ConnectFailure, SessionState
 from tokenkeep.domain.errors import InvalidInput, MalformedId, NotFound, SessionEnded
@@ -37,6 +38,7 @@ from tokenkeep_api.return_addresses import with_answer
 from tokenkeep_api.wired import Wired
 
 _ANSWER_MEMBER = re.compile(r"[^\x00-\x1f\x7f]{1,16384}")
+_ANSWER_NAMES = frozenset({"state", "code", "error", "iss", "oauth_token", "oauth_verifier", "oauth_problem", "denied"})
 _PROPERTY = "property."
 _MOST_FIELDS = 50
 _SEE_OTHER = 303
@@ -108,8 +110,19 @@ class ConnectPages:
                     invitation, browser or mint(link), given, status=403, notice=connect_words.PRESS_AGAIN
                 )
             outcome = await self._connecting.begin(work, link, browser=browser, given=given)
+        if isinstance(outcome, ThreeLegged):
+            return await self._begin_legs(link, outcome, browser)
         if not isinstance(outcome, SentOff):
             return self._invitation(outcome.invitation, browser, given, status=422, complaints=outcome.complaints)
+        response = _redirect(outcome.url)
+        self._cookies.put(response, browser)
+        return response
+
+    async def _begin_legs(self, link: Secret, wanted: ThreeLegged, browser: Secret) -> Response:
+        outcome = await self._connecting.begin_legs(link, wanted, browser=browser)
+        if not isinstance(outcome, SentOff):
+            _log_finish(outcome)
+            return self._not_connected(outcome)
         response = _redirect(outcome.url)
         self._cookies.put(response, browser)
         return response
@@ -138,13 +151,13 @@ class ConnectPages:
     def _landing(self, request: Request) -> Landing | None:
         """What the address says; None when a member comes twice or can't be."""
         given = request.query_params.multi_items()
-        members = {name: value for name, value in given if name in {"state", "code", "error", "iss"}}
+        members = {name: value for name, value in given if name in _ANSWER_NAMES}
         asked = [name for name, _ in given if name in members]
         if len(asked) > len(members) or not all(map(_ANSWER_MEMBER.fullmatch, members.values())):
             return None
         if "state" not in members:
             return None
-        code = members.get("code")
+        code, token, verifier = (members.get(name) for name in ("code", "oauth_token", "oauth_verifier"))
         return Landing(
             state=Secret(members["state"]),
             browsers=tuple(self._cookies.all(request.cookies)),
@@ -152,6 +165,12 @@ class ConnectPages:
             error=members.get("error"),
             issuer=members.get("iss"),
             address=_address(request),
+            legs=LegsAnswer(
+                token=None if token is None else Secret(token),
+                verifier=None if verifier is None else Secret(verifier),
+                problem=members.get("oauth_problem"),
+                denied="denied" in members,
+            ),
         )
 
     def _connected(self, it: Connected) -> Response:

@@ -12,6 +12,7 @@ from tokenkeep.application.work import Work
 from tokenkeep.domain.ids import SessionId
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.authorization_request import authorization_url, fits, wants_pkce
+from tokenkeep.providers.oauth1_rules import OAuth1Rules
 
 _VERIFIER_BYTES = 48
 """They make a verifier of 64 characters; RFC 7636 wants 43 at least."""
@@ -40,6 +41,14 @@ class Incomplete:
 
 
 @dataclass(frozen=True, slots=True)
+class ThreeLegged:
+    """The provider, one of OAuth 1.0a, has to be asked first (`BeginLegs`). `filled` is what the user has filled in."""
+
+    invitation: Invitation
+    filled: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class BeginConnect:
     """Makes the state and PKCE's verifier, and binds both to the session and to the browser.
 
@@ -52,8 +61,8 @@ class BeginConnect:
 
     async def __call__(
         self, work: Work, link: Secret, *, browser: Secret, given: Mapping[str, str]
-    ) -> SentOff | Incomplete:
-        """The provider's address, or what is still missing.
+    ) -> SentOff | Incomplete | ThreeLegged:
+        """The provider's address, or what is still missing; or that the provider is to be asked, which no transaction waits for.
 
         Args:
             work: The transaction.
@@ -76,6 +85,8 @@ class BeginConnect:
         if complaints:
             return Incomplete(invitation, complaints)
         session, rules = invitation.session, invitation.rules
+        if isinstance(rules, OAuth1Rules):
+            return ThreeLegged(invitation, filled)
         state = new_token()
         verifier = Secret(secrets.token_urlsafe(_VERIFIER_BYTES)) if wants_pkce(rules) else None
         url = authorization_url(

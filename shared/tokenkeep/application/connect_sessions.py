@@ -14,13 +14,15 @@ from tokenkeep.domain.secret import Secret
 
 VERIFIER = "code_verifier"
 """The field under which PKCE's verifier is sealed, for its session."""
+TEMPORARY = "temporary_credentials"
+"""The field under which OAuth 1.0a's temporary credentials are sealed there."""
 VERIFIER_VERSION = (1, 0)
 _TOKEN_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class SealedVerifier:
-    """PKCE's verifier, sealed for its session."""
+    """What ends what a session has begun, sealed for it: PKCE's verifier, or temporary credentials of OAuth 1.0a."""
 
     key: SealedKey
     ciphertext: bytes

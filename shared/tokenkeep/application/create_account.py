@@ -40,8 +40,24 @@ class AuthorizationCode:
     code_verifier: Secret | None = None
 
 
-GivenCredentials = LiveTokens | AuthorizationCode | MachineCredentials | StaticCredentials
-"""Everything that an account can be given. A code and a machine's credentials are first exchanged for a token set."""
+@dataclass(frozen=True, slots=True)
+class TemporaryCredentials:
+    """Credentials of OAuth 1.0a for the time in which a user is asked (RFC 5849, section 2.1)."""
+
+    token: Secret
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
+    """Temporary credentials that a user has authorised, with what shows it, to be exchanged once (RFC 5849, section 2.3)."""
+
+    temporary: TemporaryCredentials
+    verifier: Secret
+
+
+GivenCredentials = LiveTokens | AuthorizationCode | VerifiedToken | MachineCredentials | StaticCredentials
+"""Everything that an account can be given. What is not yet a token, or a machine's, is first exchanged for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,14 @@ class CodeExchange(Protocol):
     async def __call__(
         self, source_id: SourceId, environment: str, code: AuthorizationCode, properties: Mapping[str, Any]
     ) -> TokenSet: ...
+
+
+class VerifierExchange(Protocol):
+    """Exchanges temporary credentials that a user has authorised, at one of the environment's sources of OAuth 1.0a."""
+
+    async def __call__(
+        self, source_id: SourceId, environment: str, verified: VerifiedToken, properties: Mapping[str, Any]
+    ) -> StaticCredentials: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Finish: the end user is back from the provider. Their code becomes an account, or an account's new grant."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from tokenkeep.application.check_credentials import CheckCredentials
@@ -14,6 +14,7 @@ from tokenkeep.application.connect_sessions import (
 )
 from tokenkeep.application.create_account import AuthorizationCode, CodeExchange, CreateAccount, NewAccount
 from tokenkeep.application.discard_grant import DiscardGrant
+from tokenkeep.application.finish_legs import FinishLegs, LegsAnswer
 from tokenkeep.application.invite_user import Invitation, InviteUser
 from tokenkeep.application.obtain_credentials import checked_by, in_hand
 from tokenkeep.application.ports import Vault
@@ -31,7 +32,7 @@ from tokenkeep.domain.connect_session import (
     failure_of,
     refuse_identity,
 )
-from tokenkeep.domain.credential import TokenSet
+from tokenkeep.domain.credential import Held, TokenSet
 from tokenkeep.domain.errors import (
     AccountExists,
     CredentialsRejected,
@@ -45,6 +46,7 @@ from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
 from tokenkeep.domain.verification import Checked, Rejected
 from tokenkeep.providers.authorization_request import known_issuer
+from tokenkeep.providers.oauth1_rules import OAuth1Rules
 
 Stored = TypeVar("Stored")
 
@@ -68,6 +70,7 @@ class Landing:
     error: str | None
     issuer: str | None
     address: str | None
+    legs: LegsAnswer = field(default_factory=LegsAnswer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ class _Gained:
     """What is to be stored: by whom, which tokens, what the provider says of them, and what the caller's backend will know it by."""
 
     caller: Caller
-    tokens: TokenSet
+    tokens: Held
     checked: Checked
     result: Secret
     correlation_id: str
@@ -129,6 +132,7 @@ class FinishConnect:
     persist: Persisting
     invite: InviteUser
     exchange: CodeExchange
+    finish_legs: FinishLegs
     check: CheckCredentials
     discard: DiscardGrant
     create: CreateAccount
@@ -181,16 +185,9 @@ class FinishConnect:
         self, begun: BegunSession, invitation: Invitation, landing: Landing, correlation_id: str
     ) -> Connected | TooLate | ConnectFailure:
         session, source = begun.session, invitation.source
-        issuer = known_issuer(invitation.provider, source.options)
-        if landing.issuer is not None and issuer is not None and landing.issuer != issuer:
-            return ConnectFailure.ISSUER_MISMATCH
-        if landing.error is not None or landing.code is None:
-            return failure_of(landing.error)
-        code = AuthorizationCode(landing.code, self.redirect_uri, self._verifier(begun))
-        tokens = await self.exchange(source.id, session.environment, code, invitation.properties)
-        if tokens.scopes is None and session.scopes is not None:
-            # An answer that names no scope grants what was asked for (RFC 6749, section 5.1).
-            tokens = replace(tokens, scopes=session.scopes)
+        tokens = await self._granted(begun, invitation, landing)
+        if isinstance(tokens, ConnectFailure):
+            return tokens
         checked = await self._checked(source, tokens, invitation.properties)
         gained = _Gained(
             caller=Caller(format_id(IdKind.SESSION, session.id), session.environment, frozenset(), landing.address),
@@ -203,17 +200,34 @@ class FinishConnect:
             stored = await self.persist(lambda work: self._store(work, session, gained))
         except ExternalIdMismatch:
             stored = ConnectFailure.IDENTITY_MISMATCH
-        if stored is ConnectFailure.IDENTITY_MISMATCH:
+        if stored is ConnectFailure.IDENTITY_MISMATCH and isinstance(tokens, TokenSet):
             await self.discard(source, tokens, invitation.properties, external_id=checked.external_id)
         if isinstance(stored, TooLate | ConnectFailure):
             return stored
         return Connected(session, source, stored, gained.result)
 
-    async def _checked(self, source: Source, tokens: TokenSet, properties: Mapping[str, Any]) -> Checked:
+    async def _granted(self, begun: BegunSession, invitation: Invitation, landing: Landing) -> Held | ConnectFailure:
+        """What the provider gives for what the browser has brought."""
+        if isinstance(invitation.rules, OAuth1Rules):
+            return await self.finish_legs(begun, invitation, landing.legs, error=landing.error)
+        session, source = begun.session, invitation.source
+        issuer = known_issuer(invitation.provider, source.options)
+        if landing.issuer is not None and issuer is not None and landing.issuer != issuer:
+            return ConnectFailure.ISSUER_MISMATCH
+        if landing.error is not None or landing.code is None:
+            return failure_of(landing.error)
+        code = AuthorizationCode(landing.code, self.redirect_uri, self._verifier(begun))
+        tokens = await self.exchange(source.id, session.environment, code, invitation.properties)
+        if tokens.scopes is None and session.scopes is not None:
+            # An answer that names no scope grants what was asked for (RFC 6749, section 5.1).
+            return replace(tokens, scopes=session.scopes)
+        return tokens
+
+    async def _checked(self, source: Source, tokens: Held, properties: Mapping[str, Any]) -> Checked:
         """What the provider says of the tokens that it has just given. Raises `CredentialsRejected` if it takes them not."""
         async with self.works() as work:
             now = await work.accounts.now()
-        held = in_hand(tokens, source, now=now)
+        held = in_hand(tokens, source, now=now, fresh=True)
         finding = None if held is None else await self.check(source, held, properties, now=now)
         if isinstance(finding, Rejected):
             raise CredentialsRejected("credentials", f"the provider does not take them: {finding.code}")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import assert_never
+from typing import Final, assert_never
 
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.ports import TokenEndpoints
@@ -12,7 +12,9 @@ from tokenkeep.domain.errors import ConnectFailed, CredentialsRejected, Provider
 from tokenkeep.domain.verdict import Granted, Misconfigured, NotSent, RateLimited, Revoked, Unavailable, Verdict
 from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
 
-_RETRY_S = 5.0
+RETRY_S: Final = 5.0
+"""When to come again, in seconds, where the provider does not say."""
+
 # A complete 4xx refuses what was asked for, whatever its words; but for these, which ask to come again.
 _COME_AGAIN = frozenset({408, 409, 421, 425})
 
@@ -33,7 +35,7 @@ class AskOnce:
             async with self.endpoints.lend(request, reuse_window_s=0, deadline=deadline) as connection:
                 return await connection.exchange(request, deadline=deadline, send_before=self.clocks.boottime() + span)
         except ConnectFailed as failure:
-            raise ProviderUnavailable(failure.reason, retry_after=_RETRY_S, maybe_used=False) from None
+            raise ProviderUnavailable(failure.reason, retry_after=RETRY_S, maybe_used=False) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,14 @@ def granted(verdict: Verdict, asked: Asked) -> TokenSet:
         case Misconfigured(code=code):
             raise CredentialsRejected(asked.field, f"the provider refuses the request: {code or 'invalid_request'}")
         case RateLimited(retry_after=wait):
-            wait_s = _RETRY_S if wait is None else wait.total_seconds()
+            wait_s = RETRY_S if wait is None else wait.total_seconds()
             raise ProviderUnavailable(FailureReason.RATE_LIMITED, retry_after=wait_s, maybe_used=False)
         case Unavailable(reason=FailureReason.PROVIDER_4XX, http_status=status, code=code) if status not in _COME_AGAIN:
             raise CredentialsRejected(asked.field, f"the provider refuses {asked.name}: {code or status}")
         case Unavailable(reason=reason, retry_after=wait, maybe_spent=maybe_used):
-            wait_s = _RETRY_S if wait is None else wait.total_seconds()
+            wait_s = RETRY_S if wait is None else wait.total_seconds()
             raise ProviderUnavailable(reason, retry_after=wait_s, maybe_used=maybe_used and asked.once)
         case NotSent(reason=reason):
-            raise ProviderUnavailable(reason, retry_after=_RETRY_S, maybe_used=False)
+            raise ProviderUnavailable(reason, retry_after=RETRY_S, maybe_used=False)
         case _:
             assert_never(verdict)

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from tokenkeep.application.auditing import AuditEntry
-from tokenkeep.application.create_account import AuthorizationCode, CreateAccount, NewAccount
+from tokenkeep.application.create_account import AuthorizationCode, CreateAccount, NewAccount, VerifiedToken
 from tokenkeep.application.import_progress import (
     DIGEST_BYTES,
     ImportChunk,
@@ -246,7 +246,7 @@ class ImportRun:
 
     def _account(self, wanted: NewAccount, source: Source, arrival: Arrival, *, now: datetime) -> PreparedAccount:
         tokens = wanted.credentials
-        if isinstance(tokens, AuthorizationCode | MachineCredentials):
+        if isinstance(tokens, AuthorizationCode | VerifiedToken | MachineCredentials):
             raise InvalidInput("credentials", "a provider has to be asked first, which POST /v1/accounts does")
         correlation_id = self._request.correlation_id
         return self._create.prepare(source, wanted, tokens, now=now, correlation_id=correlation_id, arrival=arrival)

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 from tokenkeep.application.connect_sessions import hashed
 from tokenkeep.application.work import Work
+from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.connect_session import ConnectSession
 from tokenkeep.domain.errors import NotFound, SessionEnded
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
-from tokenkeep.providers.authorization_request import missing_properties
+from tokenkeep.providers.authorization_request import missing_in, missing_properties
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.entry import Property, Provider
+from tokenkeep.providers.oauth1_rules import OAuth1Rules, oauth1_rules
 from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.rules import OAuth2Rules
 
@@ -23,7 +25,7 @@ class Invitation:
     session: ConnectSession
     source: Source
     provider: Provider
-    rules: OAuth2Rules
+    rules: OAuth2Rules | OAuth1Rules
     properties: Mapping[str, str]
     missing: tuple[Property, ...]
 
@@ -66,5 +68,9 @@ class InviteUser:
                 raise NotFound("account")
             properties = {**view.properties, **properties}
         provider = self.catalogue.get(source.provider)
+        if source.auth_type is AuthType.OAUTH1:
+            legs = oauth1_rules(provider, source.options)
+            missing = missing_in(legs.templates, legs.placeholders, properties)
+            return Invitation(session, source, provider, legs, properties, missing)
         rules = effective_rules(provider, source.options)
         return Invitation(session, source, provider, rules, properties, missing_properties(rules, properties))

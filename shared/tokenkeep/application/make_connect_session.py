@@ -15,6 +15,8 @@ from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
 from tokenkeep.providers.account_properties import check_account_properties
 from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.entry import Provider
+from tokenkeep.providers.oauth1_rules import oauth1_rules
 from tokenkeep.providers.options import effective_rules
 
 
@@ -81,12 +83,29 @@ class MakeConnectSession:
 
     def _check_source(self, source: Source, wanted: WantedSession) -> None:
         provider = self.catalogue.get(source.provider)
-        rules = effective_rules(provider, source.options) if source.auth_type is AuthType.OAUTH2 else None
-        if rules is None or rules.authorization_url is None:
-            raise InvalidInput("source_id", "the source has no authorization_url to send users to")
+        check_leads_users(provider, source)
         if not source.client_id:
             raise InvalidInput("source_id", "the source has no client_id")
         check_account_properties(provider, wanted.properties or {})
+
+
+def check_leads_users(provider: Provider, source: Source) -> None:
+    """See that the source knows where to send users.
+
+    Raises:
+        InvalidInput: It does not; the field is `source_id`.
+    """
+    missing: str | None = "authorization_url"
+    if source.auth_type is AuthType.OAUTH2:
+        missing = None if effective_rules(provider, source.options).authorization_url else missing
+    elif source.auth_type is AuthType.OAUTH1:
+        try:
+            oauth1_rules(provider, source.options)
+            missing = None
+        except InvalidInput as fault:
+            missing = fault.field.removeprefix("options.")
+    if missing is not None:
+        raise InvalidInput("source_id", f"the source has no {missing} to send users to")
 
 
 async def _check_account(work: Work, caller: Caller, wanted: WantedSession) -> None:

@@ -6,7 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tokenkeep.application.check_credentials import CheckCredentials, InHand
-from tokenkeep.application.create_account import AuthorizationCode, CodeExchange, FirstToken, GivenCredentials
+from tokenkeep.application.create_account import (
+    AuthorizationCode,
+    CodeExchange,
+    FirstToken,
+    GivenCredentials,
+    VerifiedToken,
+    VerifierExchange,
+)
 from tokenkeep.application.discard_grant import DiscardGrant
 from tokenkeep.application.keep_credentials import LiveTokens, Stored
 from tokenkeep.application.work import Works
@@ -48,6 +55,7 @@ class ObtainCredentials:
     obtain_token: FirstToken
     check: CheckCredentials
     discard: DiscardGrant
+    exchange_verifier: VerifierExchange
 
     async def __call__(self, given: GivenCredentials, purpose: Purpose) -> Obtained:
         """The credentials.
@@ -61,7 +69,7 @@ class ObtainCredentials:
         """
         tokens = await self._exchanged(given, purpose)
         source, now = await self._found(purpose)
-        held = in_hand(tokens, source, now=now)
+        held = in_hand(tokens, source, now=now, fresh=isinstance(given, VerifiedToken))
         finding = None
         if purpose.verify and held is not None:
             finding = await self.check(source, held, purpose.properties, now=now)
@@ -82,7 +90,7 @@ class ObtainCredentials:
         Raises:
             NotFound: There is no such source in this environment.
         """
-        if isinstance(given, AuthorizationCode | MachineCredentials):
+        if isinstance(given, AuthorizationCode | VerifiedToken | MachineCredentials):
             return None
         if purpose.verify and self.check.can_ask((await self._found(purpose))[0]):
             return None
@@ -92,6 +100,8 @@ class ObtainCredentials:
         match given:
             case AuthorizationCode():
                 return await self.exchange(purpose.source_id, purpose.environment, given, purpose.properties)
+            case VerifiedToken():
+                return await self.exchange_verifier(purpose.source_id, purpose.environment, given, purpose.properties)
             case MachineCredentials():
                 return await self.obtain_token(purpose.source_id, purpose.environment, given, purpose.properties)
             case _:
@@ -113,10 +123,13 @@ def checked_by(finding: Finding | None, tokens: Stored) -> Checked:
     return Checked(finding, own or asked)
 
 
-def in_hand(given: Stored, source: Source, *, now: datetime) -> InHand | None:
-    """The credentials as they are checked; None of a machine whose first token is still to come."""
+def in_hand(given: Stored, source: Source, *, now: datetime, fresh: bool = False) -> InHand | None:
+    """The credentials as they are checked; None of a machine whose first token is still to come.
+
+    `fresh`: the provider has given them a moment ago, which a token set shows by itself.
+    """
     if isinstance(given, StaticCredentials):
-        return InHand(given.fields, "Bearer", None, given.expires_at, renewable=False, fresh=False)
+        return InHand(given.fields, "Bearer", None, given.expires_at, renewable=False, fresh=fresh)
     if not given.access_token:
         return None
     expires_at = given.expires_at
@@ -137,6 +150,8 @@ def _field(given: GivenCredentials) -> str:
     match given:
         case AuthorizationCode():
             return f"{_MEMBER}.authorization_code"
+        case VerifiedToken():
+            return f"{_MEMBER}.oauth_verifier"
         case LiveTokens():
             return f"{_MEMBER}.access_token"
         case StaticCredentials(fields=fields) if len(fields) == 1:

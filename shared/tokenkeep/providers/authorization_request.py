@@ -2,7 +2,7 @@
 
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -70,10 +70,17 @@ def missing_properties(rules: OAuth2Rules, properties: Mapping[str, str]) -> tup
         *rules.authorize_params.values(),
         *rules.refresh_params.values(),
     )
+    return missing_in(templates, rules.placeholders, properties)
+
+
+def missing_in(
+    templates: Iterable[str], placeholders: Iterable[Property], properties: Mapping[str, str]
+) -> tuple[Property, ...]:
+    """What the templates need of the account that is not known, and what the account must have anyway."""
     used = {name for template in templates for name in placeholders_in(template)}
     return tuple(
         wanted
-        for wanted in rules.placeholders
+        for wanted in placeholders
         if wanted.holder is Holder.ACCOUNT
         and wanted.default is None
         and not properties.get(wanted.name)

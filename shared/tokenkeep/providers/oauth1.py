@@ -1,7 +1,7 @@
 """What a signature of OAuth 1.0a is made of (RFC 5849), before it is made."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -28,14 +28,19 @@ class RequestToSign:
 
 @dataclass(frozen=True, slots=True)
 class SignatureOrder:
-    """A request, and by whom and how it is to be signed. With RSA-SHA1 the consumer's secret is a private key."""
+    """A request, and by whom and how it is to be signed. With RSA-SHA1 the consumer's secret is a private key.
+
+    `token` None: there is none yet, and its secret is empty. `further` parameters of the protocol go into the header and are
+    signed with it: `oauth_callback`, `oauth_verifier`.
+    """
 
     request: RequestToSign
     signature_method: str
     consumer_key: str
     consumer_secret: Secret
-    token: Secret
+    token: Secret | None
     token_secret: Secret
+    further: Mapping[str, Secret] = field(default_factory=dict)
 
 
 def signature_method(provider: Provider, options: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Protocol
 from urllib.parse import quote, urlencode
 
 from tokenkeep.domain.errors import InvalidInput
@@ -90,7 +91,21 @@ def token_endpoint(rules: OAuth2Rules, client_id: str, properties: Mapping[str, 
     return filled(rules, rules.token_url, properties, _in_address(client_id))
 
 
-def filled(rules: OAuth2Rules, template: str, properties: Mapping[str, str], own: Mapping[str, str] = _NOTHING) -> str:
+class Filling(Protocol):
+    """What templates are filled by."""
+
+    @property
+    def placeholders(self) -> tuple[Property, ...]:
+        """Which properties there are."""
+        ...
+
+    @property
+    def source_properties(self) -> Mapping[str, str]:
+        """Those that the source holds."""
+        ...
+
+
+def filled(rules: Filling, template: str, properties: Mapping[str, str], own: Mapping[str, str] = _NOTHING) -> str:
     """The template with a property in place of each `{name}`: the account's, the source's, or its default.
 
     Args:

@@ -62,10 +62,11 @@ class AuthlibSigner:
         """
         protocol = [
             ("oauth_consumer_key", order.consumer_key),
-            ("oauth_token", order.token.reveal()),
+            *([] if order.token is None else [("oauth_token", order.token.reveal())]),
             ("oauth_signature_method", order.signature_method),
             ("oauth_timestamp", str(timestamp)),
             ("oauth_nonce", nonce),
+            *((name, value.reveal()) for name, value in order.further.items()),
         ]
         if self._version is not None:
             protocol.append(("oauth_version", self._version))

@@ -49,7 +49,7 @@ _TAKE = text(f"UPDATE connect_sessions SET {_BARE} WHERE id = :id")  # noqa: S60
 # Another tab may have ended it well meanwhile, or begun anew: the first must not be undone, nor the second be cut short.
 _FAIL = text("""
 UPDATE connect_sessions SET state = 'failed', failure_code = :failure
- WHERE id = :id AND state = 'open' AND state_hash IS NULL
+ WHERE id = :id AND state <> 'connected' AND state_hash IS NULL
 """)
 _FINISH = text(f"""
 UPDATE connect_sessions
