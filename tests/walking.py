@@ -10,6 +10,14 @@ from api_service import Service, data
 
 IMPORT_PATH = "/v1/accounts/import"
 TOKEN_URL = "https://93.184.215.14/token"
+CALLBACK = "https://app.example/callback"
+SOURCED = {
+    "/oauth1/v1/authorize": "oauth1_id",
+    "/oauth1/v1/access_token": "oauth1_id",
+    "/oauth2/v1/authorize": "connectable_id",
+    "/oauth2/v1/access_token": "connectable_id",
+}
+"""Calls whose source a header names, and which of the things that is."""
 WRITING = {"POST", "PUT", "PATCH"}
 BODIES: dict[str, Any] = {
     "/v1/sources": {
@@ -21,7 +29,23 @@ BODIES: dict[str, Any] = {
     "/v1/sources/{source_id}": {"name": "n"},
     "/v1/accounts/{account_id}": {"metadata": {"a": "b"}},
     "/v1/accounts/{account_id}/credentials": {"access_token": "x", "refresh_token": "walked", "expires_in": 3600},
+    "/oauth1/v1/authorize": {"callback_uri": f"{CALLBACK}?state=s"},
+    "/oauth1/v1/access_token": {
+        "fields": {"access_token": "t", "access_secret": "s", "callback_uri": f"{CALLBACK}?state=s"},
+        "oauth_verifier": "v",
+    },
+    "/oauth2/v1/authorize": {"callback_uri": CALLBACK, "state": "s"},
+    "/oauth2/v1/access_token": {"fields": {"callback_uri": CALLBACK}, "code": "c"},
     "/v1/accounts/{account_id}/sign": {"method": "GET", "url": "https://api.test/"},
+}
+
+
+OAUTH1_SOURCE = {
+    "provider": "generic-oauth1",
+    "name": "n",
+    "client_id": "c",
+    "client_secret": "s",
+    "options": dict.fromkeys(("request_token_url", "authorization_url", "access_token_url"), TOKEN_URL),
 }
 
 
@@ -45,6 +69,7 @@ async def things(service: Service) -> dict[str, str]:
     async with service.client() as admin:
         key_id = data(await admin.post("/v1/api-keys", json=key), 201)["id"]
         connectable = await service.source(TOKEN_URL, authorization_url="https://93.184.215.14/authorize")
+        oauth1_id = data(await admin.post("/v1/sources", json=OAUTH1_SOURCE), 201)["id"]
         session = data(await admin.post("/v1/connect/sessions", json={"source_id": connectable}), 201)
     return {
         "source_id": source_id,
@@ -52,6 +77,7 @@ async def things(service: Service) -> dict[str, str]:
         "key_id": key_id,
         "session_id": session["id"],
         "connectable_id": connectable,
+        "oauth1_id": oauth1_id,
         "environment": service.environment,
         "slug": "quickbooks",
     }
@@ -76,5 +102,6 @@ async def ask(
         line = json.dumps({"source_id": ids["source_id"]})
         headers = {"Content-Type": "application/x-ndjson"}
         return await client.post(url, content=f"{line}\n", headers=headers, params=parameters)
+    named = {"X-Tokenkeep-Source": ids[SOURCED[path]]} if path in SOURCED else None
     body = body_for(path, ids) if method in WRITING else None
-    return await client.request(method, url, json=body, params=parameters)
+    return await client.request(method, url, json=body, params=parameters, headers=named)

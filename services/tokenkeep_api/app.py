@@ -18,7 +18,17 @@ from tokenkeep_api.reference_page import PAGE_POLICY, render_reference
 from tokenkeep_api.refusals import Refusals
 from tokenkeep_api.rendering import JSON_TYPE
 from tokenkeep_api.request_bodies import BODY_DEADLINE_S, PIECE_DEADLINE_S, BoundedBodies
-from tokenkeep_api.routes import accounts, api_keys, audit, connect, custody, imports, providers, sources
+from tokenkeep_api.routes import (
+    accounts,
+    api_keys,
+    audit,
+    authorizations,
+    connect,
+    custody,
+    imports,
+    providers,
+    sources,
+)
 from tokenkeep_api.routes.connect_pages import ConnectPages
 from tokenkeep_api.routes.tokens import TokenRoutes
 from tokenkeep_api.wired import Wired
@@ -38,7 +48,7 @@ def create_app(
     # Its own pages of documentation are off: they load scripts from elsewhere.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.router.routes.extend(TokenRoutes(wired).routes())
-    modules = (providers, sources, accounts, imports, custody, connect, api_keys, audit)
+    modules = (providers, sources, accounts, imports, custody, connect, authorizations, api_keys, audit)
     routers = [module.routes(wired) for module in modules]
     for router in routers:
         app.include_router(router)

@@ -1,4 +1,4 @@
-"""Who is asking: the API key of each request under `/v1`, and the scope that each route wants."""
+"""Who is asking: the API key of each request to the API, and the scopes that each route wants."""
 
 import re
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.api_key import Scope as ApiScope
 from tokenkeep.domain.errors import InvalidInput, NotAllowed, NotAuthenticated, RateLimited
 from tokenkeep.domain.secret import Secret
+from tokenkeep_api.api_paths import is_api
 from tokenkeep_api.client_addresses import ClientAddresses
 from tokenkeep_api.problems import problem_of
 from tokenkeep_api.rate_limits import RateLimits
@@ -39,7 +40,7 @@ class KeyUses(Protocol):
 
 
 class Authentication:
-    """ASGI middleware: nothing under `/v1` is reached, and no body read, without a valid API key, nor too often with one.
+    """ASGI middleware: nothing of the API (`is_api`) is reached, and no body read, without a valid API key, nor too often with one.
 
     What is elsewhere is open, and limited by address.
     """
@@ -74,7 +75,7 @@ class Authentication:
     async def _admit(self, scope: Scope) -> None:
         path = scope["path"]
         address = scope["state"]["address"] = self._addresses(scope)
-        if path == "/v1" or path.startswith("/v1/"):
+        if is_api(path):
             caller = await self._caller(scope, address)
             scope["state"]["caller"] = caller
             self._uses.note(caller)
@@ -112,13 +113,13 @@ def _environment(scope: Scope) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """A dependency that lets callers with one scope pass. The API's description is told of the scope by this object."""
+    """A dependency that lets callers with all of these scopes pass. The API's description is told of them by this object."""
 
-    scope: ApiScope
+    scopes: tuple[ApiScope, ...]
 
     def __call__(self, request: Request) -> Caller:
-        """The caller. Raises `NotAllowed` when it lacks the scope."""
-        return allowed(request, self.scope)
+        """The caller. Raises `NotAllowed` when it lacks a scope."""
+        return allowed(request, *self.scopes)
 
 
 def allowed(request: Request, *scopes: ApiScope) -> Caller:
@@ -130,6 +131,6 @@ def allowed(request: Request, *scopes: ApiScope) -> Caller:
     return caller
 
 
-def needs(scope: ApiScope) -> object:
-    """A dependency on the caller, who must have this scope; for `Annotated[Caller, …]` in the signature of a route."""
-    return Depends(Allowed(scope))
+def needs(*scopes: ApiScope) -> object:
+    """A dependency on the caller, who must have these scopes; for `Annotated[Caller, …]` in the signature of a route."""
+    return Depends(Allowed(scopes))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import orjson
 import structlog
@@ -19,18 +19,31 @@ from tokenkeep.adapters.postgres.unit_of_work import PostgresWork, PostgresWorks
 from tokenkeep.application.ports import Vault
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.errors import IdempotencyMismatch, InvalidInput, RequestInProgress
-from tokenkeep.domain.ids import new_id
+from tokenkeep.domain.ids import SourceId, new_id
+from tokenkeep.domain.secret import Secret
 from tokenkeep_api.audited_calls import ACTIONS
 from tokenkeep_api.buffers import CredentialReads
 from tokenkeep_api.rendering import JSON_TYPE
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
+IDEMPOTENCY = {
+    "name": IDEMPOTENCY_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": 255},
+    "description": "The same key with the same body creates once, and gives the same answer again for a day.",
+}
+"""The header in the API's description."""
+IDEMPOTENT: dict[str, Any] = {"parameters": [IDEMPOTENCY]}
+"""For `openapi_extra` of routes that create and do not answer with 201."""
+
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _ANSWER = "answer"
 _REQUEST = "request"
 _VERSION = (1, 0)
 _CREATED = 201
+_OK = 200
 _REPLAYED = "replayed"
 _POLL_S = 0.1
 _STORE_AGAIN_S = (0.1, 0.5, 1.0, 2.0)
@@ -39,6 +52,24 @@ _log = structlog.get_logger("tokenkeep.api")
 
 Prepared = TypeVar("Prepared")
 Stored = TypeVar("Stored")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a request spends and nobody can have twice, as a digest: without an Idempotency-Key it stands in its place."""
+
+    digest: bytes
+
+    @classmethod
+    def of(cls, source_id: SourceId, *secrets: Secret) -> Self:
+        """A code, or a token with its verifier, of one source."""
+        parts = (source_id.hex, *(sha256(one.reveal().encode()).hexdigest() for one in secrets))
+        return cls(sha256("|".join(parts).encode()).digest())
+
+    @property
+    def key(self) -> str:
+        """No header can hold it: there is a blank in it."""
+        return f"spent {self.digest.hex()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +130,11 @@ class Creations:
         create: Callable[[PostgresWork, Prepared], Awaitable[dict[str, Any]]],
         *,
         repeatable: bool = False,
+        spent: Spent | None = None,
     ) -> Response:
         """As `__call__`, for creations that ask somebody outside first.
+
+        With `spent` the answer is 200 with what `create` describes as it is, without `data`; its `account_id` names what was made.
 
         The key is claimed before; equal requests wait for the claim's end. What can't be had a second time is kept
         from a database that stumbles by trying that again; what is `repeatable` is left to the caller's next request.
@@ -108,7 +142,7 @@ class Creations:
         Raises:
             RequestInProgress: An equal request took longer than it may.
         """
-        ask = await self._ask_of(request, caller)
+        ask = await self._ask_of(request, caller, spent)
         if ask is not None:
             kept = await self._reserve(ask)
             if kept is not None:
@@ -117,7 +151,7 @@ class Creations:
             preparation = await prepare()
 
             async def store(work: PostgresWork) -> Response:
-                return await self._created(work, ask, lambda again: create(again, preparation))
+                return await self._created(work, ask, lambda again: create(again, preparation), bare=spent is not None)
 
             if not repeatable:
                 return await persisted(self._works, store)
@@ -128,12 +162,17 @@ class Creations:
                 await self._give_up(ask)
             raise
 
-    async def _ask_of(self, request: Request, caller: Caller) -> _Ask | None:
+    async def _ask_of(self, request: Request, caller: Caller, spent: Spent | None = None) -> _Ask | None:
         key = idempotency_key(request)
-        if key is None:
+        if key is not None:
+            # What is spent also says of which source, where neither query nor body does.
+            asked = request.scope["query_string"] + b"\0" + await request.body()
+            digest = sha256(asked + (b"" if spent is None else spent.digest)).digest()
+        elif spent is not None:
+            key, digest = spent.key, spent.digest
+        else:
             return None
         path, owner = request.scope["route"].path, new_id()
-        digest = sha256(request.scope["query_string"] + b"\0" + await request.body()).digest()
         sealed_key = self._vault.new_data_key(owner)
         sealed = self._vault.seal(owner, sealed_key, _REQUEST, _VERSION, digest)
         claim = Claim(caller.environment, key, f"{request.method} {path}", owner, sealed_key, sealed)
@@ -186,18 +225,26 @@ class Creations:
             _log.warning("claim_kept", error=type(error).__name__)
 
     async def _created(
-        self, work: PostgresWork, ask: _Ask | None, create: Callable[[PostgresWork], Awaitable[dict[str, Any]]]
+        self,
+        work: PostgresWork,
+        ask: _Ask | None,
+        create: Callable[[PostgresWork], Awaitable[dict[str, Any]]],
+        *,
+        bare: bool = False,
     ) -> Response:
-        body = orjson.dumps({"data": await create(work)})
+        made = await create(work)
+        body, status = orjson.dumps(made if bare else {"data": made}), _OK if bare else _CREATED
         if ask is not None:
             claim = ask.claim
             answer = self._vault.seal(claim.owner, claim.sealed_key, _ANSWER, _VERSION, body)
-            await work.idempotency.keep(claim, status=_CREATED, answer=answer)
-        return Response(body, _CREATED, media_type=JSON_TYPE)
+            await work.idempotency.keep(claim, status=status, answer=answer)
+        return Response(body, status, media_type=JSON_TYPE)
 
     def _replayed(self, answer: _Answer, caller: Caller, ask: _Ask) -> Response:
         # It may show a new key, so whoever gets it again is told of.
-        self._reads.note(caller, ACTIONS[ask.method, ask.path], orjson.loads(answer.body)["data"]["id"], _REPLAYED)
+        document = orjson.loads(answer.body)
+        made = document["data"]["id"] if "data" in document else document["account_id"]
+        self._reads.note(caller, ACTIONS[ask.method, ask.path], made, _REPLAYED)
         return Response(answer.body, answer.status, {REPLAYED_HEADER: "true"}, media_type=JSON_TYPE)
 
 

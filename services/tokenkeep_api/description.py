@@ -1,6 +1,6 @@
 """`/openapi.json`: what FastAPI knows of its routes, with what it can't see put in.
 
-Every operation says in `security` which scope it takes (OpenAPI 3.1: role names of a scheme), and which problems it
+Every operation says in `security` which scopes it takes (OpenAPI 3.1: role names of a scheme), and which problems it
 may answer with.
 """
 
@@ -19,7 +19,7 @@ from tokenkeep.domain.api_key import Scope
 from tokenkeep_api.answers import ProblemAnswer
 from tokenkeep_api.authentication import ENVIRONMENT_HEADER, Allowed
 from tokenkeep_api.bodies import TokenWish
-from tokenkeep_api.creations import IDEMPOTENCY_HEADER
+from tokenkeep_api.creations import IDEMPOTENCY, IDEMPOTENCY_HEADER
 from tokenkeep_api.described_problems import add_problems, problem_responses
 from tokenkeep_api.problems import PROBLEM_TYPE
 from tokenkeep_api.routes import tokens
@@ -28,16 +28,10 @@ SECURITY_SCHEME = "api_key"
 _REFERENCE = "#/components/schemas/{model}"
 _ABOUT = f"""Custody of OAuth grants: every account fresh, no refresh token lost or spent twice.
 
-Every call under `/v1` takes an API key: `Authorization: Bearer tk_…`. A key belongs to one environment; the bootstrap
-admin key chooses one by the header `{ENVIRONMENT_HEADER}`. Success is `{{"data": …}}`, and lists add `next_cursor`.
+Every call takes an API key: `Authorization: Bearer tk_…`. A key belongs to one environment; the bootstrap
+admin key chooses one by the header `{ENVIRONMENT_HEADER}`. Success is `{{"data": …}}`, and lists add `next_cursor`; calls
+under `/oauth1/v1` and `/oauth2/v1` answer without `data`.
 Errors are `{PROBLEM_TYPE}` (RFC 9457) with a stable `code`. A POST that creates honours `{IDEMPOTENCY_HEADER}`."""
-_IDEMPOTENCY = {
-    "name": IDEMPOTENCY_HEADER,
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "maxLength": 255},
-    "description": "The same key with the same body creates once, and gives the same answer again for a day.",
-}
 
 
 def describe(routers: list[APIRouter], public_url: str) -> dict[str, Any]:
@@ -53,8 +47,8 @@ def describe(routers: list[APIRouter], public_url: str) -> dict[str, Any]:
     _add_hot_routes(document)
     components = document.setdefault("components", {})
     components["securitySchemes"] = {SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "tk_…"}}
-    for path, method, scope in _scopes(routes):
-        _complete(document["paths"][path][method], path, method, scope)
+    for path, method, scopes in _scopes(routes):
+        _complete(document["paths"][path][method], path, method, scopes)
     components["responses"] = problem_responses({"$ref": _REFERENCE.format(model=ProblemAnswer.__name__)})
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)
@@ -75,19 +69,19 @@ def _add_hot_routes(document: dict[str, Any]) -> None:
         document["paths"].setdefault(path, {})[method] = {**operation, "responses": responses | also}
 
 
-def _scopes(routes: list[BaseRoute]) -> Iterator[tuple[str, str, Scope]]:
+def _scopes(routes: list[BaseRoute]) -> Iterator[tuple[str, str, tuple[Scope, ...]]]:
     for route in routes:
         if isinstance(route, APIRoute):
-            needed = [one.call.scope for one in route.dependant.dependencies if isinstance(one.call, Allowed)]
+            needed = [one.call.scopes for one in route.dependant.dependencies if isinstance(one.call, Allowed)]
             for method in route.methods or ():
                 yield route.path, method.lower(), needed[0]
     for path, method, scope, _operation, _answer in tokens.descriptions():
-        yield path, method, scope
+        yield path, method, (scope,)
 
 
-def _complete(operation: dict[str, Any], path: str, method: str, scope: Scope) -> None:
-    operation["security"] = [{SECURITY_SCHEME: [scope.value]}]
+def _complete(operation: dict[str, Any], path: str, method: str, scopes: tuple[Scope, ...]) -> None:
+    operation["security"] = [{SECURITY_SCHEME: [scope.value for scope in scopes]}]
     operation["responses"].pop("422", None)
     add_problems(operation, path, method)
     if method == "post" and "201" in operation["responses"]:
-        operation.setdefault("parameters", []).append(_IDEMPOTENCY)
+        operation.setdefault("parameters", []).append(IDEMPOTENCY)

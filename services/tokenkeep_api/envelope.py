@@ -10,6 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenkeep.domain.ids import new_correlation_id
+from tokenkeep_api.api_paths import is_api
 from tokenkeep_api.problems import Problem, is_passing, temporarily_unavailable
 from tokenkeep_api.rate_limits import ANSWER_HEADERS
 from tokenkeep_api.stack import where
@@ -54,7 +55,7 @@ class Envelope:
         correlation_id = _correlation_id(scope)
         state = scope.setdefault("state", {})
         state["correlation_id"] = correlation_id
-        answer = _Answer(send, state, self._fixed, no_store=scope["path"].startswith("/v1"))
+        answer = _Answer(send, state, self._fixed, no_store=is_api(scope["path"]))
         started = perf_counter()
         with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
             try:

@@ -56,6 +56,7 @@ from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.sign_check import SignCheck
 from tokenkeep.application.sign_request import SignRequest
 from tokenkeep.application.source_clients import SourceClients
+from tokenkeep.application.start_authorization import StartAuthorization
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.update_account import UpdateAccount
 from tokenkeep.application.vend_token import VendToken
@@ -159,6 +160,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         resume_source=ResumeSource(works, RevocationGuard(), foundation.links),
         create_account=create_account,
         obtain_credentials=ObtainCredentials(works, exchange_code, obtain_token, check, discard, legs),
+        start_authorization=StartAuthorization(works, foundation.catalogue, legs, foundation.links.key),
         update_account=UpdateAccount(foundation.catalogue, sealer, foundation.policy),
         replace_credentials=replace_credentials,
         release_custody=ReleaseCustody(works, waiters, sealer, stores, clocks, foundation.catalogue),

@@ -38,6 +38,11 @@ def data(value: Any, status: int = 200) -> Response:
     return Response(orjson.dumps({"data": value}), status, media_type=JSON_TYPE)
 
 
+def bare(value: Any) -> Response:
+    """The answer without `data` around it."""
+    return Response(orjson.dumps(value), media_type=JSON_TYPE)
+
+
 def page(items: list[Any], next_cursor: str | None) -> Response:
     """The answer `{"data": […], "next_cursor": …}`."""
     return Response(orjson.dumps({"data": items, "next_cursor": next_cursor}), media_type=JSON_TYPE)

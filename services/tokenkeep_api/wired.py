@@ -18,6 +18,7 @@ from tokenkeep.application.replace_credentials import ReplaceCredentials
 from tokenkeep.application.request_refresh import RequestRefresh
 from tokenkeep.application.resume_source import ResumeSource
 from tokenkeep.application.sign_request import SignRequest
+from tokenkeep.application.start_authorization import StartAuthorization
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.update_account import UpdateAccount
 from tokenkeep.application.vend_token import VendToken
@@ -47,6 +48,7 @@ class Wired:
     create_account: CreateAccount
     obtain_credentials: ObtainCredentials
     update_account: UpdateAccount
+    start_authorization: StartAuthorization
     sign_request: SignRequest
     replace_credentials: ReplaceCredentials
     release_custody: ReleaseCustody

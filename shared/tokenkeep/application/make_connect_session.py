@@ -95,6 +95,8 @@ def check_leads_users(provider: Provider, source: Source) -> None:
     Raises:
         InvalidInput: It does not; the field is `source_id`.
     """
+    if provider.grant.is_machines:
+        raise InvalidInput("source_id", "no user takes part where machines come by their tokens")
     missing: str | None = "authorization_url"
     if source.auth_type is AuthType.OAUTH2:
         missing = None if effective_rules(provider, source.options).authorization_url else missing

@@ -30,6 +30,7 @@ from api_process import api_process
 from api_service import ADMIN_KEY, open_service
 
 EXAMPLES = 25
+SOURCE_HEADER = "X-Tokenkeep-Source"
 
 AnyCase = Case[Any]
 AnyOperation = APIOperation[Any, Any, Any, Any]
@@ -142,6 +143,8 @@ def ask(api: httpx.Client, operation: AnyOperation, mode: GenerationMode, ids: d
         named: dict[str, Any] = {name: ids[name] for name in case.path_parameters or {} if name in ids}
         if real:
             case.path_parameters = named
+            if SOURCE_HEADER in (case.headers or {}):
+                case.headers[SOURCE_HEADER] = ids["source_id"]
         case.call_and_validate(base_url=str(api.base_url), headers=dict(api.headers), checks=CHECKS)
 
     answers()
