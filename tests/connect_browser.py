@@ -21,13 +21,22 @@ class ConnectBrowser:
     async def look(self, url: str) -> httpx.Response:
         return await self.http.get(url)
 
-    async def press(self, url: str, **filled: str) -> httpx.Response:
-        """Open the page, fill in its form, press the button."""
+    async def form_key(self, url: str) -> str:
+        """What the page's form brings along, that no other page knows."""
         page = await self.look(url)
         found = _FORM_KEY.search(page.text)
         assert found is not None, f"{page.status_code} {page.text}"
+        return found[1]
+
+    async def fill_in(self, url: str, **given: str) -> httpx.Response:
+        """Open the page with the form for credentials, fill it in, send it. A double underscore stands for a dot."""
+        named = {name.replace("__", "."): value for name, value in given.items()}
+        return await self.http.post(url, data={"form": await self.form_key(url), **named})
+
+    async def press(self, url: str, **filled: str) -> httpx.Response:
+        """Open the page, fill in its form, press the button."""
         given = {f"property.{name}": value for name, value in filled.items()}
-        return await self.http.post(url, data={"form": found[1], **given})
+        return await self.http.post(url, data={"form": await self.form_key(url), **given})
 
     async def begin(self, url: str, **filled: str) -> str:
         """Press the button; the address at the provider that it leads to."""

@@ -19,12 +19,14 @@ UNKNOWN_TOKEN = http(
 )
 
 
-_CREDENTIALS = re.compile(rb'(?:authorization: Bearer |x-api-key: |authorization: OAuth [^\r]*oauth_token=")([^"\r]*)')
+_CREDENTIALS = re.compile(
+    rb'(?:authorization: Bearer |authorization: Basic |x-api-key: |authorization: OAuth [^\r]*oauth_token=")([^"\r]*)'
+)
 
 
 @dataclass
 class WhoamiServer:
-    """Knows the `people` by their access tokens or API keys, or by the token of a signature. What is in the `script` is answered first; empty bytes close without a word."""
+    """Knows the `people` by their access tokens, API keys or encoded passwords, or by the token of a signature. What is in the `script` is answered first; empty bytes close without a word."""
 
     people: dict[str, object] = field(default_factory=dict)
     script: deque[bytes] = field(default_factory=deque)

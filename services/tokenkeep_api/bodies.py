@@ -166,8 +166,8 @@ class ConnectSessionBody(Body):
     """A connect session to be made: a new account at a source, or an account that exists, to be authorised again.
 
     With `account_id` the source goes without saying, and `external_id` and `metadata` stay what they are. `properties` that
-    the provider needs and that are not given are asked of the user. `scopes` take the place of the source's. `return_url` is
-    https, unless its host is one that the operator allows.
+    the provider needs and that are not given are asked of the user. `scopes` take the place of the source's, where users
+    consent at their provider. `return_url` is https, unless its host is one that the operator allows.
     """
 
     model_config = ConfigDict(

@@ -77,6 +77,14 @@ def link_of(browser: Secret) -> Secret:
     return Secret(browser.reveal().partition(".")[2])
 
 
+def result_of(browser: Secret) -> Secret:
+    """What the caller's backend will know this browser by, where it connects an account without leaving our pages.
+
+    It follows from what the browser alone knows, so a form that is sent twice has one result.
+    """
+    return Secret(sha256(b"tokenkeep.connect-result." + browser.reveal().encode()).hexdigest())
+
+
 def form_key(browser: Secret) -> str:
     """What a form that was shown to this browser brings with it, and one on another site can't know."""
     return sha256(b"tokenkeep.connect-form." + browser.reveal().encode()).hexdigest()

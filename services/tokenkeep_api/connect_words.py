@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import assert_never
 
+from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.connect_session import ConnectFailure
+from tokenkeep.providers.connect_form import Slip
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,14 @@ class Words:
     title: str
     text: str
     again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FormWords:
+    """What is said above a form that is shown again, under which status."""
+
+    status: int
+    notice: str
 
 
 NO_SUCH_LINK = Words(
@@ -50,6 +60,7 @@ PRESS_AGAIN = (
 )
 FILL_IN = "Please fill this in."
 LOOKS_WRONG = "This does not look right. Please check it for slips."
+_ONCE_MORE = "What is secret has to be entered once more."
 
 
 def failure_words(failure: ConnectFailure, *, provider: str, source: str) -> Words:
@@ -86,6 +97,46 @@ def failure_words(failure: ConnectFailure, *, provider: str, source: str) -> Wor
             return Words(500, "This can't be connected now", text)
         case _:
             assert_never(failure)
+
+
+def slip_words(slip: Slip) -> str:
+    """What is said of a field."""
+    match slip:
+        case Slip.MISSING:
+            return FILL_IN
+        case Slip.MISFIT:
+            return LOOKS_WRONG
+
+
+def slips(*, secrets: bool) -> FormWords:
+    """What is said where fields were not filled in well. `secrets`: some of the form's fields are empty again for it."""
+    notice = "Please look at what is marked below."
+    return FormWords(422, f"{notice} {_ONCE_MORE}" if secrets else notice)
+
+
+def not_taken(failure: ConnectFailure, *, provider: str | None, source: str, auth_type: AuthType) -> FormWords | None:
+    """What is said where others may be tried, above the form; None where that would not help. `provider` None: it has no name."""
+    who = provider or "The provider"
+    match failure:
+        case ConnectFailure.CREDENTIALS_REJECTED:
+            notice = f"{who} does not accept {_THESE.get(auth_type, 'what you entered')}. Please check it, and enter it again."
+            return FormWords(422, notice)
+        case ConnectFailure.PROVIDER_UNAVAILABLE:
+            return FormWords(
+                503, f"{who} can't be reached, so nothing was connected. Please try again in a few minutes."
+            )
+        case ConnectFailure.IDENTITY_MISMATCH:
+            account = f"another {provider} account" if provider else "another account"
+            return FormWords(409, f"That belongs to {account} than the one that {source} expects. Please use that one.")
+        case _:
+            return None
+
+
+_THESE = {
+    AuthType.API_KEY: "this key",
+    AuthType.BEARER: "this token",
+    AuthType.BASIC: "this combination",
+}
 
 
 def status_words(status: int) -> Words:

@@ -6,6 +6,7 @@ from typing import Self, TypeVar
 
 from tokenkeep.adapters.postgres.connect_sessions import PostgresGrants
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
+from tokenkeep.application.ask_credentials import AskCredentials
 from tokenkeep.application.begin_connect import BeginConnect
 from tokenkeep.application.begin_legs import BeginLegs
 from tokenkeep.application.check_credentials import CheckCredentials
@@ -15,11 +16,14 @@ from tokenkeep.application.finish_connect import FinishConnect
 from tokenkeep.application.finish_legs import FinishLegs
 from tokenkeep.application.follow_connect_link import FollowConnectLink, LinkAccount
 from tokenkeep.application.invite_user import InviteUser
+from tokenkeep.application.keep_connected import KeepConnected
 from tokenkeep.application.make_connect_session import MakeConnectSession
 from tokenkeep.application.oauth1_legs import OAuth1Legs
+from tokenkeep.application.obtain_credentials import ObtainCredentials
 from tokenkeep.application.ports import Vault
 from tokenkeep.application.redeem_result import RedeemResult
 from tokenkeep.application.replace_credentials import ReplaceCredentials
+from tokenkeep.application.submit_credentials import SubmitCredentials
 from tokenkeep.application.work import Work
 from tokenkeep.bootstrap import Foundation
 from tokenkeep_api.creations import persisted
@@ -37,6 +41,8 @@ class Connecting:
     begin: BeginConnect
     begin_legs: BeginLegs
     finish: FinishConnect
+    ask: AskCredentials
+    submit: SubmitCredentials
     follow_link: FollowConnectLink
     link_account: LinkAccount
 
@@ -51,12 +57,14 @@ class Connecting:
         legs: OAuth1Legs,
         check: CheckCredentials,
         discard: DiscardGrant,
+        obtain: ObtainCredentials,
         create: CreateAccount,
         replace: ReplaceCredentials,
     ) -> Self:
         """Over real adapters, and over what the API has besides."""
         redirect_uri = f"{foundation.settings.external_url}/connect/callback"
         make, invite = MakeConnectSession(foundation.catalogue), InviteUser(foundation.catalogue)
+        ask, keep = AskCredentials(foundation.catalogue), KeepConnected(create, replace)
         grants = PostgresGrants(foundation.database)
 
         async def persist(store: Callable[[Work], Awaitable[Stored]]) -> Stored:
@@ -76,11 +84,12 @@ class Connecting:
                 finish_legs=FinishLegs(legs, vault),
                 check=check,
                 discard=discard,
-                create=create,
-                replace=replace,
+                keep=keep,
                 vault=vault,
                 redirect_uri=redirect_uri,
             ),
+            ask=ask,
+            submit=SubmitCredentials(works, persist, ask, obtain, keep),
             follow_link=FollowConnectLink(works, foundation.links, grants, make),
             link_account=LinkAccount(foundation.links, grants),
         )

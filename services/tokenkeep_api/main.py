@@ -147,6 +147,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         AskOnce(LentConnections(endpoints), clocks, deadline),
         _database_clock(works),
     )
+    obtain = ObtainCredentials(works, exchange_code, obtain_token, check, discard, legs)
     return Wired(
         foundation=foundation,
         works=works,
@@ -159,7 +160,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         pause_source=PauseSource(),
         resume_source=ResumeSource(works, RevocationGuard(), foundation.links),
         create_account=create_account,
-        obtain_credentials=ObtainCredentials(works, exchange_code, obtain_token, check, discard, legs),
+        obtain_credentials=obtain,
         start_authorization=StartAuthorization(works, foundation.catalogue, legs, foundation.links.key),
         update_account=UpdateAccount(foundation.catalogue, sealer, foundation.policy),
         replace_credentials=replace_credentials,
@@ -178,6 +179,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
             legs=legs,
             check=check,
             discard=discard,
+            obtain=obtain,
             create=create_account,
             replace=replace_credentials,
         ),

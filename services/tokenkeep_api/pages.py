@@ -47,6 +47,10 @@ class Pages:
         """The page with the button. `leads_to` are addresses that its form may end at besides https ones."""
         return self._page("invitation.html", status, _policy(leads_to), facts)
 
+    def credentials(self, status: int, *, leads_to: Iterable[str], **facts: Any) -> HTMLResponse:
+        """The page with the form for credentials. `leads_to` as above."""
+        return self._page("credentials.html", status, _policy(leads_to), facts)
+
     def message(
         self,
         status: int,

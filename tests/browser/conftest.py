@@ -40,3 +40,11 @@ def browser_database_url(postgres_url: str) -> str:
 async def site(browser_database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Site]:
     async with open_site(browser_database_url, redis_url, tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where screenshots go: a directory that is named by SHOTS, or one that pytest forgets."""
+    path = Path(os.environ.get("SHOTS", tmp_path / "shots"))
+    path.mkdir(parents=True, exist_ok=True)
+    return path

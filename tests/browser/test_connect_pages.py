@@ -1,46 +1,20 @@
 """The connect pages as people see them, in Chromium."""
 
-import os
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from connect_site import Site
+from page_looks import check_looks
 from webdriver import Browser
 
 pytestmark = pytest.mark.timeout(180)
-
-SCREENS = [(390, 844, False), (390, 844, True), (1440, 900, False), (1440, 900, True)]
 
 
 async def fill_in_and_press(browser: Browser) -> None:
     await browser.write("#property-1", "acme")
     await browser.click("button")
-
-
-async def check_looks(browser: Browser, name: str, pictures: Path) -> None:
-    """On every screen: nothing sticks out, and what can be pressed is large enough for a thumb."""
-    for width, height, dark in SCREENS:
-        await browser.look_like(width=width, height=height, dark=dark)
-        assert await browser.run("return document.documentElement.scrollWidth <= window.innerWidth"), (name, width)
-        small = await browser.run(
-            "return [...document.querySelectorAll('button, .button, input:not([type=hidden])')]"
-            ".filter(it => it.getBoundingClientRect().height < 44).length"
-        )
-        assert small == 0, name
-        shade = await browser.run("return getComputedStyle(document.body).backgroundColor")
-        assert (int(shade.removeprefix("rgb(").partition(",")[0]) < 128) is dark, "the stylesheet has to arrive"
-        await browser.screenshot(pictures / f"{name}-{width}-{'dark' if dark else 'light'}.png")
-    await browser.look_like(width=1440, height=900, dark=False)
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Where screenshots go: a directory that is named by SHOTS, or one that pytest forgets."""
-    path = Path(os.environ.get("SHOTS", tmp_path / "shots"))
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 async def test_a_person_connects_an_account(site: Site, browser: Browser, pictures: Path) -> None:

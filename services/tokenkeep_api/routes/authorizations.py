@@ -41,7 +41,7 @@ from tokenkeep_api.authorization_bodies import (
 from tokenkeep_api.creations import IDEMPOTENT, Spent
 from tokenkeep_api.described_problems import also
 from tokenkeep_api.problems import problem_of
-from tokenkeep_api.request_bodies import StrictRoute
+from tokenkeep_api.strict_route import StrictRoute
 from tokenkeep_api.wired import Wired
 
 SOURCE_HEADER = "X-Tokenkeep-Source"

@@ -40,6 +40,9 @@ def routes(wired: Wired) -> APIRouter:
     async def create_connect_session(request: Request, body: ConnectSessionBody, caller: Writer) -> Response:
         """Make a link, good for ten minutes, by which an end user connects an account at the source's provider.
 
+        Users of OAuth 2 consent at their provider. Who has a key, a password or a token in hand gets a form, and so does who brings a
+        machine's own client; what is filled in is checked as `POST /v1/accounts` checks it. 422 says why a source has no page.
+
         With `account_id` that account is authorised again, under its id. Once it is done the browser is sent to `return_url`
         with `account_id`, `session_id`, `status` and a `result`; without one, it is told so on a page of ours.
         """

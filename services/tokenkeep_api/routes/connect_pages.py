@@ -5,17 +5,16 @@ No line of a log holds an address of these: the token, the state and the code st
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from tokenkeep.application.begin_connect import Complaint, SentOff, ThreeLegged
 from tokenkeep.application.finish_connect import (
     Connected,
-    Finish,
     Landing,
     NotConnected,
     OtherBrowser,
@@ -24,25 +23,24 @@ from tokenkeep.application.finish_connect import (
 )
 from tokenkeep.application.finish_legs import LegsAnswer
 from tokenkeep.application.invite_user import Invitation
-from tokenkeep.domain.connect_session import ConnectFailure, SessionState
+from tokenkeep.domain.connect_session import ConnectFailure
 from tokenkeep.domain.errors import InvalidInput, MalformedId, NotFound, SessionEnded
-from tokenkeep.domain.ids import AccountId, IdKind, format_id, parse_id
+from tokenkeep.domain.ids import AccountId, IdKind, parse_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.token_request import filled
 from tokenkeep_api import connect_words
-from tokenkeep_api.browser_cookies import LINK_TOKEN, BrowserCookies, form_key, link_of, mint
-from tokenkeep_api.connect_words import Words, failure_words
+from tokenkeep_api.browser_cookies import BrowserCookies, form_key, mint
+from tokenkeep_api.connect_answers import ConnectAnswers, log_finish, redirect
+from tokenkeep_api.connect_requests import FORM_KEY, address_of, form_in, link_in
+from tokenkeep_api.connect_words import failure_words
 from tokenkeep_api.named_route import NamedRoute
 from tokenkeep_api.pages import Pages
-from tokenkeep_api.return_addresses import with_answer
+from tokenkeep_api.routes.credential_pages import CredentialPages
 from tokenkeep_api.wired import Wired
 
 _ANSWER_MEMBER = re.compile(r"[^\x00-\x1f\x7f]{1,16384}")
 _ANSWER_NAMES = frozenset({"state", "code", "error", "iss", "oauth_token", "oauth_verifier", "oauth_problem", "denied"})
 _PROPERTY = "property."
-_MOST_FIELDS = 50
-_SEE_OTHER = 303
-_PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 _log = structlog.get_logger("tokenkeep.api")
 
@@ -53,9 +51,10 @@ class ConnectPages:
     def __init__(self, wired: Wired, pages: Pages) -> None:
         self._connecting = wired.connecting
         self._works = wired.works
-        self._catalogue = wired.foundation.catalogue
         self._pages = pages
+        self._answers = ConnectAnswers(pages, wired.foundation.catalogue)
         self._cookies = BrowserCookies(secure=wired.foundation.settings.external_url.startswith("https://"))
+        self._credentials = CredentialPages(wired, pages, self._answers, self._cookies)
 
     def routes(self) -> list[Route]:
         """In the order in which they must be matched."""
@@ -72,38 +71,44 @@ class ConnectPages:
         try:
             account_id = AccountId(parse_id(IdKind.ACCOUNT, request.path_params["account_id"]))
             token = await self._connecting.follow_link(
-                account_id, request.query_params.get("key", ""), address=_address(request)
+                account_id, request.query_params.get("key", ""), address=address_of(request)
             )
         except (MalformedId, NotFound):
-            return self._message(connect_words.NO_SUCH_LINK)
-        return _redirect(f"{self._pages.path}/connect/{token.reveal()}")
+            return self._answers.message(connect_words.NO_SUCH_LINK)
+        return redirect(f"{self._pages.path}/connect/{token.reveal()}")
 
     async def invite(self, request: Request) -> Response:
-        """Who asks for what, and the button."""
+        """Who asks for what, and the button; or the form, where users bring their credentials themselves."""
         try:
-            link = _link(request)
+            link = link_in(request)
+            browser = self._cookies.known(request.cookies, link) or mint(link)
+            shown = await self._credentials.show(link, browser)
+            if shown is not None:
+                return shown
             async with self._works() as work:
                 invitation = await self._connecting.invite(work, link)
         except (NotFound, SessionEnded) as refusal:
-            return self._closed(refusal)
-        return self._invitation(invitation, self._cookies.known(request.cookies, link) or mint(link))
+            return self._answers.closed(refusal)
+        return self._invitation(invitation, browser)
 
     async def begin(self, request: Request) -> Response:
-        """The button was pressed: on to the provider, unless something is to be filled in first."""
-        form = _form(await request.body())
+        """The button was pressed: on to the provider, unless something is to be filled in first, or is all that it takes."""
+        form = form_in(await request.body())
         try:
-            link = _link(request)
-            return await self._begin(link, self._cookies.known(request.cookies, link), form)
+            link = link_in(request)
+            browser = self._cookies.known(request.cookies, link)
+            answered = await self._credentials.submit(request, link, browser, form)
+            return answered or await self._begin(link, browser, form)
         except (NotFound, SessionEnded) as refusal:
-            return self._closed(refusal)
+            return self._answers.closed(refusal)
         except InvalidInput as fault:
             _log.warning("connect_misconfigured", field=fault.field)
-            return self._message(failure_words(ConnectFailure.MISCONFIGURED, provider="", source="their side"))
+            return self._answers.message(failure_words(ConnectFailure.MISCONFIGURED, provider="", source="their side"))
 
     async def _begin(self, link: Secret, browser: Secret | None, form: Mapping[str, str]) -> Response:
         given = {name.removeprefix(_PROPERTY): value for name, value in form.items() if name.startswith(_PROPERTY)}
         async with self._works() as work:
-            if browser is None or Secret(form.get("form", "")) != Secret(form_key(browser)):
+            if browser is None or Secret(form.get(FORM_KEY, "")) != Secret(form_key(browser)):
                 # A form on somebody else's page, or a browser that keeps no cookies: neither may start anything.
                 invitation = await self._connecting.invite(work, link)
                 return self._invitation(
@@ -114,16 +119,16 @@ class ConnectPages:
             return await self._begin_legs(link, outcome, browser)
         if not isinstance(outcome, SentOff):
             return self._invitation(outcome.invitation, browser, given, status=422, complaints=outcome.complaints)
-        response = _redirect(outcome.url)
+        response = redirect(outcome.url)
         self._cookies.put(response, browser)
         return response
 
     async def _begin_legs(self, link: Secret, wanted: ThreeLegged, browser: Secret) -> Response:
         outcome = await self._connecting.begin_legs(link, wanted, browser=browser)
         if not isinstance(outcome, SentOff):
-            _log_finish(outcome)
-            return self._not_connected(outcome)
-        response = _redirect(outcome.url)
+            log_finish(outcome)
+            return self._answers.not_connected(outcome)
+        response = redirect(outcome.url)
         self._cookies.put(response, browser)
         return response
 
@@ -131,22 +136,20 @@ class ConnectPages:
         """The user is back from the provider."""
         landing = self._landing(request)
         if landing is None:
-            return self._message(connect_words.UNREADABLE)
+            return self._answers.message(connect_words.UNREADABLE)
         finish = await self._connecting.finish(landing, correlation_id=request.state.correlation_id)
-        _log_finish(finish)
+        log_finish(finish)
         match finish:
             case Connected():
-                return self._connected(finish)
+                return self._answers.connected(finish)
             case NotConnected():
-                return self._not_connected(finish)
+                return self._answers.not_connected(finish)
             case UnknownState():
-                return self._message(connect_words.USED_UP)
+                return self._answers.message(connect_words.USED_UP)
             case OtherBrowser():
-                return self._message(connect_words.OTHER_BROWSER)
+                return self._answers.message(connect_words.OTHER_BROWSER)
             case TooLate(state=state):
-                return self._message(
-                    connect_words.DONE_BEFORE if state is SessionState.CONNECTED else connect_words.EXPIRED
-                )
+                return self._answers.too_late(state)
 
     def _landing(self, request: Request) -> Landing | None:
         """What the address says; None when a member comes twice or can't be."""
@@ -164,7 +167,7 @@ class ConnectPages:
             code=None if code is None else Secret(code),
             error=members.get("error"),
             issuer=members.get("iss"),
-            address=_address(request),
+            address=address_of(request),
             legs=LegsAnswer(
                 token=None if token is None else Secret(token),
                 verifier=None if verifier is None else Secret(verifier),
@@ -172,36 +175,6 @@ class ConnectPages:
                 denied="denied" in members,
             ),
         )
-
-    def _connected(self, it: Connected) -> Response:
-        account_id = format_id(IdKind.ACCOUNT, it.account_id)
-        session_id = format_id(IdKind.SESSION, it.session.id)
-        return_url = it.session.return_url
-        if return_url is None:
-            text = f"{it.source.name} has access now. You can close this page."
-            return self._pages.message(200, "You are connected", text)
-        answer = {
-            "account_id": account_id,
-            "session_id": session_id,
-            "status": SessionState.CONNECTED.value,
-            "result": it.result.reveal(),
-        }
-        return _redirect(with_answer(return_url, answer))
-
-    def _not_connected(self, it: NotConnected) -> Response:
-        source = "whoever sent you here" if it.source is None else it.source.name
-        provider = "The other side" if it.source is None else self._provider_name(it.source.provider)
-        words = failure_words(it.failure, provider=provider, source=source)
-        back = it.session.return_url
-        if back is not None:
-            answer = {
-                "session_id": format_id(IdKind.SESSION, it.session.id),
-                "status": SessionState.FAILED.value,
-                "error": it.failure.value,
-            }
-            back = with_answer(back, answer)
-        again = f"{self._pages.path}/connect/{link_of(it.browser).reveal()}" if words.again else None
-        return self._pages.message(words.status, words.title, words.text, again=again, back=back)
 
     def _invitation(
         self,
@@ -243,43 +216,6 @@ class ConnectPages:
         self._cookies.put(response, browser)
         return response
 
-    def _provider_name(self, slug: str) -> str:
-        provider = self._catalogue.get(slug)
-        return "The other side" if provider.authorization_url is None else provider.name
-
-    def _closed(self, refusal: NotFound | SessionEnded) -> Response:
-        if isinstance(refusal, NotFound):
-            return self._message(connect_words.NO_SUCH_LINK)
-        done = refusal.state == SessionState.CONNECTED
-        return self._message(connect_words.DONE_BEFORE if done else connect_words.EXPIRED)
-
-    def _message(self, words: Words) -> HTMLResponse:
-        return self._pages.message(words.status, words.title, words.text)
-
-
-def _link(request: Request) -> Secret:
-    token: str = request.path_params["token"]
-    if LINK_TOKEN.fullmatch(token) is None:
-        raise NotFound("connect link")
-    return Secret(token)
-
-
-def _form(body: bytes) -> dict[str, str]:
-    """What a form says; nothing, if it says too much."""
-    try:
-        return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
-    except ValueError:
-        return {}
-
-
-def _address(request: Request) -> str | None:
-    address: str | None = request.state.address
-    return address
-
-
-def _redirect(url: str) -> Response:
-    return RedirectResponse(url, _SEE_OTHER, _PRIVATE)
-
 
 def _host(it: Invitation, given: Mapping[str, str]) -> str:
     """Where the button leads, as far as that is known before something is filled in."""
@@ -298,19 +234,3 @@ def _complaint(complaint: Complaint | None) -> str | None:
             return connect_words.FILL_IN
         case Complaint.MISFIT:
             return connect_words.LOOKS_WRONG
-
-
-def _log_finish(finish: Finish) -> None:
-    match finish:
-        case Connected(session=session, account_id=account_id):
-            _log.info(
-                "account_connected",
-                session_id=format_id(IdKind.SESSION, session.id),
-                account_id=format_id(IdKind.ACCOUNT, account_id),
-            )
-        case NotConnected(session=session, failure=failure):
-            _log.warning(
-                "account_not_connected", session_id=format_id(IdKind.SESSION, session.id), reason=failure.value
-            )
-        case _:
-            _log.info("connect_answer_refused", reason=type(finish).__name__)

@@ -14,6 +14,7 @@ from tokenkeep.domain.source import Source
 from tokenkeep.domain.verification import Confirmed, Finding, Rejected, Unknown, UnknownReason
 from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
 from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.credential_fields import credential_form
 from tokenkeep.providers.discretion import without_secret
 from tokenkeep.providers.entry import Provider, Verification
 from tokenkeep.providers.options import verification_of
@@ -133,8 +134,9 @@ def _lacks_scope(verification: Verification, scopes: tuple[str, ...] | None) -> 
 
 def _secrets(provider: Provider, fields: Mapping[str, Secret]) -> tuple[Secret, ...]:
     """What of the credentials is shown to nobody. Names of users and accounts are none of it, and may well be external ids."""
-    shown = {it.name for it in provider.credential_fields if not it.secret} | {"username"}
-    return tuple(secret for name, secret in fields.items() if name not in shown)
+    form = credential_form(provider)
+    is_secret = {} if form is None else {it.name: it.secret for it in form.fields.values()}
+    return tuple(secret for name, secret in fields.items() if is_secret.get(name, name != "username"))
 
 
 def _tempered(finding: Finding, verification: Verification, held: InHand, secrets: tuple[Secret, ...]) -> Finding:

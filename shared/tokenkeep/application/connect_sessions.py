@@ -66,6 +66,10 @@ class ConnectSessions(Protocol):
 
     async def open_of(self, account_id: AccountId, *, created_by: str, until: datetime) -> ConnectSession | None: ...
 
+    async def prolong(self, session_id: SessionId, expires_at: datetime) -> None: ...
+
+    async def reopen(self, session_id: SessionId) -> None: ...
+
     async def begin(
         self,
         session: ConnectSession,

@@ -12,26 +12,16 @@ from tokenkeep.application.connect_sessions import (
     hashed,
     new_token,
 )
-from tokenkeep.application.create_account import AuthorizationCode, CodeExchange, CreateAccount, NewAccount
+from tokenkeep.application.create_account import AuthorizationCode, CodeExchange
 from tokenkeep.application.discard_grant import DiscardGrant
 from tokenkeep.application.finish_legs import FinishLegs, LegsAnswer
 from tokenkeep.application.invite_user import Invitation, InviteUser
+from tokenkeep.application.keep_connected import ConnectedBefore, Gained, KeepConnected
 from tokenkeep.application.obtain_credentials import checked_by, in_hand
 from tokenkeep.application.ports import Vault
-from tokenkeep.application.replace_credentials import ReplaceCredentials
 from tokenkeep.application.work import Work, Works
-from tokenkeep.domain.account import Account
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.connect_link import may_reconnect
-from tokenkeep.domain.connect_session import (
-    CONNECT_LINK,
-    ConnectFailure,
-    ConnectSession,
-    SessionState,
-    StoredState,
-    failure_of,
-    refuse_identity,
-)
+from tokenkeep.domain.connect_session import ConnectFailure, ConnectSession, SessionState, failure_of
 from tokenkeep.domain.credential import Held, TokenSet
 from tokenkeep.domain.errors import (
     AccountExists,
@@ -114,17 +104,6 @@ Finish = Connected | NotConnected | UnknownState | OtherBrowser | TooLate
 
 
 @dataclass(frozen=True, slots=True)
-class _Gained:
-    """What is to be stored: by whom, which tokens, what the provider says of them, and what the caller's backend will know it by."""
-
-    caller: Caller
-    tokens: Held
-    checked: Checked
-    result: Secret
-    correlation_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class FinishConnect:
     """Takes the state, once; then asks the provider, with no transaction open; then stores, in one transaction."""
 
@@ -135,8 +114,7 @@ class FinishConnect:
     finish_legs: FinishLegs
     check: CheckCredentials
     discard: DiscardGrant
-    create: CreateAccount
-    replace: ReplaceCredentials
+    keep: KeepConnected
     vault: Vault
     redirect_uri: str
 
@@ -189,7 +167,7 @@ class FinishConnect:
         if isinstance(tokens, ConnectFailure):
             return tokens
         checked = await self._checked(source, tokens, invitation.properties)
-        gained = _Gained(
+        gained = Gained(
             caller=Caller(format_id(IdKind.SESSION, session.id), session.environment, frozenset(), landing.address),
             tokens=tokens,
             checked=checked,
@@ -197,12 +175,14 @@ class FinishConnect:
             correlation_id=correlation_id,
         )
         try:
-            stored = await self.persist(lambda work: self._store(work, session, gained))
+            stored = await self.persist(lambda work: self.keep(work, session, gained))
         except ExternalIdMismatch:
             stored = ConnectFailure.IDENTITY_MISMATCH
         if stored is ConnectFailure.IDENTITY_MISMATCH and isinstance(tokens, TokenSet):
             await self.discard(source, tokens, invitation.properties, external_id=checked.external_id)
-        if isinstance(stored, TooLate | ConnectFailure):
+        if isinstance(stored, ConnectedBefore):
+            return TooLate(SessionState.CONNECTED)
+        if isinstance(stored, ConnectFailure):
             return stored
         return Connected(session, source, stored, gained.result)
 
@@ -233,51 +213,8 @@ class FinishConnect:
             raise CredentialsRejected("credentials", f"the provider does not take them: {finding.code}")
         return checked_by(finding, tokens)
 
-    async def _store(
-        self, work: Work, session: ConnectSession, gained: _Gained
-    ) -> AccountId | TooLate | ConnectFailure:
-        reconnected = session.account_id
-        if reconnected is not None:
-            # The account is locked before its session, as whoever deletes it does.
-            full = await work.full_accounts.lock(reconnected, session.environment)
-            if full is None:
-                raise NotFound("account")
-            refusal = _refuse(full.account, session, gained.checked.external_id)
-            if refusal is not None:
-                return refusal
-        locked = await work.connect_sessions.lock(session.id)
-        if locked is None or locked.state is StoredState.CONNECTED:
-            return TooLate(SessionState.CONNECTED)
-        account_id = await self._keep(work, session, gained)
-        await work.connect_sessions.finish(session.id, account_id, hashed(gained.result))
-        return account_id
-
-    async def _keep(self, work: Work, session: ConnectSession, gained: _Gained) -> AccountId:
-        tokens, checked, correlation_id = gained.tokens, gained.checked, gained.correlation_id
-        if session.account_id is None:
-            wanted = NewAccount(session.source_id, None, session.external_id, session.metadata, session.properties)
-            return await self.create(
-                work, gained.caller, wanted, tokens=tokens, correlation_id=correlation_id, checked=checked
-            )
-        await work.accounts.add_properties(session.account_id, session.properties)
-        await self.replace(
-            work,
-            gained.caller,
-            session.account_id,
-            tokens=tokens,
-            correlation_id=correlation_id,
-            checked=checked,
-        )
-        return session.account_id
-
     def _verifier(self, begun: BegunSession) -> Secret | None:
         if begun.verifier is None:
             return None
         sealed, owner = begun.verifier, begun.session.id
         return Secret(self.vault.open(owner, sealed.key, VERIFIER, VERIFIER_VERSION, sealed.ciphertext).decode())
-
-
-def _refuse(account: Account, session: ConnectSession, identity: str | None) -> ConnectFailure | None:
-    if session.created_by == CONNECT_LINK and not may_reconnect(account):
-        return ConnectFailure.ACCOUNT_DISABLED
-    return refuse_identity(account, identity)

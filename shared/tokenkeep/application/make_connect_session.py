@@ -15,6 +15,7 @@ from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
 from tokenkeep.providers.account_properties import check_account_properties
 from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.connect_form import brings_credentials, check_has_form
 from tokenkeep.providers.entry import Provider
 from tokenkeep.providers.oauth1_rules import oauth1_rules
 from tokenkeep.providers.options import effective_rules
@@ -51,7 +52,7 @@ class MakeConnectSession:
 
         Raises:
             NotFound: There is no such source or account in this environment.
-            InvalidInput: The source can't be connected to by a browser, or something does not fit the account or the provider.
+            InvalidInput: The source can't be connected to on a page, or something does not fit the account or the provider.
         """
         source = await work.sources.get(wanted.source_id, caller.environment)
         if source is None:
@@ -83,10 +84,15 @@ class MakeConnectSession:
 
     def _check_source(self, source: Source, wanted: WantedSession) -> None:
         provider = self.catalogue.get(source.provider)
+        check_account_properties(provider, wanted.properties or {})
+        if brings_credentials(provider):
+            check_has_form(provider, source_has_client=source.client_id is not None)
+            if wanted.scopes is not None:
+                raise InvalidInput("scopes", "can't be asked for: these credentials have theirs already")
+            return
         check_leads_users(provider, source)
         if not source.client_id:
             raise InvalidInput("source_id", "the source has no client_id")
-        check_account_properties(provider, wanted.properties or {})
 
 
 def check_leads_users(provider: Provider, source: Source) -> None:

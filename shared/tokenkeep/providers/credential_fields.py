@@ -22,19 +22,23 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 EXPIRES_AT: Final = "expires_at"
 
 _CLIENT = (
-    CredentialField("client_id", "Client id of an application of the account's own", secret=False, required=False),
-    CredentialField("client_secret", "What that application proves itself with", required=False),
+    CredentialField(
+        "client_id", "Client id", secret=False, required=False, help="Of an application of the account's own"
+    ),
+    CredentialField("client_secret", "Client secret", required=False, help="What that application proves itself with"),
 )
 _ASSERTION = (
     CredentialField(
-        "issuer", "Who issues the assertions: a service account, an application", secret=False, required=False
+        "issuer", "Issuer", secret=False, required=False, help="Who issues the assertions: a service account, say"
     ),
-    CredentialField("subject", "Whom they are about", secret=False, required=False),
-    CredentialField("audience", "Whom they are for", secret=False, required=False),
-    CredentialField("private_key", "The key that signs them: PEM or JWK", required=False),
-    CredentialField("key_id", "The id of that key", secret=False, required=False),
+    CredentialField("subject", "Subject", secret=False, required=False, help="Whom the assertions are about"),
+    CredentialField("audience", "Audience", secret=False, required=False, help="Whom the assertions are for"),
+    CredentialField(
+        "private_key", "Private key", required=False, help="The key that signs assertions: PEM or JWK", lines=True
+    ),
+    CredentialField("key_id", "Key id", secret=False, required=False),
 )
-_SCOPE = CredentialField("scope", "The scope, in the place of the source's", secret=False, required=False)
+_SCOPE = CredentialField("scope", "Scope", secret=False, required=False, help="In the place of the source's scopes")
 
 _GOOGLE: Final = {"client_email": "issuer", "private_key_id": "key_id", "private_key": "private_key"}
 _GOOGLE_BESIDES: Final = frozenset({
@@ -95,11 +99,14 @@ def _machine_form(provider: Provider) -> CredentialForm | None:
 
 
 def _basic(provider: Provider) -> Mapping[str, CredentialField]:
-    """User name and password: required where the header is made of them, which some providers make of one alone."""
+    """User name and password: required where the header is made of them, which some providers make of one alone.
+
+    A user name that no password stands beside is a key.
+    """
     sides = (provider.basic_username, "{username}"), (provider.basic_password, "{password}")
     used = "".join(usual if said is None else said for said, usual in sides)
     return _fields(
-        CredentialField("username", "User name", secret=False, required="{username}" in used),
+        CredentialField("username", "User name", secret="{password}" not in used, required="{username}" in used),
         CredentialField("password", "Password", required="{password}" in used),
     )
 
@@ -119,7 +126,7 @@ def read_fields(form: CredentialForm, given: Mapping[str, Any]) -> Mapping[str, 
         known = form.fields.get(name)
         if known is None and not (form.takes_others and _NAME.fullmatch(name)):
             raise InvalidInput(f"credentials.{name}", "there is no such member")
-        taken[name] = _read(form, name, value, known)
+        taken[name] = read_field(form, name, value)
     for name in form.required:
         if name not in taken:
             raise InvalidInput(f"credentials.{name}", "is required")
@@ -132,8 +139,9 @@ def read_fields(form: CredentialForm, given: Mapping[str, Any]) -> Mapping[str, 
     return taken
 
 
-def _read(form: CredentialForm, name: str, value: object, known: CredentialField | None) -> Secret:
-    field = f"credentials.{name}"
+def read_field(form: CredentialForm, name: str, value: object) -> Secret:
+    """One field's text. Raises `InvalidInput`, as `read_fields` does."""
+    field, known = f"credentials.{name}", form.fields.get(name)
     has_lines = name in form.lines or (form.takes_others and known is None)
     allowed, says = (_LINES, "control characters but line ends") if has_lines else (_LINE, "control characters")
     if not isinstance(value, str) or len(value) > LONGEST or not allowed.fullmatch(value) or not _is_unicode(value):

@@ -82,17 +82,23 @@ class Property:
     required: bool = True
     holder: Holder = Holder.ACCOUNT
     example: str | None = None
+    help: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialField:
-    """A field of the credentials that an account of an API-key, Basic or custom provider is made of."""
+    """A field of the credentials that an account of an API-key, Basic or custom provider is made of.
+
+    `help` tells people what it is or where it is found, `lines` that it has several, as a key in PEM has.
+    """
 
     name: str
     title: str
     secret: bool = True
     required: bool = True
     pattern: str | None = None
+    help: str | None = None
+    lines: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,7 @@ class Provider:
     `refresh_with` says what a refresh presents. `gives_refresh_token` False: there is none, and nothing to refresh.
     `single_active_access_token`: a refresh ends the former access token at once. `signed_token_requests`: the provider wants token
     requests signed in a way of its own, which takes a hook.
+    `credentials_help` tells end users where they find what the form for their credentials asks.
     The `assertion_` members are about the assertions of the grant `jwt_bearer`: further claims, and how long one is good for.
     """
 
@@ -201,6 +208,12 @@ class Provider:
     request_headers: Mapping[str, str] = field(default_factory=dict)
     request_query: Mapping[str, str] = field(default_factory=dict)
     credential_fields: tuple[CredentialField, ...] = ()
+    credentials_help: str | None = None
+
+    @property
+    def is_generic(self) -> bool:
+        """Whether this is a kind of provider, which its source makes a certain one, and so its name tells users nothing."""
+        return "generic" in self.categories
 
     @property
     def presents_nothing(self) -> bool:

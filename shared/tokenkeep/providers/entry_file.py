@@ -53,6 +53,7 @@ HEAD_FIELDS: Mapping[str, Field] = {
     "recalled_fields": Listed(),
     "notes": Prose(),
     "revocation_event": Prose(),
+    "credentials_help": Prose(),
 }
 """What every entry may say, whatever its auth type."""
 

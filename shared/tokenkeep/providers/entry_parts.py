@@ -21,12 +21,15 @@ PLACEHOLDER_FIELDS: Mapping[str, Field] = {
     "required": Flag(),
     "held_by": Choice(tuple(Holder)),
     "example": Prose(),
+    "help": Prose(),
 }
 CREDENTIAL_FIELDS: Mapping[str, Field] = {
     "title": Prose(),
     "secret": Flag(),
     "required": Flag(),
     "pattern": Prose(),
+    "help": Prose(),
+    "lines": Flag(),
 }
 ANSWER_FIELDS: Mapping[str, Field] = {
     "code": Prose(),
@@ -114,6 +117,7 @@ def _placeholder(file: EntryFile, field: str, name: str, value: object) -> Prope
         required=said.get("required", True),
         holder=Holder(said.get("held_by", Holder.ACCOUNT)),
         example=said.get("example"),
+        help=said.get("help"),
     )
 
 
@@ -134,7 +138,13 @@ def _credential(file: EntryFile, field: str, name: str, value: object) -> Creden
     if "pattern" in said:
         file.expression(f"{field}.pattern", said["pattern"])
     return CredentialField(
-        name, said["title"], said.get("secret", True), said.get("required", True), said.get("pattern")
+        name=name,
+        title=said["title"],
+        secret=said.get("secret", True),
+        required=said.get("required", True),
+        pattern=said.get("pattern"),
+        help=said.get("help"),
+        lines=said.get("lines", False),
     )
 
 

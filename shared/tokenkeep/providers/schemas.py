@@ -62,10 +62,14 @@ def _with_fields(form: CredentialForm) -> dict[str, Any]:
 
 
 def _credential(form: CredentialForm, it: CredentialField) -> dict[str, Any]:
-    said = {"title": it.title, **(_SECRET if it.secret else _TEXT)}
+    said: dict[str, Any] = {"title": it.title, **(_SECRET if it.secret else _TEXT), **_explained(it.help)}
     if it.name in form.may_be_empty:
         del said["minLength"]
     return said if it.pattern is None else {**said, "pattern": f"^(?:{it.pattern})$"}
+
+
+def _explained(text: str | None) -> dict[str, str]:
+    return {} if text is None else {"description": text}
 
 
 def options_schema(provider: Provider) -> dict[str, Any]:
@@ -99,7 +103,7 @@ def property_schema(provider: Provider) -> dict[str, Any]:
     """The member `properties` of an account: what stands in the provider's addresses as `{name}`."""
     properties: dict[str, Any] = {}
     for it in account_properties(provider):
-        said = {"type": "string", "title": it.title, "pattern": f"^(?:{it.pattern})$"}
+        said = {"type": "string", "title": it.title, "pattern": f"^(?:{it.pattern})$", **_explained(it.help)}
         shown = {} if it.example is None else {"examples": [it.example]}
         properties[it.name] = {**said, **shown} if it.default is None else {**said, **shown, "default": it.default}
     return _document(_object(properties, required_properties(provider)))

@@ -38,6 +38,8 @@ SELECT {_COLUMNS} FROM connect_sessions
  WHERE account_id = :account_id AND created_by = :created_by AND state <> 'connected' AND expires_at > :until
  ORDER BY id DESC LIMIT 1
 """)  # noqa: S608 - only our own names are put in
+_PROLONG = text("UPDATE connect_sessions SET expires_at = :expires_at WHERE id = :id")
+_REOPEN = text("UPDATE connect_sessions SET state = 'open', failure_code = NULL WHERE id = :id AND state = 'failed'")
 _BEGIN = text("""
 UPDATE connect_sessions
    SET state = 'open', failure_code = NULL, state_hash = :state_hash, browser_hash = :browser_hash, key_id = :key_id,
@@ -111,6 +113,14 @@ class PostgresConnectSessions:
         parameters = {"account_id": account_id, "created_by": created_by, "until": until}
         row = (await self._connection.execute(_OPEN_OF, parameters)).mappings().first()
         return None if row is None else _session_from(row)
+
+    async def prolong(self, session_id: SessionId, expires_at: datetime) -> None:
+        """Let a session last until then."""
+        await self._connection.execute(_PROLONG, {"id": session_id, "expires_at": expires_at})
+
+    async def reopen(self, session_id: SessionId) -> None:
+        """Forget why a session failed: it is tried again."""
+        await self._connection.execute(_REOPEN, {"id": session_id})
 
     async def begin(
         self, session: ConnectSession, *, state_hash: bytes, browser_hash: bytes, verifier: SealedVerifier | None
