@@ -24,3 +24,15 @@ def migrated_database(postgres_url: str, name: str) -> str:
     made = url.render_as_string(hide_password=False)
     migrate(Secret(made))
     return made
+
+
+async def end_connections(url: str) -> None:
+    """End every connection to the database but the one by which this is done: all that a restart does to them."""
+    engine = create_async_engine(asyncpg_url(Secret(url)), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(
+            text("""
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+""")
+        )
+    await engine.dispose()

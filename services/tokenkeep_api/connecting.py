@@ -1,6 +1,5 @@
 """The connect flow's use-cases, wired."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -24,9 +23,8 @@ from tokenkeep.application.ports import Vault
 from tokenkeep.application.redeem_result import RedeemResult
 from tokenkeep.application.replace_credentials import ReplaceCredentials
 from tokenkeep.application.submit_credentials import SubmitCredentials
-from tokenkeep.application.work import Work
 from tokenkeep.bootstrap import Foundation
-from tokenkeep_api.creations import persisted
+from tokenkeep_api.persistence import Persistence
 
 Stored = TypeVar("Stored")
 
@@ -51,6 +49,7 @@ class Connecting:
         cls,
         foundation: Foundation,
         works: PostgresWorks,
+        persist: Persistence,
         vault: Vault,
         *,
         exchange: CodeExchange,
@@ -66,9 +65,6 @@ class Connecting:
         make, invite = MakeConnectSession(foundation.catalogue), InviteUser(foundation.catalogue)
         ask, keep = AskCredentials(foundation.catalogue), KeepConnected(create, replace)
         grants = PostgresGrants(foundation.database)
-
-        async def persist(store: Callable[[Work], Awaitable[Stored]]) -> Stored:
-            return await persisted(works, store)
 
         return cls(
             make_session=make,

@@ -11,18 +11,19 @@ from typing import Any, Self, TypeVar
 import orjson
 import structlog
 from fastapi import Request
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
 from tokenkeep.adapters.postgres.idempotency import Claim, Standing
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork, PostgresWorks
 from tokenkeep.application.ports import Vault
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import IdempotencyMismatch, InvalidInput, RequestInProgress
+from tokenkeep.domain.errors import IdempotencyMismatch, InvalidInput, RequestInProgress, RequestOutcomeUnknown
 from tokenkeep.domain.ids import SourceId, new_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep_api.audited_calls import ACTIONS
 from tokenkeep_api.buffers import CredentialReads
+from tokenkeep_api.persistence import PATIENCE, Persistence
 from tokenkeep_api.rendering import JSON_TYPE
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -46,12 +47,10 @@ _CREATED = 201
 _OK = 200
 _REPLAYED = "replayed"
 _POLL_S = 0.1
-_STORE_AGAIN_S = (0.1, 0.5, 1.0, 2.0)
 
 _log = structlog.get_logger("tokenkeep.api")
 
 Prepared = TypeVar("Prepared")
-Stored = TypeVar("Stored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +97,16 @@ class Creations:
     """
 
     def __init__(
-        self, works: PostgresWorks, vault: Vault, reads: CredentialReads, *, longest_preparation: timedelta
+        self,
+        works: PostgresWorks,
+        persist: Persistence,
+        vault: Vault,
+        reads: CredentialReads,
+        *,
+        longest_preparation: timedelta,
     ) -> None:
         self._works = works
+        self._persist = persist
         self._reads = reads
         self._vault = vault
         self._longest = longest_preparation
@@ -118,8 +124,9 @@ class Creations:
         async with self._works() as work:
             if ask is not None:
                 standing = await work.idempotency.claim(ask.claim)
-                if standing is not None:
-                    return self._replayed(self._answered(standing, ask), caller, ask)
+                kept = None if standing is None else await self._held(work, standing, ask, repeatable=True)
+                if kept is not None:
+                    return self._replayed(kept, caller, ask)
             return await self._created(work, ask, create)
 
     async def prepared(
@@ -136,15 +143,17 @@ class Creations:
 
         With `spent` the answer is 200 with what `create` describes as it is, without `data`; its `account_id` names what was made.
 
-        The key is claimed before; equal requests wait for the claim's end. What can't be had a second time is kept
-        from a database that stumbles by trying that again; what is `repeatable` is left to the caller's next request.
+        The key is claimed before; equal requests wait for the claim's end. What can't be had a second time is stored with
+        patience, and never asked for by another request in the place of one that did not end; what is `repeatable` is left to
+        the caller's next request.
 
         Raises:
-            RequestInProgress: An equal request took longer than it may.
+            RequestInProgress: An equal request takes longer than requests wait for each other.
+            RequestOutcomeUnknown: An equal request did not end, and this is not `repeatable`.
         """
         ask = await self._ask_of(request, caller, spent)
         if ask is not None:
-            kept = await self._reserve(ask)
+            kept = await self._reserve(ask, repeatable=repeatable)
             if kept is not None:
                 return self._replayed(kept, caller, ask)
         try:
@@ -154,7 +163,7 @@ class Creations:
                 return await self._created(work, ask, lambda again: create(again, preparation), bare=spent is not None)
 
             if not repeatable:
-                return await persisted(self._works, store)
+                return await self._persist(store)
             async with self._works() as work:
                 return await store(work)
         except BaseException:  # however it ended, the key is freed, and the error goes on to the caller
@@ -178,25 +187,32 @@ class Creations:
         claim = Claim(caller.environment, key, f"{request.method} {path}", owner, sealed_key, sealed)
         return _Ask(claim, request.method, path, digest)
 
-    async def _reserve(self, ask: _Ask) -> _Answer | None:
+    async def _reserve(self, ask: _Ask, *, repeatable: bool) -> _Answer | None:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._longest.total_seconds()
         while True:
             try:
                 async with self._works() as work:
                     standing = await work.idempotency.claim(ask.claim)
-                    return None if standing is None else await self._held(work, standing, ask)
+                    return None if standing is None else await self._held(work, standing, ask, repeatable=repeatable)
             except RequestInProgress:
                 if loop.time() > until:
                     raise
             await asyncio.sleep(_POLL_S)
 
-    async def _held(self, work: PostgresWork, standing: Standing, ask: _Ask) -> _Answer | None:
-        """The answer to the equal request that holds the key; None when that one died, and the key is this one's now."""
+    async def _held(self, work: PostgresWork, standing: Standing, ask: _Ask, *, repeatable: bool) -> _Answer | None:
+        """The answer to the equal request that holds the key; None when that one died, and the key is this one's now.
+
+        A holder that was only slow finds that it holds the key no more, and stores nothing.
+        """
         try:
             return self._answered(standing, ask)
         except RequestInProgress:
-            if standing.age > self._longest and await work.idempotency.take_over(standing.claim, ask.claim):
+            if standing.age <= self._longest + PATIENCE:
+                raise
+            if not repeatable:
+                raise RequestOutcomeUnknown from None
+            if await work.idempotency.take_over(standing.claim, ask.claim):
                 return None
             raise
 
@@ -237,7 +253,9 @@ class Creations:
         if ask is not None:
             claim = ask.claim
             answer = self._vault.seal(claim.owner, claim.sealed_key, _ANSWER, _VERSION, body)
-            await work.idempotency.keep(claim, status=status, answer=answer)
+            if not await work.idempotency.keep(claim, status=status, answer=answer):
+                # Another request holds the key now; rolled back, what was made here never was.
+                raise RequestInProgress
         return Response(body, status, media_type=JSON_TYPE)
 
     def _replayed(self, answer: _Answer, caller: Caller, ask: _Ask) -> Response:
@@ -246,19 +264,6 @@ class Creations:
         made = document["data"]["id"] if "data" in document else document["account_id"]
         self._reads.note(caller, ACTIONS[ask.method, ask.path], made, _REPLAYED)
         return Response(answer.body, answer.status, {REPLAYED_HEADER: "true"}, media_type=JSON_TYPE)
-
-
-async def persisted(works: PostgresWorks, store: Callable[[PostgresWork], Awaitable[Stored]]) -> Stored:
-    """Store what a provider gave, which it will not give twice: a database that stumbles is tried again."""
-    for wait_s in _STORE_AGAIN_S:
-        try:
-            async with works() as work:
-                return await store(work)
-        except (OperationalError, InterfaceError, OSError, TimeoutError) as error:
-            _log.warning("storing_delayed", error=type(error).__name__)
-        await asyncio.sleep(wait_s)
-    async with works() as work:
-        return await store(work)
 
 
 def idempotency_key(request: Request) -> str | None:

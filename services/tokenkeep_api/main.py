@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -47,6 +47,7 @@ from tokenkeep.application.oauth1_legs import OAuth1Legs
 from tokenkeep.application.obtain_credentials import ObtainCredentials
 from tokenkeep.application.obtain_token import ObtainToken
 from tokenkeep.application.ports import RefreshQueue
+from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.application.release_custody import ConfirmRelease, ReleaseCustody
 from tokenkeep.application.replace_credentials import ReplaceCredentials
 from tokenkeep.application.request_refresh import RequestRefresh
@@ -63,6 +64,7 @@ from tokenkeep.application.vend_token import VendToken
 from tokenkeep.application.verify_account import VerifyAccount
 from tokenkeep.application.withdraw_account import WithdrawAccount
 from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals, wall_clock
+from tokenkeep.domain.ids import SourceId
 from tokenkeep.domain.mass_revocation import RevocationGuard
 from tokenkeep.domain.rate_limit import Rate
 from tokenkeep.settings import Settings, require_redis
@@ -72,6 +74,7 @@ from tokenkeep_api.connecting import Connecting
 from tokenkeep_api.creations import Creations
 from tokenkeep_api.importing import Importing, Patience
 from tokenkeep_api.listening import Server, bind
+from tokenkeep_api.persistence import Persistence
 from tokenkeep_api.rate_limits import RateLimits
 from tokenkeep_api.wired import Wired
 
@@ -100,6 +103,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
     clients = SourceClients(vault, JoseAssertions(), tls, wall_clock)
     signer = AuthlibSigner()
     works = PostgresWorks(database)
+    persist = Persistence(works)
     configs = PostgresSourceConfigs(database)
     keys = PostgresKeyLookup(database)
     clocks = ProcessClocks(boottime)
@@ -132,12 +136,17 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
     vend = VendToken(
         PostgresTokenReads(database), demand, waiters, sealer, stores, clocks, foundation.metrics, foundation.catalogue
     )
+
+    async def patient_configs(source_ids: Collection[SourceId]) -> dict[SourceId, SourceConfig]:
+        # A check may follow an exchange, whose result must not be lost over a read.
+        return await persist.again(lambda: configs(source_ids))
+
     check = CheckCredentials(
         foundation.catalogue,
         LentConnections(endpoints),
         clocks,
         min(deadline, LONGEST_CHECK),
-        SignCheck(configs, clients, signer, foundation.catalogue, wall_clock),
+        SignCheck(patient_configs, clients, signer, foundation.catalogue, wall_clock),
     )
     discard = DiscardGrant(works, foundation.catalogue, sealer)
     obtain_token = ObtainToken(
@@ -174,6 +183,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         connecting=Connecting.wire(
             foundation,
             works,
+            persist,
             vault,
             exchange=exchange_code,
             legs=legs,
@@ -185,7 +195,10 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         ),
         issue_api_key=IssueApiKey(),
         withdraw_api_key=WithdrawApiKey(),
-        creations=Creations(works, vault, reads, longest_preparation=deadline + check.deadline + _PREPARATION_MARGIN),
+        creations=Creations(
+            works, persist, vault, reads, longest_preparation=deadline + check.deadline + _PREPARATION_MARGIN
+        ),
+        persist=persist,
         importing=Importing(ImportAccounts(create_account, Patience(works))),
         addresses=addresses,
         reads=reads,

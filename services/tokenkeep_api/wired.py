@@ -29,6 +29,7 @@ from tokenkeep_api.buffers import CredentialReads, KeyUses
 from tokenkeep_api.connecting import Connecting
 from tokenkeep_api.creations import Creations
 from tokenkeep_api.importing import Importing
+from tokenkeep_api.persistence import Persistence
 from tokenkeep_api.rate_limits import RateLimits
 
 
@@ -62,6 +63,7 @@ class Wired:
     issue_api_key: IssueApiKey
     withdraw_api_key: WithdrawApiKey
     creations: Creations
+    persist: Persistence
     importing: Importing
     addresses: AddressPolicy
     reads: CredentialReads

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from tokenkeep.adapters.postgres.accounts import AccountFilter
 from tokenkeep.adapters.postgres.event_log import events_of
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork
-from tokenkeep.application.create_account import NewAccount
+from tokenkeep.application.create_account import AuthorizationCode, NewAccount, VerifiedToken
 from tokenkeep.application.credential_stores import Fetched, having_fetched
 from tokenkeep.application.obtain_credentials import Obtained, Purpose
 from tokenkeep.application.revocations import RevocationAsked
@@ -138,7 +138,13 @@ def _add_creation(router: APIRouter, wired: Wired) -> None:
         ready = None if given is None else await wired.obtain_credentials.at_once(given, purpose)
         if given is None or ready is not None:
             return await wired.creations(request, caller, lambda work: create(work, ready))
-        return await wired.creations.prepared(request, caller, lambda: wired.obtain_credentials(given, purpose), create)
+        return await wired.creations.prepared(
+            request,
+            caller,
+            lambda: wired.obtain_credentials(given, purpose),
+            create,
+            repeatable=not isinstance(given, AuthorizationCode | VerifiedToken),
+        )
 
 
 def _add_reads(router: APIRouter, wired: Wired) -> None:

@@ -18,7 +18,6 @@ from tokenkeep_api import rendering
 from tokenkeep_api.answers import AccountAnswer, Data, ErasureAnswer, ReleaseAnswer
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.bodies import Nothing
-from tokenkeep_api.creations import persisted
 from tokenkeep_api.credential_bodies import CredentialMembers, read_credentials
 from tokenkeep_api.described_problems import also
 from tokenkeep_api.fields import Verify
@@ -112,7 +111,7 @@ def _add_replacement(router: APIRouter, wired: Wired) -> None:
                 checked=obtained.checked,
             )
 
-        return rendering.data(rendering.account(await persisted(wired.works, replace), wired.foundation.catalogue))
+        return rendering.data(rendering.account(await wired.persist(replace), wired.foundation.catalogue))
 
 
 def _add_release(router: APIRouter, wired: Wired) -> None:

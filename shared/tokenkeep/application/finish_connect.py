@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from tokenkeep.application.check_credentials import CheckCredentials
@@ -166,7 +167,7 @@ class FinishConnect:
         tokens = await self._granted(begun, invitation, landing)
         if isinstance(tokens, ConnectFailure):
             return tokens
-        checked = await self._checked(source, tokens, invitation.properties)
+        checked = await self._checked(source, tokens, invitation.properties, now=begun.now)
         gained = Gained(
             caller=Caller(format_id(IdKind.SESSION, session.id), session.environment, frozenset(), landing.address),
             tokens=tokens,
@@ -203,10 +204,8 @@ class FinishConnect:
             return replace(tokens, scopes=session.scopes)
         return tokens
 
-    async def _checked(self, source: Source, tokens: Held, properties: Mapping[str, Any]) -> Checked:
+    async def _checked(self, source: Source, tokens: Held, properties: Mapping[str, Any], *, now: datetime) -> Checked:
         """What the provider says of the tokens that it has just given. Raises `CredentialsRejected` if it takes them not."""
-        async with self.works() as work:
-            now = await work.accounts.now()
         held = in_hand(tokens, source, now=now, fresh=True)
         finding = None if held is None else await self.check(source, held, properties, now=now)
         if isinstance(finding, Rejected):

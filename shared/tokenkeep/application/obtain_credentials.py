@@ -67,8 +67,9 @@ class ObtainCredentials:
             ExternalIdMismatch: They are another account's than the one that is expected.
             ProviderUnavailable: Nothing could be exchanged. To be verified, credentials need no provider.
         """
-        tokens = await self._exchanged(given, purpose)
+        # Read first: between an exchange and the storing of what it gave, nothing may fail that can be avoided.
         source, now = await self._found(purpose)
+        tokens = await self._exchanged(given, purpose)
         held = in_hand(tokens, source, now=now, fresh=isinstance(given, VerifiedToken))
         finding = None
         if purpose.verify and held is not None:

@@ -21,7 +21,8 @@
     │   ├── SessionEnded              the connect session is over; `state` says how
     │   ├── ResultRedeemed            the result of a connect session was checked before
     │   ├── IdempotencyMismatch
-    │   └── RequestInProgress        an equal request of the same Idempotency-Key is still under way
+    │   ├── RequestInProgress        an equal request of the same Idempotency-Key is still under way
+    │   └── RequestOutcomeUnknown    it did not end, and what it was to exchange may be spent
     ├── NotAllowed                   the API key lacks a scope
     ├── NotAuthenticated             there is no valid API key
     ├── RateLimited                  too many requests; `retry_after` says when to ask again
@@ -247,6 +248,17 @@ class RequestInProgress(Conflict):
 
     def __init__(self) -> None:
         super().__init__("an equal request with this Idempotency-Key is still under way")
+
+
+class RequestOutcomeUnknown(Conflict):
+    """An equal request did not end. What it was to exchange, an authorization code, may be spent: it is not sent again."""
+
+    code = "request_outcome_unknown"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "an equal request did not end, and what it was to exchange may be spent: have the user authorise again"
+        )
 
 
 class NotAuthenticated(TokenkeepError):

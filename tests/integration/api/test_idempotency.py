@@ -111,22 +111,16 @@ async def test_a_code_is_exchanged_once_however_many_ask_at_the_same_time(
     assert len(data(await admin.get("/v1/accounts"))) == 1
 
 
-async def test_a_reservation_whose_holder_died_is_taken_over(service: Service, admin: httpx.AsyncClient) -> None:
-    grants = iter((GRANTED, GRANTED.replace(b"rt.1", b"rt.2")))
-
-    async def grant(peer: Peer) -> None:
-        await peer.request()
-        await peer.say(next(grants))
-
-    async with RawServer(grant) as provider:
-        body = {"source_id": await service.source(provider.url()), "credentials": CODE}
-        first = await admin.post("/v1/accounts", json=body, headers=once("k-3"))
-        await service.sql(
-            "UPDATE idempotency_keys SET status = NULL, ciphertext = NULL, created_at = now() - interval '1 hour' "
-            "WHERE environment = :e AND key = 'k-3'",
-            e=service.environment,
-        )
-        second = await admin.post("/v1/accounts", json=body, headers=once("k-3"))
+async def test_a_key_whose_holder_died_is_taken_over_where_nothing_can_be_spent_twice(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    first = await admin.post("/v1/sources", json=SOURCE, headers=once("k-3"))
+    await service.sql(
+        "UPDATE idempotency_keys SET status = NULL, ciphertext = NULL, created_at = now() - interval '1 hour' "
+        "WHERE environment = :e AND key = 'k-3'",
+        e=service.environment,
+    )
+    second = await admin.post("/v1/sources", json=SOURCE, headers=once("k-3"))
     assert data(second, 201)["id"] != data(first, 201)["id"]
     assert "idempotency-replayed" not in second.headers
 

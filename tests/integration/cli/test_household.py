@@ -90,10 +90,10 @@ def read_until(process: "subprocess.Popen[str]", wanted: str) -> str:
     pytest.fail(f"{wanted!r} never came: {seen}")
 
 
-def works_in(process: psutil.Process, home: str) -> bool:
-    """Whether this is the process's directory; another user's does not tell."""
+def runs_in(process: psutil.Process, name: str, home: str) -> bool:
+    """Whether a program of this name has this directory. Another user's does not tell, and one that has ended meanwhile has none."""
     try:
-        return bool(process.cwd() == home)
+        return bool(process.name() == name and process.cwd() == home)
     except psutil.Error:
         return False
 
@@ -185,7 +185,7 @@ def test_embedded_servers_that_die_are_started_again(up: Up, short_dir: Path) ->
     read_until(process, "  stop ")
     for name, cwd in (("valkey-server", "valkey"), ("postgres", "postgres")):
         home = str(short_dir / "data" / cwd)
-        victims = [p for p in psutil.process_iter() if p.name() == name and works_in(p, home)]
+        victims = [p for p in psutil.process_iter() if runs_in(p, name, home)]
         os.kill(min(victims, key=lambda p: p.create_time()).pid, signal.SIGKILL)
         read_until(process, "was ended by SIGKILL")
 

@@ -33,7 +33,8 @@ SELECT route, owner, status, key_id, wrapped_key, request_ciphertext, ciphertext
 """)
 _KEEP = text("""
 UPDATE idempotency_keys SET status = :status, ciphertext = :ciphertext
- WHERE environment = :environment AND key = :key AND owner = :owner
+ WHERE environment = :environment AND key = :key AND owner = :owner AND status IS NULL
+RETURNING owner
 """)
 
 
@@ -107,15 +108,8 @@ class PostgresIdempotency:
             _GIVE_UP, {"environment": claim.environment, "key": claim.key, "owner": claim.owner}
         )
 
-    async def keep(self, claim: Claim, *, status: int, answer: bytes) -> None:
-        """Keep the answer, sealed, beside its claim."""
-        await self._connection.execute(
-            _KEEP,
-            {
-                "environment": claim.environment,
-                "key": claim.key,
-                "owner": claim.owner,
-                "status": status,
-                "ciphertext": answer,
-            },
-        )
+    async def keep(self, claim: Claim, *, status: int, answer: bytes) -> bool:
+        """Keep the answer, sealed, beside its claim; False when the key is not claimed by it any more."""
+        parameters = {"environment": claim.environment, "key": claim.key, "owner": claim.owner}
+        kept = await self._connection.execute(_KEEP, {**parameters, "status": status, "ciphertext": answer})
+        return kept.first() is not None

@@ -20,6 +20,7 @@ from tokenkeep.adapters.postgres.new_accounts import PostgresNewAccounts
 from tokenkeep.adapters.postgres.releases import PostgresReleases
 from tokenkeep.adapters.postgres.revocation_requests import PostgresRevocations
 from tokenkeep.adapters.postgres.sources import PostgresSources
+from tokenkeep.adapters.postgres.transactions import transaction_id, was_committed
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.domain.events import Event
 
@@ -45,6 +46,14 @@ class PostgresWork:
     async def tell(self, events: Sequence[Event]) -> None:
         """Write events beside the change that they tell."""
         await append_events(self.connection, events)
+
+    async def transaction_id(self) -> str:
+        """By which `was_committed` knows this transaction later."""
+        return await transaction_id(self.connection)
+
+    async def was_committed(self, transaction_id: str) -> bool | None:
+        """Whether another transaction was committed; None while it is still open."""
+        return await was_committed(self.connection, transaction_id)
 
     async def audit(self, *entries: AuditEntry) -> None:
         """Write audit entries beside the changes that they tell."""
