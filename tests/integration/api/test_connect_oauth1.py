@@ -346,3 +346,36 @@ async def test_the_temporary_secret_is_sealed_and_gone_once_it_was_used(
     await browser.look(await browser.consent(address))
     [row] = await service.sql(statement, id=uuid_of(session))
     assert (row["ciphertext"], row["state_hash"], row["browser_hash"]) == (None, None, None)
+
+
+async def test_an_address_that_is_not_public_is_not_asked(
+    service: Service, admin: httpx.AsyncClient, provider: OAuth1Server, api_database_url: str, redis_url: str
+) -> None:
+    """What was allowed when the source was made is looked at again, at each connection."""
+    session = await a_session(admin, source_id=await a_source(admin, provider.options()))
+    changes = {"keyring": service.foundation.settings.keyring, "public_url": PUBLIC_URL, "allow_private_hosts": ""}
+    async with open_service(api_database_url, redis_url, **changes) as strict, open_browser(strict.app) as browser:
+        page = await browser.press(session["url"])
+    assert page.status_code == 503
+    assert provider.asked == []
+
+
+async def test_no_line_of_the_log_holds_a_secret(
+    admin: httpx.AsyncClient,
+    browser: ConnectBrowser,
+    provider: OAuth1Server,
+    source_id: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    session = await a_session(admin, source_id=source_id)
+    provider.script.append(Response("oauth_problem=canary-problem", 401))
+    await browser.press(session["url"])
+    address = await browser.begin(session["url"])
+    back = await browser.consent(address)
+    provider.script.append(Response("oauth_problem=canary-problem", 401))
+    await browser.look(back)
+    assert heading(await browser.connect(session["url"])) == "You are connected"
+    said = "".join(capfd.readouterr())
+    assert "account_connected" in said
+    secrets = [query_of(address)["oauth_token"], query_of(back)["state"], query_of(back)["oauth_verifier"]]
+    assert not any(secret in said for secret in [*secrets, *provider.store.tokens, "canary", CONSUMER_SECRET])
