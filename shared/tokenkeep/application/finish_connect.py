@@ -36,7 +36,7 @@ from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
 from tokenkeep.domain.verification import Checked, Rejected
-from tokenkeep.providers.authorization_request import known_issuer
+from tokenkeep.providers.authorization_request import is_from_issuer
 from tokenkeep.providers.oauth1_rules import OAuth1Rules
 
 Stored = TypeVar("Stored")
@@ -192,8 +192,7 @@ class FinishConnect:
         if isinstance(invitation.rules, OAuth1Rules):
             return await self.finish_legs(begun, invitation, landing.legs, error=landing.error)
         session, source = begun.session, invitation.source
-        issuer = known_issuer(invitation.provider, source.options)
-        if landing.issuer is not None and issuer is not None and landing.issuer != issuer:
+        if not is_from_issuer(invitation.provider, source.options, landing.issuer):
             return ConnectFailure.ISSUER_MISMATCH
         if landing.error is not None or landing.code is None:
             return failure_of(landing.error)

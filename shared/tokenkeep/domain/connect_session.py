@@ -42,7 +42,7 @@ class ConnectFailure(StrEnum):
     PROVIDER_ERROR = "provider_error"
     """The provider sent them back with another error, or without a code."""
     ISSUER_MISMATCH = "issuer_mismatch"
-    """The answer names another issuer than the source's (RFC 9207)."""
+    """The answer names another issuer than the source's, or none where the server always names one (RFC 9207)."""
     TOKEN_MISMATCH = "token_mismatch"  # noqa: S105 - the name of a failure
     """The answer is about other temporary credentials than the session's (OAuth 1.0a; RFC 5849, section 2.2)."""
     CREDENTIALS_REJECTED = "credentials_rejected"

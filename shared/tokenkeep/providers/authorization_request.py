@@ -93,10 +93,17 @@ def fits(wanted: Property, value: str) -> bool:
     return value.isprintable() and re.fullmatch(wanted.pattern, value) is not None
 
 
-def known_issuer(provider: Provider, options: Mapping[str, Any]) -> str | None:
-    """The issuer that the source's answers must come from, where it is known (RFC 8414; RFC 9207, section 2.4)."""
-    issuer: str | None = options.get("issuer") or provider.issuer
-    return issuer
+def is_from_issuer(provider: Provider, options: Mapping[str, Any], told: str | None) -> bool:
+    """Whether an answer may be used by the issuer that it names (RFC 9207, section 2.4). `told` None: it names none.
+
+    It must be the source's, where that is known (RFC 8414), and be named at all where the server says that it always is: else
+    somebody who can leave it out could pass off another server's answer.
+    """
+    if told is None:
+        own = options.get("authorization_response_iss_parameter_supported")
+        return not (provider.authorization_response_iss_parameter_supported if own is None else own)
+    issuer = options.get("issuer") or provider.issuer
+    return issuer is None or told == issuer
 
 
 def _challenge(verifier: Secret) -> str:

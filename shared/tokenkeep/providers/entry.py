@@ -151,6 +151,7 @@ class Provider:
     origin: str = "built-in"
     grant: Grant = Grant.AUTHORIZATION_CODE
     issuer: str | None = None
+    authorization_response_iss_parameter_supported: bool | None = None
     authorization_url: str | None = None
     token_url: str | None = None
     refresh_url: str | None = None

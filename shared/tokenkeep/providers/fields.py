@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tokenkeep.providers.client_assertion import SIGNING_ALGORITHMS
-from tokenkeep.providers.field_kinds import Choice, Field, Listed, Pairs, Params, Text, Url, Whole
+from tokenkeep.providers.field_kinds import Choice, Field, Flag, Listed, Pairs, Params, Text, Url, Whole
 from tokenkeep.providers.request_shape import header_complaint, param_name_complaint
 from tokenkeep.providers.revocation_way import AUTH_PATTERN, RevocationFormat, RevocationMethod, TokenKind
 from tokenkeep.providers.rules import ClientAuth
@@ -28,6 +28,7 @@ _OWN_REVOCATION: Mapping[str, Field] = {
 
 OAUTH2_FIELDS: Mapping[str, Field] = {
     "issuer": Url(),
+    "authorization_response_iss_parameter_supported": Flag(),
     "authorization_url": Url(),
     "token_url": Url(),
     "refresh_url": Url(),

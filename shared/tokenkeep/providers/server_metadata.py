@@ -20,6 +20,8 @@ _ADDRESSES = {
     "introspection_endpoint": "introspection_url",
     "userinfo_endpoint": "userinfo_url",
 }
+_NAMES_ISSUER = "authorization_response_iss_parameter_supported"
+"""RFC 9207, section 3."""
 # In the order in which we would rather use them. Whoever wants a key or a certificate used says so.
 _WITH_SECRET = ("client_secret_basic", "client_secret_post", "client_secret_jwt")
 _DEFAULT_METHODS = ["client_secret_basic"]
@@ -55,6 +57,8 @@ def read_metadata(address: str, document: bytes, *, has_secret: bool) -> Mapping
     if not isinstance(issuer, str) or issuer.rstrip("/") not in _issuers(address):
         raise InvalidInput(_FIELD, "the metadata names another issuer than its address does (RFC 8414, section 3.3)")
     options: dict[str, Any] = {"issuer": issuer}
+    if told.get(_NAMES_ISSUER) is True:
+        options[_NAMES_ISSUER] = True
     for member, option in _ADDRESSES.items():
         if member in told:
             options[option] = _address(member, told[member])

@@ -360,6 +360,21 @@ async def test_an_answer_of_another_issuer_is_not_used(
     assert heading(await browser.look(f"{back}&iss={server.url}")) == "You are connected"
 
 
+async def test_an_answer_without_an_issuer_is_not_used_where_the_server_always_names_it(
+    admin: httpx.AsyncClient, browser: ConnectBrowser, server: ProviderServer
+) -> None:
+    always = {"authorization_response_iss_parameter_supported": True}
+    source_id = await a_source(admin, server, issuer=server.url, **always)
+    session = await a_session(admin, source_id=source_id)
+    for decision in ("allow", "deny"):
+        page = await browser.look(await browser.consent(await browser.begin(session["url"]), decision=decision))
+        assert page.status_code == 400
+        assert (await shown(admin, session))["failure_code"] == "issuer_mismatch"
+    assert server.provider.counters().token_requests == 0
+    back = await browser.consent(await browser.begin(session["url"]))
+    assert heading(await browser.look(f"{back}&iss={server.url}")) == "You are connected"
+
+
 @pytest.mark.parametrize("query", ["", "code=x", "state=a&state=b&code=x", "state=%00&code=x", "state=unknown&code=x"])
 async def test_a_landing_that_makes_no_sense_is_a_page_too(browser: ConnectBrowser, query: str) -> None:
     page = await browser.look(f"{PUBLIC_URL}/connect/callback?{query}")

@@ -7,18 +7,19 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.authorization_request import (
     asked_scopes,
     authorization_url,
     fits,
-    known_issuer,
+    is_from_issuer,
     missing_properties,
     wants_pkce,
 )
 from tokenkeep.providers.catalogue import load_catalogue
-from tokenkeep.providers.entry import Property
+from tokenkeep.providers.entry import Property, Provider
 from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.rules import OAuth2Rules, Pkce
 
@@ -103,7 +104,32 @@ def test_pkce_is_left_out_only_where_it_is_known_to_hurt() -> None:
     assert said == {Pkce.REQUIRED: True, Pkce.SUPPORTED: True, Pkce.NONE: False}
 
 
-def test_a_sources_issuer_outranks_its_providers() -> None:
-    generic = load_catalogue().get("generic-oauth2")
-    assert known_issuer(generic, {}) is None
-    assert known_issuer(generic, {"issuer": "https://a.example"}) == "https://a.example"
+OURS, EVIL = "https://a.example", "https://evil.example"
+ALWAYS = "authorization_response_iss_parameter_supported"
+
+
+@pytest.mark.parametrize(
+    ("options", "told", "is_used"),
+    [
+        ({}, None, True),
+        ({}, EVIL, True),
+        ({"issuer": OURS}, None, True),
+        ({"issuer": OURS}, OURS, True),
+        ({"issuer": OURS}, EVIL, False),
+        ({"issuer": OURS, ALWAYS: True}, OURS, True),
+        ({"issuer": OURS, ALWAYS: True}, EVIL, False),
+        ({"issuer": OURS, ALWAYS: True}, None, False),
+        ({"issuer": OURS, ALWAYS: False}, None, True),
+    ],
+)
+def test_an_answer_is_used_if_its_issuer_is_the_sources_and_named_where_it_always_is(
+    options: dict[str, Any], told: str | None, *, is_used: bool
+) -> None:
+    assert is_from_issuer(load_catalogue().get("generic-oauth2"), options, told) is is_used
+
+
+def test_a_source_outranks_what_its_provider_says_of_the_issuer() -> None:
+    strict = Provider("acme", "Acme", AuthType.OAUTH2, issuer=EVIL, authorization_response_iss_parameter_supported=True)
+    assert not is_from_issuer(strict, {}, None)
+    assert is_from_issuer(strict, {ALWAYS: False}, None)
+    assert is_from_issuer(strict, {"issuer": OURS}, OURS)

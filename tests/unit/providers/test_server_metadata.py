@@ -73,6 +73,12 @@ def test_a_server_that_names_no_way_takes_basic_and_one_without_s256_no_pkce() -
     assert options({**DOCUMENT, "code_challenge_methods_supported": ["plain"]})["pkce"] == "none"
 
 
+@pytest.mark.parametrize(("said", "option"), [(True, True), (False, None), ("true", None), (None, None)])
+def test_a_server_that_always_names_itself_is_held_to_it(said: object, option: object) -> None:
+    name = "authorization_response_iss_parameter_supported"
+    assert options({**DOCUMENT, name: said}).get(name) is option
+
+
 def test_a_source_without_a_secret_is_a_public_client() -> None:
     assert options(DOCUMENT, has_secret=False)["token_endpoint_auth_method"] == "none"
 
