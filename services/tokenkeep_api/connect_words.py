@@ -86,9 +86,8 @@ def failure_words(failure: ConnectFailure, *, provider: str, source: str) -> Wor
         case ConnectFailure.IDENTITY_MISMATCH:
             text = f"You signed in to {provider} with another account than the one that {source} expects. Please try again with that one."
             return Words(409, "That is another account", text, again=True)
-        case ConnectFailure.ACCOUNT_EXISTS:
-            text = f"{source} has access to this account, so there is nothing left to do. You can close this page."
-            return Words(409, "This account is connected already", text)
+        case ConnectFailure.IDENTITY_UNKNOWN | ConnectFailure.ACCOUNT_EXISTS:
+            return _unknown_words(provider) if failure is ConnectFailure.IDENTITY_UNKNOWN else _existing_words(source)
         case ConnectFailure.ACCOUNT_DISABLED:
             text = f"{source} has switched this account off, so it can't be reconnected from here. Please ask them."
             return Words(403, "This account was switched off", text)
@@ -97,6 +96,19 @@ def failure_words(failure: ConnectFailure, *, provider: str, source: str) -> Wor
             return Words(500, "This can't be connected now", text)
         case _:
             assert_never(failure)
+
+
+def _unknown_words(provider: str) -> Words:
+    text = (
+        f"{provider} did not tell us whose account you have let us use, so we have left everything as it was. "
+        f"Please try again in a moment, and if {provider} asks, allow it to show your profile."
+    )
+    return Words(409, "We could not see whose account this is", text, again=True)
+
+
+def _existing_words(source: str) -> Words:
+    text = f"{source} has access to this account, so there is nothing left to do. You can close this page."
+    return Words(409, "This account is connected already", text)
 
 
 def slip_words(slip: Slip) -> str:
@@ -128,6 +140,9 @@ def not_taken(failure: ConnectFailure, *, provider: str | None, source: str, aut
         case ConnectFailure.IDENTITY_MISMATCH:
             account = f"another {provider} account" if provider else "another account"
             return FormWords(409, f"That belongs to {account} than the one that {source} expects. Please use that one.")
+        case ConnectFailure.IDENTITY_UNKNOWN:
+            notice = f"{who} did not tell us whose account that belongs to, so nothing was changed. Please try again in a moment."
+            return FormWords(409, notice)
         case _:
             return None
 

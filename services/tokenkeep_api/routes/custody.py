@@ -96,9 +96,8 @@ def _add_replacement(router: APIRouter, wired: Wired) -> None:
         if known is None or source is None:
             raise NotFound("account")
         wanted = read_credentials(wired.foundation.catalogue.get(source.provider), source, body)
-        expected = known.account.external_id if known.account.external_id_verified else None
         obtained = await wired.obtain_credentials(
-            wanted, Purpose(source.id, caller.environment, known.properties, expected=expected, verify=verify)
+            wanted, Purpose(source.id, caller.environment, known.properties, verify=verify, owner=known.account.owner)
         )
 
         async def replace(work: PostgresWork) -> AccountView:

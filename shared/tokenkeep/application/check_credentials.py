@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.ports import TokenEndpoints
 from tokenkeep.domain.errors import ConnectFailed, InvalidInput
+from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
 from tokenkeep.domain.verification import Confirmed, Finding, Rejected, Unknown, UnknownReason
@@ -73,9 +74,18 @@ class CheckCredentials:
         return verification_of(self.catalogue.get(source.provider), source.options) is not None
 
     async def __call__(
-        self, source: Source, held: InHand, properties: Mapping[str, Any], *, now: datetime
+        self,
+        source: Source,
+        held: InHand,
+        properties: Mapping[str, Any],
+        *,
+        now: datetime,
+        known: ExternalId | None = None,
     ) -> Finding | None:
-        """The finding; None when there is nothing to ask. Never raises for what a provider says or does."""
+        """The finding; None when there is nothing to ask. Never raises for what a provider says or does.
+
+        `known` is whose the account is that the credentials are for.
+        """
         provider = self.catalogue.get(source.provider)
         verification = verification_of(provider, source.options)
         if verification is None:
@@ -93,7 +103,7 @@ class CheckCredentials:
         except ConnectFailed as failure:
             return unheard(failure.reason)
         names = names_in(provider, source.options, properties)
-        finding = read_verification(answer, Question(verification, source.auth_type, names))
+        finding = read_verification(answer, Question(verification, source.auth_type, names, known))
         return _tempered(finding, verification, held, _secrets(provider, held.fields))
 
     async def _request(
@@ -149,7 +159,7 @@ def _tempered(finding: Finding, verification: Verification, held: InHand, secret
             return Unknown(UnknownReason.TOKEN_EXPIRED)
         case Rejected(code=code):
             return replace(finding, code=without_secret(code, *secrets))
-        case Confirmed(external_id=str(told)) if any(_tells(told, it.reveal()) for it in secrets):
+        case Confirmed(told=told) if any(_tells(one.value, it.reveal()) for one in told for it in secrets):
             # A path that leads to the token itself names nobody.
             return Confirmed()
         case _:

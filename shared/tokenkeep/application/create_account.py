@@ -18,6 +18,7 @@ from tokenkeep.domain.attempt import Outcome
 from tokenkeep.domain.credential import CredentialVersion, Held, StaticCredentials, TokenSet, first_version, is_renewed
 from tokenkeep.domain.errors import AccountExists, NotFound
 from tokenkeep.domain.events import EventType, Happening
+from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.ids import AccountId, IdKind, SourceId, format_id, new_id
 from tokenkeep.domain.lease import Lease
 from tokenkeep.domain.refresh_policy import RefreshPolicy
@@ -180,8 +181,10 @@ class CreateAccount:
         )
 
 
-def _new_account(source: Source, wanted: NewAccount, held: Held | None, told: str | None, *, ready: bool) -> Account:
-    external_id, verified = settled_external_id(wanted.external_id, told)
+def _new_account(
+    source: Source, wanted: NewAccount, held: Held | None, told: ExternalId | None, *, ready: bool
+) -> Account:
+    settled, verified = settled_external_id(wanted.external_id, told)
     return Account(
         id=AccountId(new_id()),
         source_id=source.id,
@@ -190,8 +193,9 @@ def _new_account(source: Source, wanted: NewAccount, held: Held | None, told: st
         auth_type=source.auth_type,
         state=AccountState.ACTIVE if ready else AccountState.PENDING,
         custody=Custody.HELD if held is not None and is_renewed(held) else Custody.NONE,
-        external_id=external_id,
+        external_id=None if settled is None else settled.value,
         external_id_verified=verified,
+        external_id_kind=None if settled is None else settled.kind,
     )
 
 

@@ -9,6 +9,7 @@ from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.work import Works
 from tokenkeep.domain.credential import TokenSet
 from tokenkeep.domain.errors import TokenkeepError
+from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.ids import AccountId, new_id
 from tokenkeep.domain.source import Source
 from tokenkeep.providers.catalogue import Catalogue
@@ -29,7 +30,7 @@ class DiscardGrant:
     sealer: TokenSealer
 
     async def __call__(
-        self, source: Source, tokens: TokenSet, properties: Mapping[str, Any], *, external_id: str | None
+        self, source: Source, tokens: TokenSet, properties: Mapping[str, Any], *, external_id: ExternalId | None
     ) -> bool:
         """Whether the provider will be told. `external_id` is what it says of whose the grant is."""
         rules = self._rules(source)
@@ -43,7 +44,7 @@ class DiscardGrant:
             self.sealer.vault.new_data_key(owner),
             GrantTokens(tokens.access_token, tokens.refresh_token, tokens.expires_at),
             properties=properties,
-            external_id=external_id,
+            external_id=external_id.value,
         )
         if wanted is None:
             return False

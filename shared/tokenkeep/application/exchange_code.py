@@ -70,7 +70,7 @@ class ExchangeCode:
         assert isinstance(answer, Answer)  # noqa: S101 - it has granted something
         asked_for = source.scopes if tokens.scopes is None else tokens.scopes
         told = told_identity(answer, rules, url=request.url, client_id=client.id, scopes=asked_for)
-        return replace(tokens, external_id=None if told is None or _shows(told, tokens) else told)
+        return replace(tokens, external_id=None if told is None or _shows(told.value, tokens) else told)
 
 
 def _shows(told: str, tokens: TokenSet) -> bool:

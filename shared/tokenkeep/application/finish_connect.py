@@ -1,9 +1,9 @@
 """Finish: the end user is back from the provider. Their code becomes an account, or an account's new grant."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from tokenkeep.application.check_credentials import CheckCredentials
 from tokenkeep.application.connect_sessions import (
@@ -167,7 +167,7 @@ class FinishConnect:
         tokens = await self._granted(begun, invitation, landing)
         if isinstance(tokens, ConnectFailure):
             return tokens
-        checked = await self._checked(source, tokens, invitation.properties, now=begun.now)
+        checked = await self._checked(source, tokens, invitation, now=begun.now)
         gained = Gained(
             caller=Caller(format_id(IdKind.SESSION, session.id), session.environment, frozenset(), landing.address),
             tokens=tokens,
@@ -203,10 +203,12 @@ class FinishConnect:
             return replace(tokens, scopes=session.scopes)
         return tokens
 
-    async def _checked(self, source: Source, tokens: Held, properties: Mapping[str, Any], *, now: datetime) -> Checked:
+    async def _checked(self, source: Source, tokens: Held, invitation: Invitation, *, now: datetime) -> Checked:
         """What the provider says of the tokens that it has just given. Raises `CredentialsRejected` if it takes them not."""
         held = in_hand(tokens, source, now=now, fresh=True)
-        finding = None if held is None else await self.check(source, held, properties, now=now)
+        finding = None
+        if held is not None:
+            finding = await self.check(source, held, invitation.properties, now=now, known=invitation.owner)
         if isinstance(finding, Rejected):
             raise CredentialsRejected("credentials", f"the provider does not take them: {finding.code}")
         return checked_by(finding, tokens)

@@ -8,6 +8,7 @@ from tokenkeep.application.work import Work
 from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.connect_session import ConnectSession
 from tokenkeep.domain.errors import NotFound, SessionEnded
+from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
 from tokenkeep.providers.authorization_request import missing_in, missing_properties
@@ -20,7 +21,10 @@ from tokenkeep.providers.rules import OAuth2Rules
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """Who asks for access to what. `missing` is what the user has to fill in; `properties` is what is known already."""
+    """Who asks for access to what. `missing` is what the user has to fill in; `properties` is what is known already.
+
+    `owner` is whose the account is that is to be reconnected, where the provider has said so.
+    """
 
     session: ConnectSession
     source: Source
@@ -28,6 +32,7 @@ class Invitation:
     rules: OAuth2Rules | OAuth1Rules
     properties: Mapping[str, str]
     missing: tuple[Property, ...]
+    owner: ExternalId | None
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -61,16 +66,17 @@ class InviteUser:
         source = await work.sources.get(session.source_id, session.environment)
         if source is None:
             raise NotFound("source")
-        properties = dict(session.properties)
+        owner, properties = None, dict(session.properties)
         if session.account_id is not None:
             view = await work.accounts.view(session.account_id, session.environment)
             if view is None:
                 raise NotFound("account")
-            properties = {**view.properties, **properties}
+            owner, properties = view.account.owner, {**view.properties, **properties}
         provider = self.catalogue.get(source.provider)
         if source.auth_type is AuthType.OAUTH1:
             legs = oauth1_rules(provider, source.options)
             missing = missing_in(legs.templates, legs.placeholders, properties)
-            return Invitation(session, source, provider, legs, properties, missing)
+            return Invitation(session, source, provider, legs, properties, missing, owner)
         rules = effective_rules(provider, source.options)
-        return Invitation(session, source, provider, rules, properties, missing_properties(rules, properties))
+        missing = missing_properties(rules, properties)
+        return Invitation(session, source, provider, rules, properties, missing, owner)

@@ -1,5 +1,6 @@
 """Keep what a connect session has brought: a new account, or new credentials of the one that is to be reconnected."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenkeep.application.connect_sessions import hashed
@@ -18,6 +19,7 @@ from tokenkeep.domain.connect_session import (
     refuse_identity,
 )
 from tokenkeep.domain.errors import NotFound
+from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.ids import AccountId
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.verification import Checked
@@ -65,7 +67,7 @@ class KeepConnected:
             full = await work.full_accounts.lock(reconnected, session.environment)
             if full is None:
                 raise NotFound("account")
-            refusal = _refuse(full.account, session, gained.checked.external_id)
+            refusal = _refuse(full.account, session, gained.checked.told)
             if refusal is not None:
                 return refusal
         locked = await work.connect_sessions.lock(session.id)
@@ -96,7 +98,7 @@ class KeepConnected:
         return session.account_id
 
 
-def _refuse(account: Account, session: ConnectSession, identity: str | None) -> ConnectFailure | None:
+def _refuse(account: Account, session: ConnectSession, told: Sequence[ExternalId]) -> ConnectFailure | None:
     if session.created_by == CONNECT_LINK and not may_reconnect(account):
         return ConnectFailure.ACCOUNT_DISABLED
-    return refuse_identity(account, identity)
+    return refuse_identity(account, told)

@@ -1,6 +1,6 @@
 """Obtain credentials that are fit to be stored: what has to be exchanged exchanged, and what came of it, or was given, verified."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from tokenkeep.application.keep_credentials import LiveTokens, Stored
 from tokenkeep.application.work import Works
 from tokenkeep.domain.credential import StaticCredentials, TokenSet
 from tokenkeep.domain.errors import CredentialsRejected, ExternalIdMismatch, NotFound
+from tokenkeep.domain.external_id import ExternalId, Likeness, likeness
 from tokenkeep.domain.ids import SourceId
 from tokenkeep.domain.source import Source
 from tokenkeep.domain.verification import UNCHECKED, Checked, Confirmed, Finding, Rejected
@@ -29,13 +30,22 @@ _MEMBER = "credentials"
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """What the credentials are for. `expected`: only this account of the provider's will do."""
+    """What the credentials are for.
+
+    `expected`: a new account is to be this one of the provider's. `owner`: they are for an account that is this one.
+    """
 
     source_id: SourceId
     environment: str
     properties: Mapping[str, Any]
     expected: str | None = None
     verify: bool = True
+    owner: ExternalId | None = None
+
+    def refuses(self, told: Sequence[ExternalId]) -> bool:
+        """Whether what is told of the credentials is somebody else."""
+        known = self.owner or (None if self.expected is None else ExternalId(self.expected))
+        return known is not None and likeness(known, told) is Likeness.ANOTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +83,14 @@ class ObtainCredentials:
         held = in_hand(tokens, source, now=now, fresh=isinstance(given, VerifiedToken))
         finding = None
         if purpose.verify and held is not None:
-            finding = await self.check(source, held, purpose.properties, now=now)
+            finding = await self.check(source, held, purpose.properties, now=now, known=purpose.owner)
         if isinstance(finding, Rejected):
             raise CredentialsRejected(_field(given), f"the provider does not take the credentials: {finding.code}")
         checked = checked_by(finding, tokens)
-        told = checked.external_id
-        if told is not None and purpose.expected not in {None, told}:
+        if purpose.refuses(checked.told):
             if isinstance(given, AuthorizationCode) and isinstance(tokens, TokenSet):
                 # A grant that was made for us is nobody's now. What the caller holds himself is his.
-                await self.discard(source, tokens, purpose.properties, external_id=told)
+                await self.discard(source, tokens, purpose.properties, external_id=checked.external_id)
             raise ExternalIdMismatch
         return Obtained(tokens, checked)
 
@@ -119,9 +128,9 @@ class ObtainCredentials:
 
 def checked_by(finding: Finding | None, tokens: Stored) -> Checked:
     """What is known: the token endpoint's own word on whose they are comes before the verifying request's."""
-    own = tokens.external_id if isinstance(tokens, TokenSet) else None
-    asked = finding.external_id if isinstance(finding, Confirmed) else None
-    return Checked(finding, own or asked)
+    own = (tokens.external_id,) if isinstance(tokens, TokenSet) and tokens.external_id is not None else ()
+    asked = finding.told if isinstance(finding, Confirmed) else ()
+    return Checked(finding, (*own, *asked))
 
 
 def in_hand(given: Stored, source: Source, *, now: datetime, fresh: bool = False) -> InHand | None:

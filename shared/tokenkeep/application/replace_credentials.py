@@ -1,5 +1,6 @@
 """Replace an account's credentials: its end user has authorised it again, and its id stays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,13 +12,13 @@ from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work
 from tokenkeep.domain.account import Account, AccountState, AccountView, LastVerification
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.connect_session import refuse_identity
 from tokenkeep.domain.errors import AccountExists, ExternalIdMismatch, InvalidInput, NotFound
+from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.reauthorization import reauthorize
 from tokenkeep.domain.refresh_policy import RefreshPolicy
-from tokenkeep.domain.verification import UNCHECKED, Checked, adopts, is_another, recorded
+from tokenkeep.domain.verification import UNCHECKED, Checked, adopted, is_another, recorded
 from tokenkeep.providers.account_properties import missing_properties
 from tokenkeep.providers.catalogue import Catalogue
 
@@ -64,9 +65,9 @@ class ReplaceCredentials:
         if not ready and full.account.state is not AccountState.PENDING:
             [name, *_] = missing_properties(keeping.provider, full.properties)
             raise InvalidInput(f"properties.{name}", "is required: give it to the account first")
-        if refuse_identity(full.account, checked.external_id) is not None:
+        if full.account.owner is not None and is_another(full.account, checked.told):
             raise ExternalIdMismatch
-        account = await identified(work, full.account, checked.external_id)
+        account = await identified(work, full.account, checked.told, own=True)
         former = None if full.stored is None else full.stored.version
         decided = reauthorize(
             account,
@@ -95,25 +96,25 @@ class ReplaceCredentials:
         return changed
 
 
-async def identified(work: Work, account: Account, told: str | None) -> Account:
-    """The account, which is locked, with the external id that its provider tells, where it had none that was verified.
+async def identified(work: Work, account: Account, told: Sequence[ExternalId], *, own: bool) -> Account:
+    """The account, which is locked, with the external id that its provider tells, where it is to have that (`adopted`).
 
     Raises:
         AccountExists: Another account of the source has this external id.
     """
-    if told is None or account.external_id_verified:
-        return account
-    if adopts(account, told):
-        await work.identities.identify(account.id, account.source_id, told)
-        return account.evolve(external_id=told, external_id_verified=True)
-    holder = await work.identities.holder(account.source_id, told)
-    if holder is not None:
-        raise AccountExists(format_id(IdKind.ACCOUNT, holder))
+    taken_over = adopted(account, told, own=own)
+    if taken_over is not None:
+        await work.identities.identify(account.id, account.source_id, taken_over)
+        return account.evolve(external_id=taken_over.value, external_id_kind=taken_over.kind, external_id_verified=True)
+    if told and not account.external_id_verified:
+        holder = await work.identities.holder(account.source_id, told[0].value)
+        if holder is not None:
+            raise AccountExists(format_id(IdKind.ACCOUNT, holder))
     return account
 
 
 def _recorded(account: Account, checked: Checked, *, now: datetime) -> LastVerification | None:
     if checked.finding is None:
         return None
-    code = ExternalIdMismatch.code if is_another(account, checked.external_id) else None
+    code = ExternalIdMismatch.code if is_another(account, checked.told) else None
     return recorded(checked.finding, at=now, code=code)

@@ -115,11 +115,12 @@ class SubmitCredentials:
         self, asked: CredentialsAsked, said: Filled, filled: FilledForm
     ) -> Connected | TooLate | ConnectFailure:
         session, account = asked.session, asked.account
-        expected = session.external_id
-        if account is not None:
-            expected = account.external_id if account.external_id_verified else None
         purpose = Purpose(
-            session.source_id, session.environment, {**asked.properties, **said.properties}, expected=expected
+            session.source_id,
+            session.environment,
+            {**asked.properties, **said.properties},
+            expected=session.external_id if account is None else None,
+            owner=None if account is None else account.owner,
         )
         obtained = await self.obtain(said.credentials, purpose)
         gained = Gained(

@@ -121,7 +121,7 @@ class VerifyAccount:
             renewable=False,
             fresh=vended.refreshed,
         )
-        finding = await self.check(source, held, view.properties, now=now)
+        finding = await self.check(source, held, view.properties, now=now, known=view.account.owner)
         return Unknown(UnknownReason.NOT_SUPPORTED) if finding is None else finding
 
     def _still_has(self, full: FullAccount, fetched: Fetched, seen: Mapping[str, Secret]) -> bool:
@@ -137,11 +137,11 @@ async def _write(
     work: Work, full: FullAccount, finding: Finding, links: LinkMaker, correlation_id: str
 ) -> AccountExists | None:
     """Keep the finding; an error, if the account turns out to be one that another one is already."""
-    told = finding.external_id if isinstance(finding, Confirmed) else None
+    told = finding.told if isinstance(finding, Confirmed) else ()
     refusal: AccountExists | None = None
     account = full.account
     try:
-        account = await identified(work, account, told)
+        account = await identified(work, account, told, own=account.external_id_verified)
     except AccountExists as taken:
         refusal = taken
     code = ExternalIdMismatch.code if is_another(account, told) else None

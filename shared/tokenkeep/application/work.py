@@ -18,6 +18,7 @@ from tokenkeep.domain.account import Account, AccountView, LastVerification
 from tokenkeep.domain.api_key import ApiKey
 from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens
 from tokenkeep.domain.events import Event
+from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.handover import Release
 from tokenkeep.domain.ids import AccountId, ApiKeyId, SourceId
 from tokenkeep.domain.revocation_incident import NotedRevocation
@@ -112,9 +113,9 @@ class Identities(Protocol):
 
     async def holder(self, source_id: SourceId, external_id: str) -> AccountId | None: ...
 
-    async def identify(self, account_id: AccountId, source_id: SourceId, external_id: str) -> None: ...
+    async def identify(self, account_id: AccountId, source_id: SourceId, told: ExternalId) -> None: ...
 
-    async def may_be_held(self, source: Source, external_id: str) -> bool: ...
+    async def may_be_held(self, source: Source, told: ExternalId) -> bool: ...
 
 
 class Releases(Protocol):

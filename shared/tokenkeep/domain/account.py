@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.ids import AccountId, SourceId
 
 
@@ -113,9 +114,17 @@ class Account:
     custody: Custody
     external_id: str | None = None
     external_id_verified: bool = False
+    external_id_kind: str | None = None
     health: Health = Health.HEALTHY
     disabled: Disabled | None = None
     last_error: LastError | None = None
+
+    @property
+    def owner(self) -> ExternalId | None:
+        """Whose it is by the provider's own word, which binds it: no other's credentials come in. None: nobody knows."""
+        if self.external_id is None or not self.external_id_verified:
+            return None
+        return ExternalId(self.external_id, self.external_id_kind)
 
     def evolve(self, **changes: Any) -> "Account":
         """A copy with other values."""

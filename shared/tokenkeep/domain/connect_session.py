@@ -1,12 +1,13 @@
 """A connect session: the short while in which one end user connects an account, or reconnects one that exists."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from tokenkeep.domain.account import Account
+from tokenkeep.domain.external_id import ExternalId, Likeness, likeness
 from tokenkeep.domain.ids import AccountId, SessionId, SourceId
 
 SESSION_LIFE: Final = timedelta(minutes=10)
@@ -50,6 +51,8 @@ class ConnectFailure(StrEnum):
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     IDENTITY_MISMATCH = "identity_mismatch"
     """The account that was to be reconnected belongs to somebody else."""
+    IDENTITY_UNKNOWN = "identity_unknown"
+    """Whose the grant is could not be told, and the account that was to be reconnected is somebody's."""
     ACCOUNT_EXISTS = "account_exists"
     """Another account of the source holds this grant, or this verified external id."""
     ACCOUNT_DISABLED = "account_disabled"
@@ -113,10 +116,19 @@ def failure_of(error: str | None) -> ConnectFailure:
             return ConnectFailure.PROVIDER_ERROR
 
 
-def refuse_identity(account: Account, told: str | None) -> ConnectFailure | None:
-    """Why a grant can't become the account's, by the identity that the provider tells with it; None when it can.
+def refuse_identity(account: Account, told: Sequence[ExternalId]) -> ConnectFailure | None:
+    """Why a grant can't become the account's, by the ids that the provider tells with it; None when it can.
 
-    An identity that nobody could tell refuses nobody, and one that was never verified can't be another's.
+    An identity that nobody could tell refuses nobody, and one that was never verified can't be another's. Ids of other kinds
+    than the account's may be anybody's.
     """
-    another = account.external_id_verified and told is not None and told != account.external_id
-    return ConnectFailure.IDENTITY_MISMATCH if another else None
+    owner = account.owner
+    if owner is None or not told:
+        return None
+    match likeness(owner, told):
+        case Likeness.SAME:
+            return None
+        case Likeness.ANOTHER:
+            return ConnectFailure.IDENTITY_MISMATCH
+        case Likeness.UNTOLD:
+            return ConnectFailure.IDENTITY_UNKNOWN

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.secret import Secret
 
 
@@ -26,7 +27,7 @@ class TokenSet:
     refresh_token_expires_at: datetime | None = None
     refresh_end_derived: bool = False
     refresh_endless: bool = False
-    external_id: str | None = None
+    external_id: ExternalId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Credentials that their provider was asked about: what it said, whose they are, and what follows for the account."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +18,7 @@ from tokenkeep.domain.account import (
 from tokenkeep.domain.attempt import Outcome
 from tokenkeep.domain.errors import ExternalIdMismatch
 from tokenkeep.domain.events import EventType, Happening
+from tokenkeep.domain.external_id import ExternalId, Likeness, likeness
 from tokenkeep.domain.standing import Settlement, Standing
 
 
@@ -49,9 +51,20 @@ class UnknownReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The provider takes the credentials. `external_id` is whose they are, where its answer tells that."""
+    """The provider takes the credentials. `external_id` is whose they are, where its answer tells that; `kind` which id that is.
+
+    `other` is what the same answer tells besides: the id of the kind that is known of the account, where that is another.
+    """
 
     external_id: str | None = None
+    kind: str | None = None
+    other: ExternalId | None = None
+
+    @property
+    def told(self) -> tuple[ExternalId, ...]:
+        """Whose the credentials are, first what counts."""
+        first = None if self.external_id is None else ExternalId(self.external_id, self.kind)
+        return tuple(it for it in (first, self.other) if it is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +89,17 @@ Finding = Confirmed | Rejected | Unknown
 class Checked:
     """What is known of credentials before they are stored.
 
-    `finding` None: nobody asked. `external_id` is what the provider has told, by its token endpoint or by the answer to the
-    verifying request; so it is verified whatever the finding is.
+    `finding` None: nobody asked. `told` is whose they are as the provider has told, by its token endpoint or by the answer to
+    the verifying request, first what counts; so that is verified whatever the finding is.
     """
 
     finding: Finding | None = None
-    external_id: str | None = None
+    told: tuple[ExternalId, ...] = ()
+
+    @property
+    def external_id(self) -> ExternalId | None:
+        """What counts."""
+        return self.told[0] if self.told else None
 
 
 UNCHECKED = Checked()
@@ -100,27 +118,47 @@ def recorded(finding: Finding, *, at: datetime, code: str | None = None) -> Last
             assert_never(finding)
 
 
-def settled_external_id(given: str | None, told: str | None) -> tuple[str | None, bool]:
+def settled_external_id(given: str | None, told: ExternalId | None) -> tuple[ExternalId | None, bool]:
     """A new account's external id, and whether it is verified.
 
     Raises:
         ExternalIdMismatch: The provider tells another one than was given.
     """
     if told is None:
-        return given, False
-    if given is not None and given != told:
+        return (None if given is None else ExternalId(given)), False
+    if given is not None and given != told.value:
         raise ExternalIdMismatch
     return told, True
 
 
-def adopts(account: Account, told: str | None) -> bool:
-    """Whether the account is to take over the id that its provider tells. An id that was given to it is never overwritten."""
-    return told is not None and not account.external_id_verified and account.external_id in {None, told}
+def adopted(account: Account, told: Sequence[ExternalId], *, own: bool) -> ExternalId | None:
+    """The verified external id that the account is to have from now on; None: what it has, it keeps.
+
+    An id that a caller gave is never overwritten. An id of another kind takes the place of the verified one only where the
+    provider has told both together, or where it is told of the account's `own` credentials: those that are known to be its
+    owner's, or that its developer has put in the place of those.
+    """
+    if not told:
+        return None
+    first, owner = told[0], account.owner
+    if owner is None:
+        return first if account.external_id in {None, first.value} else None
+    if owner == first:
+        return None
+    match likeness(owner, told):
+        case Likeness.SAME:
+            return first
+        case Likeness.ANOTHER:
+            return None
+        case Likeness.UNTOLD:
+            return first if own else None
 
 
-def is_another(account: Account, told: str | None) -> bool:
+def is_another(account: Account, told: Sequence[ExternalId]) -> bool:
     """Whether the provider tells another id than the account has, by whichever way it came to it."""
-    return told is not None and account.external_id is not None and account.external_id != told
+    if account.external_id is None:
+        return False
+    return likeness(account.owner or ExternalId(account.external_id), told) is Likeness.ANOTHER
 
 
 def settle_finding(standing: Standing, finding: Finding, *, now: datetime) -> Settlement | None:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tokenkeep.domain.account import AuthType, FailureReason
+from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.verification import Confirmed, Finding, Rejected, Unknown, UnknownReason
 from tokenkeep.providers.answer import Answer, NoAnswer
 from tokenkeep.providers.answer_body import Body, Shape, read_body
 from tokenkeep.providers.entry import Verification
 from tokenkeep.providers.error_codes import safe_code
 from tokenkeep.providers.external_ids import NoId, read_external_id
+from tokenkeep.providers.id_kinds import kind_at, other_path
 from tokenkeep.providers.reading import is_bot_wall
 from tokenkeep.providers.token_words import Speech, speech_of
 
@@ -42,11 +44,15 @@ _UNSAID: Mapping[Speech, UnknownReason] = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What was asked: the request, of what kind of account, and what its ids' paths may name in braces."""
+    """What was asked: the request, of what kind of account, and what its ids' paths may name in braces.
+
+    `known` is whose the account is, where the credentials are for one that exists.
+    """
 
     verification: Verification
     kind: AuthType
     names: Mapping[str, str]
+    known: ExternalId | None = None
 
 
 def unheard(reason: FailureReason) -> Unknown:
@@ -102,10 +108,11 @@ def _of_success(answer: Answer, body: Body, question: Question) -> Finding:
     path = question.verification.external_id
     if path is None:
         return Confirmed()
-    told = read_external_id(_document(answer.body, body), path, question.names)
+    document = _document(answer.body, body)
+    told = read_external_id(document, path, question.names)
     match told:
         case str():
-            return Confirmed(told)
+            return Confirmed(told, kind_at(question.verification, question.names), _of_known_kind(document, question))
         case NoId.SEVERAL | NoId.UNFIT:
             return Confirmed()
         case NoId.NULL if _ANONYMOUS in body.text or _is_anonymous(body.fields):
@@ -113,6 +120,14 @@ def _of_success(answer: Answer, body: Body, question: Question) -> Finding:
             return Rejected("anonymous_user", answer.status)
         case _:
             return _of_failure(answer, body, question)
+
+
+def _of_known_kind(document: object, question: Question) -> ExternalId | None:
+    """The id of the kind that is known of the account, where the path has been changed since and the answer holds both."""
+    known = question.known
+    path = None if known is None else other_path(known.kind, question.verification, question.names)
+    told = NoId.MISSING if path is None else read_external_id(document, path, {})
+    return ExternalId(told, known.kind) if known is not None and isinstance(told, str) else None
 
 
 def _of_failure(answer: Answer, body: Body, question: Question) -> Finding:

@@ -21,6 +21,7 @@ from tokenkeep.providers.entry import Property, Provider, Verification
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ME = Verification("https://{shop}.acme.test/me", external_id="sub")
+KIND = "https://{shop}.acme.test/me sub"
 SHOP = Property("shop", r"[a-z]+", "Shop")
 HELD = InHand({"access_token": Secret("canary-at")}, "Bearer", None, None, renewable=True, fresh=False)
 SOURCE = Source(
@@ -94,7 +95,7 @@ async def checked(
 
 async def test_one_request_is_sent_and_its_answer_read() -> None:
     endpoints = says(200, b'{"sub": "alice"}')
-    assert await checked(endpoints) == Confirmed("alice")
+    assert await checked(endpoints) == Confirmed("alice", KIND)
     [request] = endpoints.requests
     assert request.url == "https://blue.acme.test/me"
 
@@ -140,7 +141,7 @@ async def test_no_code_and_no_id_shows_what_was_sent() -> None:
     assert await checked(says(401, b'{"error": "canary_at"}')) == Rejected("unknown_error", 401)
     assert await checked(says(200, b'{"sub": "x-canary-at"}')) == Confirmed(None)
     named = replace(HELD, fields={**HELD.fields, "username": Secret("alice")})
-    assert await checked(says(200, b'{"sub": "alice"}'), named) == Confirmed("alice"), "a name is no secret"
+    assert await checked(says(200, b'{"sub": "alice"}'), named) == Confirmed("alice", KIND), "a name is no secret"
 
 
 async def test_who_cannot_be_had_says_nothing() -> None:

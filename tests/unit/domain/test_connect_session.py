@@ -17,6 +17,7 @@ from tokenkeep.domain.connect_session import (
     failure_of,
     refuse_identity,
 )
+from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.ids import AccountId, SessionId, SourceId
 
 ENDS = NOW + SESSION_LIFE
@@ -84,8 +85,16 @@ def test_a_providers_error_is_the_users_the_providers_or_the_developers(
 
 
 def test_only_another_verified_identity_is_refused() -> None:
-    verified = an_account(external_id="a", external_id_verified=True)
-    assert refuse_identity(verified, "b") is ConnectFailure.IDENTITY_MISMATCH
-    assert refuse_identity(verified, "a") is None
-    assert refuse_identity(verified, None) is None
-    assert refuse_identity(an_account(external_id="a"), "b") is None
+    verified = an_account(external_id="a", external_id_verified=True, external_id_kind="sub")
+    assert refuse_identity(verified, (ExternalId("b", "sub"),)) is ConnectFailure.IDENTITY_MISMATCH
+    assert refuse_identity(verified, (ExternalId("a", "sub"),)) is None
+    assert refuse_identity(verified, ()) is None
+    assert refuse_identity(an_account(external_id="a"), (ExternalId("b", "sub"),)) is None
+
+
+def test_an_id_of_another_kind_may_be_anybodys() -> None:
+    verified = an_account(external_id="a", external_id_verified=True, external_id_kind="sub")
+    mail = ExternalId("a", "email")
+    assert refuse_identity(verified, (mail,)) is ConnectFailure.IDENTITY_UNKNOWN
+    assert refuse_identity(verified, (mail, ExternalId("a", "sub"))) is None
+    assert refuse_identity(verified, (mail, ExternalId("b", "sub"))) is ConnectFailure.IDENTITY_MISMATCH

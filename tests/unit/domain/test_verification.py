@@ -8,6 +8,7 @@ from domain_examples import NOW, a_standing, an_account
 from tokenkeep.domain.account import Account, DisabledReason, FailureReason, Health, LastError, VerificationResult
 from tokenkeep.domain.errors import ExternalIdMismatch
 from tokenkeep.domain.events import EventType
+from tokenkeep.domain.external_id import ExternalId, Likeness, likeness
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.standing import Standing
 from tokenkeep.domain.verification import (
@@ -15,13 +16,15 @@ from tokenkeep.domain.verification import (
     Rejected,
     Unknown,
     UnknownReason,
-    adopts,
+    adopted,
     is_another,
     recorded,
     settle_finding,
     settled_external_id,
 )
 
+SUB_A, SUB_B = ExternalId("a", "sub"), ExternalId("b", "sub")
+VERIFIED = an_account(external_id="a", external_id_verified=True, external_id_kind="sub")
 REJECTED = Rejected("invalid_token", 401)
 TIMEOUT = Unknown(UnknownReason.TIMEOUT)
 IDLE = {"phase": Phase.IDLE, "attempt_id": None, "lease_until": None, "next_refresh_at": None, "due_at": None}
@@ -34,24 +37,53 @@ def a_static(account: Account | None = None) -> Standing:
 
 
 def test_what_the_provider_tells_is_the_accounts_id_and_verified() -> None:
-    assert settled_external_id(None, "a") == ("a", True)
-    assert settled_external_id("a", "a") == ("a", True)
-    assert settled_external_id("a", None) == ("a", False)
+    assert settled_external_id(None, SUB_A) == (SUB_A, True)
+    assert settled_external_id("a", SUB_A) == (SUB_A, True)
+    assert settled_external_id("a", None) == (ExternalId("a"), False)
     assert settled_external_id(None, None) == (None, False)
     with pytest.raises(ExternalIdMismatch):
-        settled_external_id("a", "b")
+        settled_external_id("a", SUB_B)
+
+
+@pytest.mark.parametrize(
+    ("known", "told", "how"),
+    [
+        (SUB_A, (SUB_A,), Likeness.SAME),
+        (SUB_A, (SUB_B,), Likeness.ANOTHER),
+        (SUB_A, (), Likeness.UNTOLD),
+        (SUB_A, (ExternalId("a", "email"),), Likeness.UNTOLD),
+        (SUB_A, (ExternalId("b", "email"), SUB_A), Likeness.SAME),
+        (SUB_A, (ExternalId("a", "email"), SUB_B), Likeness.ANOTHER),
+        (ExternalId("a"), (SUB_A,), Likeness.SAME),
+        (ExternalId("a"), (SUB_B, SUB_A), Likeness.ANOTHER),
+        (ExternalId("a"), (), Likeness.UNTOLD),
+    ],
+)
+def test_only_ids_of_one_kind_are_compared(known: ExternalId, told: tuple[ExternalId, ...], how: Likeness) -> None:
+    assert likeness(known, told) is how
 
 
 def test_only_an_id_that_nobody_has_given_is_filled_in() -> None:
     nameless, given = an_account(external_id=None), an_account(external_id="a")
-    verified = an_account(external_id="a", external_id_verified=True)
-    assert adopts(nameless, "b")
-    assert adopts(given, "a")
-    assert not adopts(given, "b")
-    assert not adopts(verified, "a")
-    assert not adopts(nameless, None)
-    assert [is_another(it, "b") for it in (nameless, given, verified)] == [False, True, True]
-    assert not is_another(given, None)
+    assert adopted(nameless, (SUB_B,), own=False) == SUB_B
+    assert adopted(given, (SUB_A,), own=False) == SUB_A
+    assert adopted(given, (SUB_B,), own=True) is None
+    assert adopted(nameless, (), own=True) is None
+    assert [is_another(it, (SUB_B,)) for it in (nameless, given, VERIFIED)] == [False, True, True]
+    assert not is_another(given, ())
+
+
+def test_an_id_of_another_kind_takes_its_place_if_it_is_surely_the_same_persons() -> None:
+    mail = ExternalId("a@b.example", "email")
+    assert adopted(VERIFIED, (SUB_A,), own=True) is None, "it has it"
+    assert adopted(VERIFIED, (SUB_B,), own=True) is None
+    assert adopted(VERIFIED, (mail,), own=False) is None
+    assert adopted(VERIFIED, (mail,), own=True) == mail
+    assert adopted(VERIFIED, (mail, SUB_A), own=False) == mail
+    assert adopted(VERIFIED, (mail, SUB_B), own=True) is None
+    before = an_account(external_id="a", external_id_verified=True)
+    assert adopted(before, (SUB_A,), own=False) == SUB_A, "its kind is known from now on"
+    assert not is_another(VERIFIED, (mail,))
 
 
 def test_a_rejection_is_told_once_of_an_account_that_cannot_be_refreshed() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.providers.answer import Answer
 from tokenkeep.providers.entry import Verification
 from tokenkeep.providers.rules import OAuth2Rules
@@ -24,7 +25,8 @@ def an_id_token(**claims: Any) -> str:
 
 def told(rules: OAuth2Rules = RULES, *, url: str = URL, scopes: tuple[str, ...] = OPENID, **members: Any) -> str | None:
     answer = Answer(200, {}, json.dumps({"access_token": "at", **members}).encode())
-    return told_identity(answer, rules, url=url, client_id="client", scopes=scopes)
+    found = told_identity(answer, rules, url=url, client_id="client", scopes=scopes)
+    return None if found is None else found.value
 
 
 def test_the_providers_own_place_counts_first() -> None:
@@ -45,6 +47,14 @@ def test_ids_of_two_kinds_are_never_mixed() -> None:
     by_id = replace(RULES, verification=Verification("https://provider.test/me", external_id="id"))
     assert told(by_sub, id_token=an_id_token()) == "alice"
     assert told(by_id, id_token=an_id_token()) is None
+
+
+def test_an_id_tokens_subject_is_of_the_kind_that_user_info_tells() -> None:
+    answer = Answer(200, {}, json.dumps({"id_token": an_id_token()}).encode())
+    by_sub = replace(RULES, verification=Verification("https://provider.test/me?x=1", external_id="sub"))
+    for rules, kind in ((by_sub, "https://provider.test/me sub"), (RULES, "id_token sub")):
+        found = told_identity(answer, rules, url=URL, client_id="client", scopes=OPENID)
+        assert found == ExternalId("alice", kind)
 
 
 @pytest.mark.parametrize(
@@ -79,4 +89,4 @@ def test_an_answer_that_is_no_object_tells_nobody() -> None:
         assert told_identity(Answer(200, {}, body), RULES, url=URL, client_id="client", scopes=OPENID) is None
     by_form = replace(RULES, token_external_id_path="uid")
     answer = Answer(200, {}, b"access_token=at&uid=7")
-    assert told_identity(answer, by_form, url=URL, client_id="client", scopes=OPENID) == "7"
+    assert told_identity(answer, by_form, url=URL, client_id="client", scopes=OPENID) == ExternalId("7", "token uid")

@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenkeep.domain.account import AuthType, FailureReason
+from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.verification import Confirmed, Finding, Rejected, Unknown, UnknownReason
 from tokenkeep.providers.answer import Answer, NoAnswer
 from tokenkeep.providers.entry import Verification
 from tokenkeep.providers.verification_answer import Question, read_verification
 
+KIND = "https://acme.test/me user.id"
 BY_ID = Question(Verification("https://acme.test/me", external_id="user.id"), AuthType.OAUTH2, {})
 PLAIN = replace(BY_ID, verification=Verification("https://acme.test/me"))
 ASSUMED = replace(BY_ID, verification=replace(BY_ID.verification, assumed=True))
@@ -27,11 +29,18 @@ def finding(status: int, document: object, question: Question = BY_ID, **headers
     return read_verification(Answer(status, named, body), question)
 
 
+def test_the_id_of_the_accounts_kind_is_told_besides_where_the_path_was_changed() -> None:
+    body = {"user": {"id": 7}, "sub": "s", "more": {"id": None}}
+    for path, other in (("sub", ExternalId("s", "https://acme.test/me sub")), ("more.id", None), ("user.id", None)):
+        known = ExternalId("x", f"https://acme.test/me {path}")
+        assert finding(200, body, replace(BY_ID, known=known)) == Confirmed("7", KIND, other)
+
+
 def test_a_success_tells_whose_the_credentials_are() -> None:
-    assert finding(200, {"user": {"id": 7}}) == Confirmed("7")
-    assert finding(200, {"user": {"id": "u"}, "error": None, "errors": [], "ok": True}) == Confirmed("u")
-    assert finding(200, {"user": {"id": "u"}, "error": {"code": "ok", "message": ""}}) == Confirmed("u")
-    assert finding(200, {"user": {"id": "u"}, "code": 0, "message": "OK"}) == Confirmed("u")
+    assert finding(200, {"user": {"id": 7}}) == Confirmed("7", KIND)
+    assert finding(200, {"user": {"id": "u"}, "error": None, "errors": [], "ok": True}) == Confirmed("u", KIND)
+    assert finding(200, {"user": {"id": "u"}, "error": {"code": "ok", "message": ""}}) == Confirmed("u", KIND)
+    assert finding(200, {"user": {"id": "u"}, "code": 0, "message": "OK"}) == Confirmed("u", KIND)
     assert finding(200, {"anything": 1}, PLAIN) == Confirmed(None)
     assert finding(204, b"", PLAIN) == Confirmed(None)
     assert finding(200, {"user": {"id": {}}}) == Confirmed(None)

@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.domain.account import LastVerification, VerificationResult
 from tokenkeep.domain.errors import AccountExists
+from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.ids import AccountId, IdKind, SourceId, format_id
 from tokenkeep.domain.source import Source
 
@@ -22,9 +23,11 @@ ON CONFLICT (source_id, external_id) DO UPDATE SET account_id = account_identiti
 RETURNING account_id
 """)
 _IDENTIFY = text("""
-UPDATE accounts SET external_id = :external_id, external_id_verified = true, updated_at = clock_timestamp()
+UPDATE accounts SET external_id = :external_id, external_id_verified = true, external_id_kind = CAST(:kind AS text),
+       updated_at = clock_timestamp()
  WHERE id = :account_id
 """)
+_GIVE_UP = text("DELETE FROM account_identities WHERE account_id = :account_id AND external_id <> :external_id")
 # Accounts of other environments count as well, and those of other sources: to the provider it is one client.
 _LOCK_CLIENT = text("""
 SELECT id FROM sources
@@ -32,10 +35,12 @@ SELECT id FROM sources
    AND options ->> 'token_url' IS NOT DISTINCT FROM CAST(:token_url AS text)
  ORDER BY id FOR UPDATE
 """)
+# Who is known by an id of another kind, or of none that is known, may be this one.
 _MAY_BE_HELD = text("""
 SELECT EXISTS (SELECT FROM accounts
                 WHERE source_id = ANY(CAST(:source_ids AS uuid[])) AND state <> 'pending'
-                  AND (NOT external_id_verified OR external_id = :external_id))
+                  AND (NOT external_id_verified OR external_id = :external_id
+                       OR external_id_kind IS DISTINCT FROM CAST(:kind AS text)))
 """)
 
 
@@ -58,20 +63,22 @@ class PostgresIdentities:
         row = (await self._connection.execute(_HOLDER, {"source_id": source_id, "external_id": external_id})).first()
         return None if row is None else AccountId(row.account_id)
 
-    async def identify(self, account_id: AccountId, source_id: SourceId, external_id: str) -> None:
-        """Give an account, which is locked, its verified external id.
+    async def identify(self, account_id: AccountId, source_id: SourceId, told: ExternalId) -> None:
+        """Give an account, which is locked, its verified external id, in the place of the one that it has.
 
         Raises:
             AccountExists: Another account of the source has it.
         """
-        claimed = {"account_id": account_id, "source_id": source_id, "external_id": external_id}
+        claimed = {"account_id": account_id, "source_id": source_id, "external_id": told.value}
         await self._connection.execute(_SHARE_SOURCE, {"source_id": source_id})
         holder = AccountId((await self._connection.execute(_CLAIM, claimed)).scalar_one())
         if holder != account_id:
             raise AccountExists(format_id(IdKind.ACCOUNT, holder))
-        await self._connection.execute(_IDENTIFY, {"account_id": account_id, "external_id": external_id})
+        identity = {"account_id": account_id, "external_id": told.value}
+        await self._connection.execute(_GIVE_UP, identity)
+        await self._connection.execute(_IDENTIFY, {**identity, "kind": told.kind})
 
-    async def may_be_held(self, source: Source, external_id: str) -> bool:
+    async def may_be_held(self, source: Source, told: ExternalId) -> bool:
         """Whether an account of the same client may hold a grant of this identity; locks out those that are coming."""
         client = {
             "provider": source.provider,
@@ -79,7 +86,7 @@ class PostgresIdentities:
             "token_url": source.options.get("token_url"),
         }
         source_ids = [row.id for row in await self._connection.execute(_LOCK_CLIENT, client)]
-        parameters = {"source_ids": source_ids, "external_id": external_id}
+        parameters = {"source_ids": source_ids, "external_id": told.value, "kind": told.kind}
         return bool((await self._connection.execute(_MAY_BE_HELD, parameters)).scalar_one())
 
 

@@ -166,6 +166,7 @@ def _account_row(one: PreparedAccount) -> dict[str, Any]:
         "auth_type": account.auth_type.value,
         "external_id": account.external_id,
         "external_id_verified": account.external_id_verified,
+        "external_id_kind": account.external_id_kind,
         # By the column's name: this statement is run by Core, which drops an attribute's name without a word.
         "metadata": dict(one.metadata),
         "properties": dict(one.properties),

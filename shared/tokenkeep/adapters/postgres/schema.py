@@ -148,6 +148,7 @@ class AccountRow(Base):
     auth_type: Mapped[str]
     external_id: Mapped[str | None]
     external_id_verified: Mapped[bool] = mapped_column(server_default=text("false"))
+    external_id_kind: Mapped[str | None]
     state: Mapped[str]
     disabled_reason: Mapped[str | None]
     disabled_detail: Mapped[str | None]

@@ -20,7 +20,7 @@ from tokenkeep.domain.ids import AccountId, AttemptId, SourceId
 from tokenkeep.domain.lease import Lease, Phase
 
 ACCOUNT_COLUMNS = """a.id, a.source_id, a.environment, a.provider, a.auth_type, a.external_id, a.external_id_verified,
-       a.state, a.disabled_reason, a.disabled_detail, a.disabled_at, a.disabled_by, a.health, a.custody,
+       a.external_id_kind, a.state, a.disabled_reason, a.disabled_detail, a.disabled_at, a.disabled_by, a.health, a.custody,
        a.last_error_reason, a.last_error_http_status, a.last_error_at"""
 CREDENTIAL_COLUMNS = """c.epoch AS credential_epoch, c.generation, c.installed_fence, c.obtained_at, c.expires_at,
        c.refresh_token_expires_at, c.refresh_end_derived, c.refresh_ciphertext IS NOT NULL AS refreshable, c.key_id,
@@ -52,6 +52,7 @@ def account_from(row: RowMapping) -> Account:
         custody=Custody(row["custody"]),
         external_id=row["external_id"],
         external_id_verified=row["external_id_verified"],
+        external_id_kind=row["external_id_kind"],
         health=Health(row["health"]),
         disabled=disabled,
         last_error=last_error,
