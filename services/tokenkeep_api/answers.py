@@ -181,7 +181,8 @@ class AccountAnswer(Answer):
     """An account. `expires_at` null means that the credentials do not expire.
 
     `authenticated`: it has credentials and lacks nothing, and nobody has said that they are worth nothing. `missing` names what
-    it lacks, as its source's `account_schema.required` does. `external_id_verified`: the provider itself has told the external id; no other account of the source has it then.
+    it lacks, as its source's `account_schema.required` does. `external_id_verified`: the provider itself has told the external id, of the present credentials; no other
+    account of the source has it then.
     `verification` is null where the provider was never asked about the present credentials.
     """
 

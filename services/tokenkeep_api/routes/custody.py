@@ -87,7 +87,8 @@ def _add_replacement(router: APIRouter, wired: Wired) -> None:
         """Authorise the account again, with credentials of its provider's kind. Its id stays; it is active then.
 
         The credentials are verified first, as when an account is created. Those of another account of the provider's than the
-        verified one are refused: 422 `external_id_mismatch`.
+        verified one are refused: 422 `external_id_mismatch`. If their provider does not tell whose they are, or is not asked, they
+        are stored, and `external_id_verified` is false until it tells the same external id (`POST …/verify`).
         """
         parsed = _parsed(account_id)
         async with wired.works.reading() as work:

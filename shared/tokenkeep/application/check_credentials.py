@@ -26,6 +26,15 @@ from tokenkeep.providers.verification_request import names_in, verification_requ
 LONGEST_CHECK: Final = timedelta(seconds=10)
 """Somebody waits for it, and can do without."""
 
+_PAUSE_S: Final = 1.0
+_PASSING: Final = frozenset(
+    {
+        UnknownReason.NETWORK_ERROR,
+        UnknownReason.TIMEOUT,
+        UnknownReason.RATE_LIMITED,
+        UnknownReason.PROVIDER_5XX,
+    }
+)
 _SUBJECT = "sub"
 _LONG = 8
 """Shorter secrets are found in many a text by chance."""
@@ -58,9 +67,10 @@ class RequestSigning(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CheckCredentials:
-    """One request, sent once, within one deadline that includes the connecting, over a fresh connection.
+    """One request, within one deadline that includes the connecting, over a fresh connection.
 
-    No transaction is open meanwhile, no redirect is followed, and the body is bounded.
+    No transaction is open meanwhile, no redirect is followed, and the body is bounded. Where a word is needed, a failure that
+    may pass is given a second try, with a deadline of its own.
     """
 
     catalogue: Catalogue
@@ -81,10 +91,11 @@ class CheckCredentials:
         *,
         now: datetime,
         known: ExternalId | None = None,
+        insist: bool = False,
     ) -> Finding | None:
         """The finding; None when there is nothing to ask. Never raises for what a provider says or does.
 
-        `known` is whose the account is that the credentials are for.
+        `known` is whose the account is that the credentials are for. `insist`: they are of no use unless it is told whose they are.
         """
         provider = self.catalogue.get(source.provider)
         verification = verification_of(provider, source.options)
@@ -94,31 +105,34 @@ class CheckCredentials:
             return Unknown(UnknownReason.TOKEN_EXPIRED)
         if verification.assumed and _lacks_scope(verification, held.scopes):
             return Unknown(UnknownReason.INSUFFICIENT_SCOPE)
+        asking = _Asking(verification, provider, source, held, properties, known)
+        finding = await self._finding(asking)
+        if insist and isinstance(finding, Unknown) and finding.reason in _PASSING:
+            await self.clocks.sleep(_PAUSE_S)
+            finding = await self._finding(asking)
+        return finding
+
+    async def _finding(self, asking: "_Asking") -> Finding:
         try:
-            request = await self._request(verification, provider, source, held, properties)
+            request = await self._request(asking)
         except InvalidInput:
             return Unknown(UnknownReason.MISSING_PROPERTY)
         try:
             answer = await self._answer(request)
         except ConnectFailed as failure:
             return unheard(failure.reason)
-        names = names_in(provider, source.options, properties)
-        finding = read_verification(answer, Question(verification, source.auth_type, names, known))
+        verification, provider, source, held = asking.verification, asking.provider, asking.source, asking.held
+        names = names_in(provider, source.options, asking.properties)
+        finding = read_verification(answer, Question(verification, source.auth_type, names, asking.known))
         return _tempered(finding, verification, held, _secrets(provider, held.fields))
 
-    async def _request(
-        self,
-        verification: Verification,
-        provider: Provider,
-        source: Source,
-        held: InHand,
-        properties: Mapping[str, Any],
-    ) -> TokenRequest:
+    async def _request(self, asking: "_Asking") -> TokenRequest:
+        provider, source, held, properties = asking.provider, asking.source, asking.held, asking.properties
         shown = request_credentials(
             provider, source.options, held.fields, token_type=held.token_type, properties=properties
         )
         request = verification_request(
-            verification,
+            asking.verification,
             provider,
             source.options,
             client_id=source.client_id or "",
@@ -133,6 +147,18 @@ class CheckCredentials:
         deadline = self.clocks.loop_time() + span
         async with self.endpoints.lend(request, reuse_window_s=0, deadline=deadline) as connection:
             return await connection.exchange(request, deadline=deadline, send_before=self.clocks.boottime() + span)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """What is asked, of whom, about which credentials."""
+
+    verification: Verification
+    provider: Provider
+    source: Source
+    held: InHand
+    properties: Mapping[str, Any]
+    known: ExternalId | None
 
 
 def _lacks_scope(verification: Verification, scopes: tuple[str, ...] | None) -> bool:

@@ -18,7 +18,7 @@ from tokenkeep.application.discard_grant import DiscardGrant
 from tokenkeep.application.finish_legs import FinishLegs, LegsAnswer
 from tokenkeep.application.invite_user import Invitation, InviteUser
 from tokenkeep.application.keep_connected import ConnectedBefore, Gained, KeepConnected
-from tokenkeep.application.obtain_credentials import checked_by, in_hand
+from tokenkeep.application.obtain_credentials import checked_by, in_hand, is_owner_untold
 from tokenkeep.application.ports import Vault
 from tokenkeep.application.work import Work, Works
 from tokenkeep.domain.api_key import Caller
@@ -208,7 +208,8 @@ class FinishConnect:
         held = in_hand(tokens, source, now=now, fresh=True)
         finding = None
         if held is not None:
-            finding = await self.check(source, held, invitation.properties, now=now, known=invitation.owner)
+            owner, insist = invitation.owner, is_owner_untold(invitation.owner, tokens)
+            finding = await self.check(source, held, invitation.properties, now=now, known=owner, insist=insist)
         if isinstance(finding, Rejected):
             raise CredentialsRejected("credentials", f"the provider does not take them: {finding.code}")
         return checked_by(finding, tokens)

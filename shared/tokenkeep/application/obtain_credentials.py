@@ -83,7 +83,8 @@ class ObtainCredentials:
         held = in_hand(tokens, source, now=now, fresh=isinstance(given, VerifiedToken))
         finding = None
         if purpose.verify and held is not None:
-            finding = await self.check(source, held, purpose.properties, now=now, known=purpose.owner)
+            owner, insist = purpose.owner, is_owner_untold(purpose.owner, tokens)
+            finding = await self.check(source, held, purpose.properties, now=now, known=owner, insist=insist)
         if isinstance(finding, Rejected):
             raise CredentialsRejected(_field(given), f"the provider does not take the credentials: {finding.code}")
         checked = checked_by(finding, tokens)
@@ -124,6 +125,11 @@ class ObtainCredentials:
         if source is None:
             raise NotFound("source")
         return source, now
+
+
+def is_owner_untold(owner: ExternalId | None, tokens: Stored) -> bool:
+    """Whether credentials for an account that is somebody's do not say themselves whose they are."""
+    return owner is not None and not (isinstance(tokens, TokenSet) and tokens.external_id is not None)
 
 
 def checked_by(finding: Finding | None, tokens: Stored) -> Checked:

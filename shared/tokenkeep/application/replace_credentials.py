@@ -68,6 +68,9 @@ class ReplaceCredentials:
         if full.account.owner is not None and is_another(full.account, checked.told):
             raise ExternalIdMismatch
         account = await identified(work, full.account, checked.told, own=True)
+        if account.external_id_verified and not checked.told:
+            await work.identities.give_up(account_id)
+            account = account.unverified()
         former = None if full.stored is None else full.stored.version
         decided = reauthorize(
             account,

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from tokenkeep.domain.external_id import ExternalId
+from tokenkeep.domain.external_id import UNRECORDED, ExternalId
 from tokenkeep.domain.ids import AccountId, SourceId
 
 
@@ -121,10 +121,18 @@ class Account:
 
     @property
     def owner(self) -> ExternalId | None:
-        """Whose it is by the provider's own word, which binds it: no other's credentials come in. None: nobody knows."""
-        if self.external_id is None or not self.external_id_verified:
+        """Whose it is by the provider's own word, which binds it: no other's credentials come in. None: nobody knows.
+
+        It is bound by that word even when of its credentials of today nobody knows (`external_id_verified` is false then).
+        """
+        kind = self.external_id_kind
+        if self.external_id is None or not (self.external_id_verified or kind is not None):
             return None
-        return ExternalId(self.external_id, self.external_id_kind)
+        return ExternalId(self.external_id, None if kind == UNRECORDED else kind)
+
+    def unverified(self) -> "Account":
+        """The account with credentials of which nobody knows whose they are. It stays bound to its owner."""
+        return replace(self, external_id_verified=False, external_id_kind=self.external_id_kind or UNRECORDED)
 
     def evolve(self, **changes: Any) -> "Account":
         """A copy with other values."""

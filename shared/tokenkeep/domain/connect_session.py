@@ -119,11 +119,11 @@ def failure_of(error: str | None) -> ConnectFailure:
 def refuse_identity(account: Account, told: Sequence[ExternalId]) -> ConnectFailure | None:
     """Why a grant can't become the account's, by the ids that the provider tells with it; None when it can.
 
-    An identity that nobody could tell refuses nobody, and one that was never verified can't be another's. Ids of other kinds
-    than the account's may be anybody's.
+    One that was never verified can't be another's. Where it was, who holds a link could be anybody: so whose the grant is must
+    be told, and ids of other kinds than the account's tell that of nobody.
     """
     owner = account.owner
-    if owner is None or not told:
+    if owner is None:
         return None
     match likeness(owner, told):
         case Likeness.SAME:

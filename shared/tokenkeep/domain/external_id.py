@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Final
+
+UNRECORDED: Final = "unrecorded"
+"""What is kept as the kind of an id that was told before kinds were kept, once it is not verified any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ def adopted(account: Account, told: Sequence[ExternalId], *, own: bool) -> Exter
     first, owner = told[0], account.owner
     if owner is None:
         return first if account.external_id in {None, first.value} else None
-    if owner == first:
+    if owner == first and account.external_id_verified:
         return None
     match likeness(owner, told):
         case Likeness.SAME:

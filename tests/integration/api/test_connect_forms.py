@@ -264,6 +264,22 @@ async def test_an_account_is_reconnected_in_place_by_its_owner_alone(
     assert await told_of(admin, account_id) == ["created", "activated", "reauthorized"]
 
 
+async def test_a_key_of_unknown_owner_does_not_come_into_somebodys_account(
+    admin: httpx.AsyncClient, browser: ConnectBrowser, keys_id: str, whoami: WhoamiServer
+) -> None:
+    first = await a_session(admin, source_id=keys_id)
+    await browser.fill_in(first["url"], credentials__api_key="canary-alice")
+    account_id = (await shown(admin, first))["account_id"]
+    again = await a_session(admin, account_id=account_id)
+    whoami.script += [http(b"oops", status="503 Oops")] * 2
+    page = await browser.fill_in(again["url"], credentials__api_key="canary-bob")
+    assert page.status_code == 409
+    assert "did not tell us whose account that belongs to" in notice(page)
+    assert (await shown(admin, again))["failure_code"] == "identity_unknown"
+    assert await credentials_of(admin, account_id) == {"api_key": "canary-alice"}
+    assert heading(await browser.fill_in(again["url"], credentials__api_key="canary-alice-2")) == "You are connected"
+
+
 async def test_a_new_account_is_the_one_that_is_expected_and_no_second_one(
     admin: httpx.AsyncClient, browser: ConnectBrowser, keys_id: str
 ) -> None:

@@ -63,12 +63,26 @@ def me(name: str) -> bytes:
     return http(orjson.dumps(told), "content-type: application/json")
 
 
+UNTOLD = http(
+    b'{"error": "insufficient_scope"}',
+    "content-type: application/json",
+    'www-authenticate: Bearer error="insufficient_scope"',
+    status="403 Forbidden",
+)
+TROUBLE = http(b"oops", status="503 Oops")
+
+
 async def a_source(service: Service, admin: httpx.AsyncClient, options: dict[str, Any]) -> str:
     """To a provider, sources of one client are the same: this one is the test's own, but for its name at the provider."""
     body = {"provider": "generic-oauth2", "name": "Acme Books", "client_id": "demo-client", "options": options}
     source_id = str(data(await admin.post("/v1/sources", json={**body, "client_secret": "demo-secret"}), 201)["id"])
     await service.sql("DELETE FROM revocation_requests")
     return source_id
+
+
+@pytest.fixture
+async def source_id(service: Service, admin: httpx.AsyncClient, options: dict[str, Any]) -> str:
+    return await a_source(service, admin, options)
 
 
 async def connect(
@@ -192,9 +206,8 @@ async def test_what_was_verified_before_kinds_were_kept_is_compared_and_never_co
     admin: httpx.AsyncClient,
     browser: ConnectBrowser,
     whoami: WhoamiServer,
-    options: dict[str, Any],
+    source_id: str,
 ) -> None:
-    source_id = await a_source(service, admin, options)
     whoami.script.append(me("alice"))
     account = await connected(admin, browser, source_id, "alice")
     row = {"id": parse_id(IdKind.ACCOUNT, account["id"])}
@@ -208,3 +221,127 @@ async def test_what_was_verified_before_kinds_were_kept_is_compared_and_never_co
     assert landed.status_code == 303
     [found] = await service.sql("SELECT external_id_kind FROM accounts WHERE id = :id", **row)
     assert found["external_id_kind"] == f"{whoami.url} sub"
+
+
+async def test_nobody_puts_a_grant_of_unknown_owner_into_somebodys_account(
+    service: Service,
+    admin: httpx.AsyncClient,
+    browser: ConnectBrowser,
+    whoami: WhoamiServer,
+    source_id: str,
+) -> None:
+    whoami.script.append(me("alice"))
+    account = await connected(admin, browser, source_id, "alice")
+    whoami.script.append(UNTOLD)
+    session = data(await admin.post("/v1/connect/sessions", json={"account_id": account["id"]}), 201)
+    page = await browser.connect(session["url"], "bob")
+    assert (page.status_code, heading(page)) == (409, "We could not see whose account this is")
+    assert "allow it to show your profile" in page.text
+    assert ">Try again<" in page.text
+    failed = data(await admin.get(f"/v1/connect/sessions/{session['id']}"))
+    assert (failed["state"], failed["failure_code"]) == ("failed", "identity_unknown")
+    assert await shown(admin, account["id"]) == account
+    assert await waiting(service) == [], "it may be the owner's own grant"
+    assert len(whoami.asked) == 2, "what does not pass is not asked twice"
+    whoami.script.append(me("alice"))
+    assert heading(await browser.connect(session["url"], "alice")) == "You are connected"
+
+
+async def test_a_connect_link_does_not_bring_a_grant_of_unknown_owner_either(
+    admin: httpx.AsyncClient,
+    browser: ConnectBrowser,
+    provider: ProviderServer,
+    whoami: WhoamiServer,
+    source_id: str,
+) -> None:
+    whoami.script.append(me("alice"))
+    account_id = (await connected(admin, browser, source_id, "alice"))["id"]
+    grant = provider.provider.active_grant("alice")
+    assert grant is not None
+    provider.provider.revoke_grant(grant.id)
+    refused = await admin.post(f"/v1/accounts/{account_id}/token", json={"force": True, "wait": 10})
+    link = problem(refused, 409, "reauthorization_required")["connect_url"]
+    url = f"{PUBLIC_URL}{(await browser.look(link)).headers['location']}"
+    whoami.script.append(UNTOLD)
+    page = await browser.connect(url, "bob")
+    assert (page.status_code, heading(page)) == (409, "We could not see whose account this is")
+    assert (await shown(admin, account_id))["state"] == "disabled"
+
+
+@pytest.mark.parametrize("said", [TROUBLE, http(b"", status="429 Slower"), b""], ids=["503", "429", "silence"])
+async def test_a_failure_that_passes_is_given_a_second_try_and_no_third(
+    admin: httpx.AsyncClient,
+    browser: ConnectBrowser,
+    whoami: WhoamiServer,
+    source_id: str,
+    said: bytes,
+) -> None:
+    whoami.script.append(me("alice"))
+    account_id = (await connected(admin, browser, source_id, "alice"))["id"]
+    whoami.script += [said, me("alice")]
+    landed, _ = await connect(admin, browser, "alice", account_id=account_id)
+    assert landed.status_code == 303
+    whoami.script += [said, said]
+    landed, session = await connect(admin, browser, "alice", account_id=account_id)
+    assert (landed.status_code, session["failure_code"]) == (409, "identity_unknown")
+    assert len(whoami.asked) == 5
+
+
+async def test_credentials_that_nobody_has_vouched_for_are_not_called_their_owners(
+    service: Service, admin: httpx.AsyncClient, browser: ConnectBrowser, whoami: WhoamiServer, source_id: str
+) -> None:
+    whoami.script.append(me("alice"))
+    account_id = (await connected(admin, browser, source_id, "alice"))["id"]
+    path = f"/v1/accounts/{account_id}/credentials"
+    put = await admin.put(path, json={"access_token": "at", "refresh_token": "r.1"}, params={"verify": "false"})
+    assert identity(data(put)) == ("alice-sub", False)
+    assert await claims(service, account_id) == []
+    whoami.script.append(me("bob"))
+    _, session = await connect(admin, browser, "bob", account_id=account_id)
+    assert session["failure_code"] == "identity_mismatch", "it is bound to its owner all the same"
+    whoami.script.append(me("bob"))
+    refused = await admin.put(path, json={"access_token": "at", "refresh_token": "r.2"})
+    problem(refused, 422, "external_id_mismatch", "external_id")
+    whoami.script.append(me("bob"))
+    seen = data(await admin.post(f"/v1/accounts/{account_id}/verify"))
+    assert (identity(seen), seen["verification"]["code"]) == (("alice-sub", False), "external_id_mismatch")
+    whoami.script.append(me("alice"))
+    seen = data(await admin.post(f"/v1/accounts/{account_id}/verify"))
+    assert identity(seen) == ("alice-sub", True)
+    assert await claims(service, account_id) == ["alice-sub"]
+    assert await waiting(service) == []
+
+
+async def test_an_unverified_id_costs_its_owner_no_account(
+    admin: httpx.AsyncClient, browser: ConnectBrowser, whoami: WhoamiServer, source_id: str
+) -> None:
+    whoami.script.append(me("alice"))
+    account_id = (await connected(admin, browser, source_id, "alice"))["id"]
+    whoami.script.append(UNTOLD)
+    put = await admin.put(f"/v1/accounts/{account_id}/credentials", json={"access_token": "at", "refresh_token": "r.1"})
+    assert identity(data(put)) == ("alice-sub", False)
+    whoami.script.append(me("alice"))
+    other = await connected(admin, browser, source_id, "alice")
+    assert (identity(other), other["id"] == account_id) == (("alice-sub", True), False)
+    whoami.script.append(me("alice"))
+    conflict = problem(await admin.post(f"/v1/accounts/{account_id}/verify"), 409, "account_exists")
+    assert conflict["account_id"] == other["id"]
+    assert identity(await shown(admin, account_id)) == ("alice-sub", False)
+
+
+async def test_an_account_of_before_kinds_were_kept_stays_bound_too(
+    service: Service, admin: httpx.AsyncClient, browser: ConnectBrowser, whoami: WhoamiServer, source_id: str
+) -> None:
+    whoami.script.append(me("alice"))
+    account_id = (await connected(admin, browser, source_id, "alice"))["id"]
+    await service.sql(
+        "UPDATE accounts SET external_id_kind = NULL WHERE id = :id", id=parse_id(IdKind.ACCOUNT, account_id)
+    )
+    path = f"/v1/accounts/{account_id}/credentials"
+    put = await admin.put(path, json={"access_token": "at", "refresh_token": "r.1"}, params={"verify": "false"})
+    assert identity(data(put)) == ("alice-sub", False)
+    for user, failure in (("bob", "identity_mismatch"), ("alice", None)):
+        whoami.script.append(me(user))
+        _, session = await connect(admin, browser, user, account_id=account_id)
+        assert session["failure_code"] == failure
+    assert identity(await shown(admin, account_id)) == ("alice-sub", True)

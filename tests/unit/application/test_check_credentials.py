@@ -64,6 +64,31 @@ class OneAnswer:
         return self.answer
 
 
+class Unhurried(ProcessClocks):
+    """Clocks of somebody who need not wait; they count how often he would have had to."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: 0.0)
+        self.waits = 0
+
+    async def sleep(self, seconds: float) -> None:
+        assert 0 < seconds <= 1
+        self.waits += 1
+
+
+@dataclass
+class AnswersInTurn(OneAnswer):
+    """Endpoints that say one thing after another."""
+
+    later: list[Answer | NoAnswer | ConnectFailed] = field(default_factory=list)
+
+    async def exchange(self, request: TokenRequest, *, deadline: float, send_before: float) -> Answer | NoAnswer:
+        said = await OneAnswer.exchange(self, request, deadline=deadline, send_before=send_before)
+        if self.later:
+            self.answer = self.later.pop(0)
+        return said
+
+
 def says(status: int, body: bytes) -> OneAnswer:
     return OneAnswer(Answer(status, {}, body))
 
@@ -83,14 +108,16 @@ async def checked(
     options: Mapping[str, Any] | None = None,
     verification: Verification | None = ME,
     properties: Mapping[str, str] | None = None,
+    clocks: ProcessClocks | None = None,
+    insist: bool = False,
 ) -> Finding | None:
     provider = Provider("acme", "Acme", AuthType.OAUTH2, placeholders=(SHOP,), verification=verification)
     provider = replace(provider, recalled_fields=("verify",) if recalled else ())
     check = CheckCredentials(
-        Catalogue({"acme": provider}), endpoints, ProcessClocks(lambda: 0.0), timedelta(seconds=1), unsigned
+        Catalogue({"acme": provider}), endpoints, clocks or Unhurried(), timedelta(seconds=1), unsigned
     )
     given = {"shop": "blue"} if properties is None else properties
-    return await check(replace(SOURCE, options=options or {}), held, given, now=NOW)
+    return await check(replace(SOURCE, options=options or {}), held, given, now=NOW, insist=insist)
 
 
 async def test_one_request_is_sent_and_its_answer_read() -> None:
@@ -149,3 +176,23 @@ async def test_who_cannot_be_had_says_nothing() -> None:
     assert await checked(away) == Unknown(UnknownReason.TIMEOUT)
     lost = OneAnswer(NoAnswer(FailureReason.NETWORK_ERROR, maybe_sent=True, detail="reset"))
     assert await checked(lost) == Unknown(UnknownReason.NETWORK_ERROR)
+
+
+async def test_where_a_word_is_needed_a_failure_that_may_pass_is_given_one_more_try() -> None:
+    alice = Answer(200, {}, b'{"sub": "alice"}')
+    lost = NoAnswer(FailureReason.TIMEOUT, maybe_sent=True, detail="slow")
+    passing: list[Answer | NoAnswer] = [Answer(503, {}, b""), Answer(429, {}, b""), lost]
+    for failure in passing:
+        clocks, endpoints = Unhurried(), AnswersInTurn(failure, later=[alice])
+        assert await checked(endpoints, clocks=clocks, insist=True) == Confirmed("alice", KIND)
+        assert (clocks.waits, len(endpoints.requests)) == (1, 2)
+        endpoints = AnswersInTurn(failure, later=[failure, alice])
+        assert isinstance(await checked(endpoints, insist=True), Unknown)
+        assert len(endpoints.requests) == 2
+        endpoints = AnswersInTurn(failure, later=[alice])
+        assert isinstance(await checked(endpoints), Unknown)
+        assert len(endpoints.requests) == 1
+    for status, body in ((403, b'{"error": "insufficient_scope"}'), (401, REFUSING)):
+        endpoints = AnswersInTurn(Answer(status, {}, body), later=[alice])
+        assert not isinstance(await checked(endpoints, insist=True), Confirmed)
+        assert len(endpoints.requests) == 1

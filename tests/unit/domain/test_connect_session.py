@@ -84,11 +84,12 @@ def test_a_providers_error_is_the_users_the_providers_or_the_developers(
     assert failure_of(error) is failure
 
 
-def test_only_another_verified_identity_is_refused() -> None:
+def test_where_an_identity_is_verified_the_same_must_be_told() -> None:
     verified = an_account(external_id="a", external_id_verified=True, external_id_kind="sub")
     assert refuse_identity(verified, (ExternalId("b", "sub"),)) is ConnectFailure.IDENTITY_MISMATCH
     assert refuse_identity(verified, (ExternalId("a", "sub"),)) is None
-    assert refuse_identity(verified, ()) is None
+    assert refuse_identity(verified, ()) is ConnectFailure.IDENTITY_UNKNOWN
+    assert refuse_identity(an_account(external_id="a"), ()) is None
     assert refuse_identity(an_account(external_id="a"), (ExternalId("b", "sub"),)) is None
 
 

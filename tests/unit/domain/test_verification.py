@@ -86,6 +86,18 @@ def test_an_id_of_another_kind_takes_its_place_if_it_is_surely_the_same_persons(
     assert not is_another(VERIFIED, (mail,))
 
 
+def test_an_account_stays_its_owners_whoevers_its_credentials_are() -> None:
+    unknown = VERIFIED.unverified()
+    assert (unknown.external_id_verified, unknown.owner) == (False, SUB_A)
+    assert is_another(unknown, (SUB_B,))
+    assert adopted(unknown, (SUB_A,), own=False) == SUB_A
+    assert adopted(unknown, (SUB_B,), own=True) is None
+    before = an_account(external_id="a", external_id_verified=True).unverified()
+    assert before.owner == ExternalId("a")
+    assert before.unverified() == before
+    assert an_account(external_id="a").owner is None
+
+
 def test_a_rejection_is_told_once_of_an_account_that_cannot_be_refreshed() -> None:
     failing = settle_finding(a_static(), REJECTED, now=NOW)
     assert failing is not None

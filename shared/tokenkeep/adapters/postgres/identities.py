@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.domain.account import LastVerification, VerificationResult
 from tokenkeep.domain.errors import AccountExists
-from tokenkeep.domain.external_id import ExternalId
+from tokenkeep.domain.external_id import UNRECORDED, ExternalId
 from tokenkeep.domain.ids import AccountId, IdKind, SourceId, format_id
 from tokenkeep.domain.source import Source
 
@@ -27,7 +27,14 @@ UPDATE accounts SET external_id = :external_id, external_id_verified = true, ext
        updated_at = clock_timestamp()
  WHERE id = :account_id
 """)
-_GIVE_UP = text("DELETE FROM account_identities WHERE account_id = :account_id AND external_id <> :external_id")
+_GIVE_UP = text("""
+DELETE FROM account_identities WHERE account_id = :account_id AND external_id IS DISTINCT FROM CAST(:external_id AS text)
+""")
+_UNVERIFY = text("""
+UPDATE accounts SET external_id_verified = false, external_id_kind = COALESCE(external_id_kind, CAST(:unrecorded AS text)),
+       updated_at = clock_timestamp()
+ WHERE id = :account_id
+""")
 # Accounts of other environments count as well, and those of other sources: to the provider it is one client.
 _LOCK_CLIENT = text("""
 SELECT id FROM sources
@@ -77,6 +84,11 @@ class PostgresIdentities:
         identity = {"account_id": account_id, "external_id": told.value}
         await self._connection.execute(_GIVE_UP, identity)
         await self._connection.execute(_IDENTIFY, {**identity, "kind": told.kind})
+
+    async def give_up(self, account_id: AccountId) -> None:
+        """Of a locked account's credentials nobody knows whose they are. Another one may show that it is this one now."""
+        await self._connection.execute(_GIVE_UP, {"account_id": account_id, "external_id": None})
+        await self._connection.execute(_UNVERIFY, {"account_id": account_id, "unrecorded": UNRECORDED})
 
     async def may_be_held(self, source: Source, told: ExternalId) -> bool:
         """Whether an account of the same client may hold a grant of this identity; locks out those that are coming."""
