@@ -26,7 +26,7 @@ from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
 from tokenkeep.providers.classify import classify
 from tokenkeep.providers.discretion import without_secrets
 from tokenkeep.providers.entry import Presented as Presents
-from tokenkeep.providers.hook_answers import standard_rules
+from tokenkeep.providers.hook_answers import read_hook_answer
 from tokenkeep.providers.machine_credentials import MachineCredentials
 from tokenkeep.providers.token_request import refresh_request
 
@@ -280,11 +280,11 @@ class PresentToken:
 
 
 def _read(answer: Answer | NoAnswer | Verdict, task: RefreshTask, sent_at: datetime, prepared: Prepared) -> Verdict:
-    """What the answer means. A hook answers in the form of the standard, whatever the provider's own is."""
+    """What the answer means. A hook answers by the protocol of hooks, whatever the provider's own form is."""
     if not isinstance(answer, Answer | NoAnswer):
         return answer
-    rules = standard_rules(task.rules) if task.rules.is_hooked else task.rules
-    return classify(answer, rules, sent_at=sent_at, now=sent_at, fallback_lifetime=prepared.known_life)
+    read = read_hook_answer if task.rules.is_hooked else classify
+    return read(answer, task.rules, sent_at=sent_at, now=sent_at, fallback_lifetime=prepared.known_life)
 
 
 def _says_more(verdict: Verdict) -> bool:

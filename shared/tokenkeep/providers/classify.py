@@ -91,15 +91,20 @@ def _verdict(
             wait = asked_wait(answer.headers, body, now=now)
             return RateLimited(window_reset(answer.headers, now=now) if wait is None else wait, status)
         case Meaning.TRANSIENT | Meaning.UNCLEAR:
-            return Unavailable(
-                _reason(status, body),
-                maybe_spent=_maybe_spent(answer, body),
-                http_status=status,
-                code=code,
-                retry_after=asked_wait(answer.headers, body, now=now),
-            )
+            return unavailable(answer, body, code, now=now)
         case _:
             assert_never(reading.meaning)
+
+
+def unavailable(answer: Answer, body: Body, code: str | None, *, now: datetime) -> Unavailable:
+    """The verdict on an answer that says nothing about the grant."""
+    return Unavailable(
+        _reason(answer.status, body),
+        maybe_spent=_maybe_spent(answer, body),
+        http_status=answer.status,
+        code=code,
+        retry_after=asked_wait(answer.headers, body, now=now),
+    )
 
 
 def _as_presented(tokens: TokenSet, presented: Presented) -> TokenSet:

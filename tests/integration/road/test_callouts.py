@@ -91,6 +91,33 @@ async def test_an_answer_that_is_lost_is_a_doubt(road: Road, callouts: CalloutSe
     assert callouts.presented == ["grant.1"]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        says(401, {"detail": "Token has been revoked"}),
+        says(401, {"error": "login_required"}),
+        says(403, {"error": "account_disabled"}),
+    ],
+)
+async def test_a_proxy_in_front_of_the_receiver_disables_nobody(
+    road: Road, callouts: CalloutServer, said: Said
+) -> None:
+    source_id = await source_of(road, callouts.url)
+    account_ids = [await road.account(source_id, f"grant-{number}") for number in range(3)]
+    callouts.script.extend([said] * 3)
+    await road.refresh(*account_ids)
+    assert len(callouts.presented) == 3
+    assert [await doubts_of(road, account_id) for account_id in account_ids] == [("doubt", 1)] * 3
+    assert {(await road.view(account_id)).account.state for account_id in account_ids} == {AccountState.ACTIVE}
+
+
+async def test_a_receiver_that_is_too_busy_costs_no_doubt(road: Road, callouts: CalloutServer) -> None:
+    account_id = await account_of(road, callouts)
+    callouts.script.append(says(503, {"error": "temporarily_unavailable"}))
+    await road.refresh(account_id)
+    assert await doubts_of(road, account_id) == ("idle", 0)
+
+
 async def test_a_receiver_that_is_away_costs_no_doubt(road: Road) -> None:
     account_id = await road.account(await source_of(road, "http://127.0.0.1:9/refresh"))
     await road.refresh(account_id)
