@@ -36,3 +36,15 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_d
 """)
         )
     await engine.dispose()
+
+
+def forget_grants(url: str) -> None:
+    """Forget which refresh tokens accounts have come with, so that others may come with the same ones."""
+
+    async def forget() -> None:
+        engine = create_async_engine(asyncpg_url(Secret(url)))
+        async with engine.begin() as connection:
+            await connection.execute(text("DELETE FROM imported_grants"))
+        await engine.dispose()
+
+    asyncio.run(forget())

@@ -274,7 +274,8 @@ class ErasureAnswer(Answer):
 class ImportResultAnswer(Answer):
     """What became of one line of an import.
 
-    A line that was `rejected` has `code` and `detail`, and `field` where a member is at fault; the others have the account's `id`.
+    A line that was `rejected` has `code` and `detail`, and `field` where a member is at fault; the others have the account's `id`,
+    but for one that `exists` in another environment, which has `code` and `detail`.
     """
 
     line: int

@@ -103,7 +103,7 @@ def problem_of(error: TokenkeepError) -> Problem | None:  # noqa: C901, PLR0912 
             return Problem(422, code, detail, field=shown(field.split(".")))
         case NotFound():
             return Problem(404, "not_found", str(error))
-        case AccountExists(account_id=account_id):
+        case AccountExists(account_id=str(account_id)):
             return Problem(409, error.code, str(error), account_id=account_id)
         case AccountDisabled(reason=reason) | ReauthorizationRequired(reason=reason):
             return Problem(409, error.code, str(error), reason=reason)

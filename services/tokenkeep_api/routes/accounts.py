@@ -114,6 +114,9 @@ def _add_creation(router: APIRouter, wired: Wired) -> None:
         422 `credentials_rejected`. Where it tells whose they are, that is the account's `external_id`, verified: 422
         `external_id_mismatch` if another one was given, 409 `account_exists` if the source has an account with it. A provider
         that can't be had is no obstacle: the account is created, `external_id_verified` is false then, and `verification` says why.
+
+        A refresh token that an account of the same client came with, at whatever source, is not taken again: 409 `account_exists`,
+        with `account_id` if that account is of this environment.
         """
         wanted = await _wanted(wired, caller, body)
         correlation_id = request.state.correlation_id

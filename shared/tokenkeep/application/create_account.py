@@ -124,7 +124,8 @@ class CreateAccount:
             NotFound: There is no such source in this environment.
             InvalidInput: A property is unknown or wrong, or the provider's requests can't be made with the credentials.
             ExternalIdMismatch: The provider tells another external id than is wanted.
-            AccountExists: The source has another account with this verified external id, or with this very refresh token.
+            AccountExists: The source has another account with this verified external id, or its client one with this very refresh
+                token.
         """
         source = await work.sources.get(wanted.source_id, caller.environment)
         if source is None:
@@ -133,7 +134,7 @@ class CreateAccount:
         prepared = self.prepare(source, wanted, tokens, now=now, correlation_id=correlation_id, checked=checked)
         [storing] = await work.new_accounts.add([prepared])
         if isinstance(storing, Existing):
-            raise AccountExists(format_id(IdKind.ACCOUNT, storing.account_id))
+            raise AccountExists(shown(storing))
         account_id = prepared.account.id
         if checked.finding is not None:
             await work.identities.record(account_id, recorded(checked.finding, at=now))
@@ -179,6 +180,11 @@ class CreateAccount:
         return PreparedAccount(
             account, settlement.standing.lease, credentials, wanted.metadata, wanted.properties, events
         )
+
+
+def shown(existing: Existing) -> str | None:
+    """The public id of the account that is there already, if it is of the caller's environment."""
+    return None if existing.account_id is None else format_id(IdKind.ACCOUNT, existing.account_id)
 
 
 def _new_account(

@@ -10,7 +10,13 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from tokenkeep.application.auditing import AuditEntry
-from tokenkeep.application.create_account import AuthorizationCode, CreateAccount, NewAccount, VerifiedToken
+from tokenkeep.application.create_account import (
+    AuthorizationCode,
+    CreateAccount,
+    NewAccount,
+    VerifiedToken,
+    shown,
+)
 from tokenkeep.application.import_progress import (
     DIGEST_BYTES,
     ImportChunk,
@@ -37,6 +43,7 @@ _KEY_BYTES = 32
 _AT_ONCE = 25
 """So many lines are prepared before others get a turn on the loop; sealing one takes a fraction of a millisecond."""
 _NOT_STORABLE = Refusal("not_storable", "the database does not take this account")
+_EXISTS_ELSEWHERE = Refusal("account_exists", "an account of another environment came with this refresh token")
 Done = TypeVar("Done")
 
 
@@ -287,8 +294,10 @@ def _result(line: int, prepared: PreparedAccount, storing: StoringEach) -> LineR
     match storing:
         case Stored():
             return LineResult(line, LineStatus.CREATED, format_id(IdKind.ACCOUNT, prepared.account.id))
-        case Existing(account_id=account_id):
-            return LineResult(line, LineStatus.EXISTS, format_id(IdKind.ACCOUNT, account_id))
+        case Existing(account_id=None):
+            return LineResult(line, LineStatus.EXISTS, refusal=_EXISTS_ELSEWHERE)
+        case Existing():
+            return LineResult(line, LineStatus.EXISTS, shown(storing))
         case Unstorable():
             return LineResult(line, LineStatus.REJECTED, refusal=_NOT_STORABLE)
 

@@ -32,7 +32,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class LineResult:
-    """What became of a line. `account_id` is an account's public id; a line that is rejected has a refusal instead."""
+    """What became of a line. `account_id` is an account's public id, if it is of the environment; without one there is a refusal."""
 
     line: int
     status: LineStatus

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Self
 
-from tokenkeep.application.prepared_account import PreparedCredentials
+from tokenkeep.application.prepared_account import GrantClaim, PreparedCredentials
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.work import Work
 from tokenkeep.domain.account import Account, AuthType
@@ -131,14 +131,14 @@ class Keeping:
         """Seal credentials under a data key of their own, in the place of any that were there.
 
         Raises:
-            AccountExists: The source has another account with this very refresh token.
+            AccountExists: The client has another account with this very refresh token, at whatever source.
         """
         credentials = self.sealed(sealer, account.id, held, version)
         await work.accounts.put_credentials(account.id, version, credentials.key, credentials.sealed)
         if credentials.fingerprints:
             await work.revocations.forget(account, credentials.fingerprints)
-        if credentials.fingerprint is not None:
-            await work.accounts.claim_grant(account, credentials.fingerprint)
+        if credentials.claim is not None:
+            await work.accounts.claim_grant(account, credentials.claim)
 
     def sealed(
         self, sealer: TokenSealer, account_id: AccountId, held: Held, version: CredentialVersion
@@ -150,14 +150,20 @@ class Keeping:
         sealed = sealer.seal(account_id, key, held, version, kept=None, presented=self._presented)
         # A machine's key may serve many accounts, and is spent by none of them.
         claimed = None if self._presented is Presented.MACHINE_CREDENTIALS else held.refresh_token
-        return PreparedCredentials(
-            version, key, sealed, None if claimed is None else fingerprint(claimed), _fingerprints(held)
-        )
+        claim = None if claimed is None else GrantClaim(fingerprint(claimed), _client_key(self.source))
+        return PreparedCredentials(version, key, sealed, claim, _fingerprints(held))
 
 
 def fingerprint(token: Secret) -> bytes:
     """The SHA-256 of a token: too random to be guessed from it."""
     return sha256(token.reveal().encode(errors="surrogatepass")).digest()
+
+
+def _client_key(source: Source) -> bytes | None:
+    """What is the same for all sources of one client of a provider, in whatever environment, and for no others."""
+    if source.client_id is None:
+        return None
+    return sha256(f"{source.provider}\0{source.client_id}".encode()).digest()[:16]
 
 
 def _fingerprints(tokens: TokenSet) -> frozenset[bytes]:

@@ -13,8 +13,19 @@ from tokenkeep.domain.lease import Lease
 
 
 @dataclass(frozen=True, slots=True)
+class GrantClaim:
+    """The refresh token that an account came with, by its SHA-256, and what tells the client that it was given to.
+
+    Without a `client` (the source has no client id) it is claimed for the source alone.
+    """
+
+    fingerprint: bytes
+    client: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class PreparedCredentials:
-    """Credentials as they are stored. `fingerprint` is the SHA-256 of the refresh token that they came with.
+    """Credentials as they are stored. `claim` is on the refresh token that they came with.
 
     By `fingerprints`, those of all their tokens, a grant is known again that was given up before.
     """
@@ -22,7 +33,7 @@ class PreparedCredentials:
     version: CredentialVersion
     key: SealedKey
     sealed: SealedTokens
-    fingerprint: bytes | None
+    claim: GrantClaim | None
     fingerprints: frozenset[bytes] = frozenset()
 
 
@@ -48,9 +59,9 @@ class PreparedAccount:
         return self.account.external_id if self.account.external_id_verified else None
 
     @property
-    def fingerprint(self) -> bytes | None:
-        """That of its refresh token: this is the source's only account with it, too."""
-        return None if self.credentials is None else self.credentials.fingerprint
+    def claim(self) -> GrantClaim | None:
+        """That on its refresh token: this is the client's only account with it."""
+        return None if self.credentials is None else self.credentials.claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +71,12 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """It is not: the source has this one already, with the same verified external id or the same refresh token."""
+    """It is not: the source has this one already, or its client has the same refresh token at another one.
 
-    account_id: AccountId
+    The account, unless it is of another environment.
+    """
+
+    account_id: AccountId | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,8 @@ class ReplaceCredentials:
             InvalidInput: A property without which the account could not be used is missing or wrong, or the provider's requests
                 can't be made with the credentials.
             ExternalIdMismatch: The provider tells another external id than the account's verified one.
-            AccountExists: Another account of the source came with this very refresh token, or has this verified external id.
+            AccountExists: Another account of the client came with this very refresh token, or one of the source has this verified
+                external id.
         """
         full = await work.full_accounts.lock(account_id, caller.environment)
         if full is None:

@@ -11,7 +11,7 @@ from tokenkeep.application.connect_sessions import ConnectSessions
 from tokenkeep.application.full_accounts import FullAccount
 from tokenkeep.application.import_progress import ImportChunk, ImportProgress, NewImport
 from tokenkeep.application.ports import CustodyLedger
-from tokenkeep.application.prepared_account import PreparedAccount, Storing, StoringEach
+from tokenkeep.application.prepared_account import GrantClaim, PreparedAccount, Storing, StoringEach
 from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.application.revocations import NewRevocation
 from tokenkeep.domain.account import Account, AccountView, LastVerification
@@ -38,7 +38,7 @@ class Accounts(Protocol):
         self, account_id: AccountId, *, metadata: Mapping[str, str], properties: Mapping[str, Any]
     ) -> None: ...
 
-    async def claim_grant(self, account: Account, refresh_token_hash: bytes) -> None: ...
+    async def claim_grant(self, account: Account, claim: GrantClaim) -> None: ...
 
     async def add_properties(self, account_id: AccountId, properties: Mapping[str, str]) -> None: ...
 

@@ -128,12 +128,15 @@ class Conflict(TokenkeepError):
 
 
 class AccountExists(Conflict):
-    """The source already has an account of this verified external id."""
+    """The source already has an account of this verified external id, or its client one that came with this refresh token.
+
+    `account_id`: which one it is, unless it is of another environment.
+    """
 
     code = "account_exists"
 
-    def __init__(self, account_id: str) -> None:
-        super().__init__("the source already has an account with this external id or this refresh token")
+    def __init__(self, account_id: str | None) -> None:
+        super().__init__("there is already an account with this external id or this refresh token")
         self.account_id = account_id
 
 

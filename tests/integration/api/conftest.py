@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from api_service import Service, open_service
-from databases import migrated_database
+from databases import forget_grants, migrated_database
 from token_server import TokenServer
 
 
@@ -14,6 +14,13 @@ from token_server import TokenServer
 def api_database_url(postgres_url: str) -> str:
     """A migrated database."""
     return migrated_database(postgres_url, "of_the_api")
+
+
+@pytest.fixture(autouse=True)
+def _others_grants_are_forgotten(request: pytest.FixtureRequest) -> None:
+    """A client's grants are known in all environments, and many tests bring the same ones for the same client."""
+    if "api_database_url" in request.fixturenames:
+        forget_grants(request.getfixturevalue("api_database_url"))
 
 
 @pytest.fixture

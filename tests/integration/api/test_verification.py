@@ -123,7 +123,7 @@ async def test_a_second_account_of_the_same_user_is_refused_with_the_id_of_the_f
     again = await create(admin, source_id, live(refresh_token="another.1"))
     assert problem(again, 409, "account_exists")["account_id"] == first
     elsewhere = await a_source(service, whoami)
-    assert identity(data(await create(admin, elsewhere, live()), 201)) == ("alice", True)
+    assert identity(data(await create(admin, elsewhere, live(refresh_token="elsewhere.1")), 201)) == ("alice", True)
 
 
 async def test_of_two_that_come_at_the_same_time_one_is_created(
@@ -189,7 +189,8 @@ async def test_nobody_is_asked_who_need_not_be(
     assert pending["verification"] is None
     expired = data(await create(admin, source_id, live("bob", expires_in=None, expires_at=PAST)), 201)
     assert result(expired) == ("unknown", "token_expired")
-    unasked = data(await create(admin, await service.source(TOKEN_URL), live()), 201)
+    plain = await service.source(TOKEN_URL)
+    unasked = data(await create(admin, plain, live(refresh_token="elsewhere.1")), 201)
     assert unasked["verification"] is None
     put = await admin.put(f"/v1/accounts/{expired['id']}/credentials", json=live("bob"), params={"verify": "false"})
     assert data(put)["verification"] is None
@@ -343,7 +344,8 @@ async def test_an_account_that_gives_no_token_is_not_verified(
     data(await admin.post(f"/v1/accounts/{account_id}/disable"))
     problem(await verify(admin, account_id), 409, "account_disabled")
     assert whoami.asked == []
-    unasked = data(await create(admin, await service.source(TOKEN_URL), live()), 201)["id"]
+    plain = await service.source(TOKEN_URL)
+    unasked = data(await create(admin, plain, live(refresh_token="elsewhere.1")), 201)["id"]
     assert result(data(await verify(admin, unasked))) == ("unknown", "not_supported")
 
 

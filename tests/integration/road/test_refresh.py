@@ -240,8 +240,13 @@ async def test_the_same_grant_is_never_taken_into_custody_twice(road: Road, serv
     with pytest.raises(AccountExists) as refusal:
         await road.account(source_id)
     assert refusal.value.account_id == format_id(IdKind.ACCOUNT, first)
+    other = await road.source(server.url)
+    with pytest.raises(AccountExists) as refusal:
+        await road.account(other)
+    assert refusal.value.account_id == format_id(IdKind.ACCOUNT, first)
     assert len(await road.sql("SELECT id FROM accounts")) == 1
-    await road.account(await road.source(server.url))
+    await road.sql("UPDATE sources SET client_id = 'another' WHERE id = :id", id=other)
+    await road.account(other)
 
 
 @pytest.mark.parametrize("scope", ["a\u0000b", "profile \u0007bell"])

@@ -11,14 +11,15 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tokenkeep.adapters.postgres.grant_claims import claim_grant
 from tokenkeep.adapters.postgres.identities import verification_from
-from tokenkeep.adapters.postgres.schema import CredentialRow, ImportedGrantRow
+from tokenkeep.adapters.postgres.schema import CredentialRow
 from tokenkeep.adapters.postgres.standings import ACCOUNT_COLUMNS, account_from
+from tokenkeep.application.prepared_account import GrantClaim
 from tokenkeep.domain.account import Account, AccountState, AccountView, FailureReason, Health, InDoubt
 from tokenkeep.domain.attempt import AttemptRecord, Outcome, Resolution, Trigger
 from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens
-from tokenkeep.domain.errors import AccountExists
-from tokenkeep.domain.ids import AccountId, AttemptId, IdKind, SourceId, format_id
+from tokenkeep.domain.ids import AccountId, AttemptId, SourceId
 
 _VIEW = f"""
 SELECT {ACCOUNT_COLUMNS}, a.metadata, a.properties, a.created_at,
@@ -38,7 +39,6 @@ UPDATE accounts
    SET metadata = CAST(:metadata AS jsonb), properties = CAST(:properties AS jsonb), updated_at = clock_timestamp()
  WHERE id = :id
 """)
-_GRANT_OF = text("SELECT account_id FROM imported_grants WHERE source_id = :source_id AND fingerprint = :fingerprint")
 _ADD_PROPERTIES = text("""
 UPDATE accounts SET properties = properties || CAST(:properties AS jsonb), updated_at = clock_timestamp() WHERE id = :id
 """)
@@ -96,17 +96,13 @@ class PostgresAccounts:
         }
         await self._connection.execute(_DESCRIBE, described)
 
-    async def claim_grant(self, account: Account, refresh_token_hash: bytes) -> None:
-        """Note which refresh token the account came with.
+    async def claim_grant(self, account: Account, claim: GrantClaim) -> None:
+        """Note which refresh token the account came with; it claims no other one.
 
         Raises:
-            AccountExists: Another account of the source came with the same one.
+            AccountExists: Another account of the same client came with the same one.
         """
-        row = {"source_id": account.source_id, "fingerprint": refresh_token_hash, "account_id": account.id}
-        statement = upsert(ImportedGrantRow).on_conflict_do_nothing().returning(ImportedGrantRow.account_id)
-        if (await self._connection.execute(statement, row)).first() is None:
-            taken = await self._connection.execute(_GRANT_OF, row)
-            raise AccountExists(format_id(IdKind.ACCOUNT, taken.scalar_one()))
+        await claim_grant(self._connection, account, claim)
 
     async def add_properties(self, account_id: AccountId, properties: Mapping[str, str]) -> None:
         """Lay these over the properties that the account has."""

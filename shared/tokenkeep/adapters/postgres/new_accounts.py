@@ -9,17 +9,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.accounts import credential_values
 from tokenkeep.adapters.postgres.batch import Columns
+from tokenkeep.adapters.postgres.grant_claims import holder_of
 from tokenkeep.adapters.postgres.schema import AccountRow, CredentialRow, LeaseRow
 from tokenkeep.adapters.postgres.standings import account_values, lease_values
 from tokenkeep.application.prepared_account import Existing, PreparedAccount, Stored, Storing, StoringEach, Unstorable
 from tokenkeep.domain.ids import AccountId
 
-_CLAIMS = Columns(account_id="uuid", source_id="uuid", external_id="text", fingerprint="bytea")
+_CLAIMS = Columns(account_id="uuid", source_id="uuid", external_id="text", fingerprint="bytea", client="bytea")
 _TAKEN = text(f"""
-SELECT n.account_id AS wanted, COALESCE(i.account_id, g.account_id) AS taken
+SELECT n.account_id AS wanted, COALESCE(i.account_id, CASE WHEN g.is_near THEN g.account_id END) AS taken
   FROM {_CLAIMS.relation("n")}
   LEFT JOIN account_identities AS i ON i.source_id = n.source_id AND i.external_id = n.external_id
-  LEFT JOIN imported_grants AS g ON g.source_id = n.source_id AND g.fingerprint = n.fingerprint
+  LEFT JOIN LATERAL ({holder_of("n")}) AS g ON true
  WHERE i.account_id IS NOT NULL OR g.account_id IS NOT NULL
 """)  # noqa: S608 - only our own names are put in
 # In the order of their keys, as every statement that may wait for another's rows.
@@ -30,9 +31,9 @@ SELECT source_id, external_id, account_id FROM {_CLAIMS.relation("n")}
 ON CONFLICT DO NOTHING RETURNING account_id
 """)  # noqa: S608 - only our own names are put in
 _CLAIM_GRANTS = text(f"""
-INSERT INTO imported_grants (source_id, fingerprint, account_id)
-SELECT source_id, fingerprint, account_id FROM {_CLAIMS.relation("n")}
- WHERE fingerprint IS NOT NULL ORDER BY source_id, fingerprint
+INSERT INTO imported_grants (source_id, fingerprint, account_id, client)
+SELECT source_id, fingerprint, account_id, client FROM {_CLAIMS.relation("n")}
+ WHERE fingerprint IS NOT NULL ORDER BY fingerprint, client, source_id
 ON CONFLICT DO NOTHING RETURNING account_id
 """)  # noqa: S608 - only our own names are put in
 _WITHDRAW = text("DELETE FROM accounts WHERE id = ANY(CAST(:ids AS uuid[]))")
@@ -57,7 +58,8 @@ class PostgresNewAccounts:
     async def add(self, accounts: Sequence[PreparedAccount]) -> list[Storing]:
         """Store these; for each what became of it. One that another one has made impossible is not stored.
 
-        Of two with the same verified external id, or the same refresh token, the earlier one is stored.
+        Of two with the same verified external id at one source, or the same refresh token of one client, the earlier one is
+        stored.
         """
         results: dict[AccountId, Storing] = {}
         waiting = list(accounts)
@@ -91,7 +93,7 @@ class PostgresNewAccounts:
             return results
         await self._connection.execute(insert(AccountRow), [_account_row(one) for one in free])
         losers: list[PreparedAccount] = []
-        for statement, claimed in ((_CLAIM_IDENTITIES, "identity"), (_CLAIM_GRANTS, "fingerprint")):
+        for statement, claimed in ((_CLAIM_IDENTITIES, "identity"), (_CLAIM_GRANTS, "claim")):
             claiming = [one for one in free if getattr(one, claimed) is not None]
             won = await self._claim(statement, claiming)
             losers += [one for one in claiming if one.account.id not in won]
@@ -105,7 +107,7 @@ class PostgresNewAccounts:
     async def _taken(self, accounts: Sequence[PreparedAccount]) -> dict[AccountId, Storing]:
         claims = _CLAIMS.parameters(_claim_row(one) for one in accounts)
         rows = await self._connection.execute(_TAKEN, claims)
-        return {AccountId(row.wanted): Existing(AccountId(row.taken)) for row in rows}
+        return {AccountId(row.wanted): Existing(None if row.taken is None else AccountId(row.taken)) for row in rows}
 
     async def _claim(self, statement: Any, accounts: Sequence[PreparedAccount]) -> set[AccountId]:
         if not accounts:
@@ -137,8 +139,11 @@ def _front(accounts: Iterable[PreparedAccount]) -> tuple[list[PreparedAccount], 
     later: list[PreparedAccount] = []
     seen: set[tuple[Any, ...]] = set()
     for one in accounts:
-        source_id = one.account.source_id
-        claims = {(source_id, claim) for claim in (one.identity, one.fingerprint) if claim is not None}
+        claims: set[tuple[Any, ...]] = set()
+        if one.identity is not None:
+            claims.add((one.account.source_id, one.identity))
+        if one.claim is not None:
+            claims.add((one.claim.client or one.account.source_id, one.claim.fingerprint))
         (later if claims & seen else front).append(one)
         seen |= claims
     return front, later
@@ -149,7 +154,8 @@ def _claim_row(one: PreparedAccount) -> dict[str, Any]:
         "account_id": one.account.id,
         "source_id": one.account.source_id,
         "external_id": one.identity,
-        "fingerprint": one.fingerprint,
+        "fingerprint": None if one.claim is None else one.claim.fingerprint,
+        "client": None if one.claim is None else one.claim.client,
     }
 
 

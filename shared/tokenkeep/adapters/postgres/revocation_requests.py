@@ -45,7 +45,7 @@ SELECT n.id, n.account_id, n.source_id, n.key_id, n.wrapped_key, n.ciphertext, n
   LEFT JOIN events AS e ON e.subject = n.account_id AND e.type = '{EventType.DELETED.value}'
  WHERE (e.data ->> 'reason') IS DISTINCT FROM 'released'
    AND NOT EXISTS (SELECT FROM imported_grants AS g
-                    WHERE g.source_id = n.source_id AND g.fingerprint = n.fingerprint AND g.account_id <> n.account_id)
+                    WHERE g.fingerprint = n.fingerprint AND g.account_id <> n.account_id)
    AND NOT EXISTS (SELECT FROM account_identities AS i
                     WHERE i.source_id = n.source_id AND i.external_id = COALESCE(n.external_id, e.data ->> 'external_id')
                       AND i.account_id <> n.account_id)

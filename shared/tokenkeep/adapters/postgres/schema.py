@@ -191,14 +191,17 @@ class AccountVerificationRow(Base):
 class ImportedGrantRow(Base):
     """The refresh token that an account came with, by its SHA-256: the same grant is never taken into custody twice.
 
-    Two accounts that present the same refresh token would look to the provider like a thief.
+    Two accounts that present the same refresh token would look to the provider like a thief. `client` tells the client that it
+    was given to, in whatever environment; None: there is none, or the release before has written the row.
     """
 
     __tablename__ = "imported_grants"
+    __table_args__ = (Index(None, "fingerprint", "client", unique=True),)
 
     source_id: Mapped[UUID] = mapped_column(primary_key=True)
     fingerprint: Mapped[bytes] = mapped_column(primary_key=True)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    client: Mapped[bytes | None]
 
 
 class CredentialRow(Base):
