@@ -47,3 +47,7 @@ class Half:
 
 def raises(rest: str) -> None:
     raise RuntimeError(f"canary {rest}")
+
+
+def exits(rest: str) -> None:
+    raise SystemExit(f"canary {rest}")

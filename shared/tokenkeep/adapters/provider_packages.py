@@ -31,7 +31,7 @@ def _package(point: EntryPoint) -> Package:
     try:
         loaded = point.load()
         entries = loaded() if callable(loaded) else loaded
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CatalogueError(name, "", f"can't be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(entries, Mapping) or not all(isinstance(slug, str) for slug in entries):
         raise CatalogueError(name, "", "expected a mapping from slugs to entries")

@@ -137,14 +137,21 @@ class CredentialStores:
         """Take it away. Raises `StoreUnavailable`."""
         await self._asked(at.store, lambda store: store.remove(at.name))
 
-    def names(self, kind: str) -> AsyncIterator[str]:
-        """Everything in one store. Raises what the store raises, which has its own deadlines."""
-        return self._stores[kind].names()
+    async def names(self, kind: str) -> AsyncIterator[str]:
+        """Everything in one store. Raises what the store raises, which has its own deadlines, but for what ends a process."""
+        try:
+            async for name in self._stores[kind].names():
+                yield name
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise StoreUnavailable(kind, type(error).__name__) from None
 
     async def close(self) -> None:
         """Close every store."""
-        for store in self._stores.values():
-            await store.close()
+        for kind, store in self._stores.items():
+            try:
+                await store.close()
+            except (SystemExit, KeyboardInterrupt) as error:
+                raise StoreUnavailable(kind, type(error).__name__) from None
 
     async def _asked(self, kind: str, ask: Callable[[CredentialStore], Awaitable[T]]) -> T:
         store = self._stores.get(kind)
@@ -155,7 +162,7 @@ class CredentialStores:
                 return await ask(store)
         except NotStored:
             raise
-        except Exception as error:  # noqa: BLE001 - a store is somebody else's code; from None, for its words may hold anything
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - a store is somebody else's code; from None, for its words may hold anything
             fault = type(error).__name__
         raise StoreUnavailable(kind, fault)
 

@@ -19,6 +19,7 @@ TOKEN = VaultLogin(Secret("hvs.canary"))
 FOUND = (
     EntryPoint("memory", "memory_store:MemoryStore", GROUP),
     EntryPoint("broken", "memory_store:raises", GROUP),
+    EntryPoint("exiting", "memory_store:exits", GROUP),
     EntryPoint("half", "memory_store:Half", GROUP),
 )
 
@@ -56,6 +57,7 @@ def test_a_store_that_is_only_read_is_not_written_to() -> None:
         ("vault+https://vault.test/kv/x", (), VaultLogin(), "TOKENKEEP_VAULT_TOKEN, or"),
         ("vault+https://vault.test/kv/x", (), VaultLogin(role_id=Secret("r")), "TOKENKEEP_VAULT_TOKEN, or"),
         ("broken:x", (), TOKEN, "the store broken can't be opened: RuntimeError"),
+        ("exiting:x", (), TOKEN, "the store exiting can't be opened: SystemExit"),
         ("half:x", (), TOKEN, "the store half lacks one of put, get, remove, names, close"),
     ],
 )

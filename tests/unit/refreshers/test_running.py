@@ -93,12 +93,26 @@ async def test_a_refresher_knows_until_when_it_may_take() -> None:
         (ValueError("canary-token"), Unavailable(FailureReason.INTERNAL_ERROR, maybe_spent=True)),
         (TimeoutError(), Unavailable(FailureReason.TIMEOUT, maybe_spent=True)),
         (asyncio.CancelledError(), Unavailable(FailureReason.INTERNAL_ERROR, maybe_spent=True)),
+        (SystemExit("canary"), Unavailable(FailureReason.INTERNAL_ERROR, maybe_spent=True)),
+        (KeyboardInterrupt(), Unavailable(FailureReason.INTERNAL_ERROR, maybe_spent=True)),
     ],
 )
 async def test_what_it_raises_is_a_word_or_leaves_it_open(said: BaseException, verdict: Verdict) -> None:
     with structlog.testing.capture_logs() as log:
         assert await said_by(raising(said)) == verdict
     assert "canary" not in repr(log)
+
+
+async def test_one_that_wants_the_process_to_end_ends_alone_and_is_named() -> None:
+    async def refresher(_call: RefreshCall) -> object:
+        await asyncio.sleep(0)
+        raise SystemExit(1)
+
+    neighbour = asyncio.create_task(asyncio.sleep(0.05, "settled"))
+    with structlog.testing.capture_logs() as log:
+        await said_by(refresher)
+    assert await neighbour == "settled"
+    assert [line["error"] for line in log] == ["SystemExit"]
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def _vault(setting: str, text: str, login: VaultLogin) -> CredentialStore:
 def _installed(setting: str, point: EntryPoint, rest: str) -> CredentialStore:
     try:
         store: CredentialStore = point.load()(rest)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SettingsError(f"{setting}: the store {point.name} can't be opened: {type(error).__name__}") from error
     if not all(callable(getattr(store, method, None)) for method in _METHODS):
         raise SettingsError(f"{setting}: the store {point.name} lacks one of {', '.join(_METHODS)}")

@@ -35,7 +35,7 @@ def installed_refreshers(found: Iterable[EntryPoint] | None = None) -> dict[str,
 def _loaded(point: EntryPoint) -> Refresher:
     try:
         loaded = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SettingsError(f"entry point {point.name} of {GROUP}: can't be loaded: {type(error).__name__}") from error
     if not inspect.iscoroutinefunction(loaded) and not inspect.iscoroutinefunction(getattr(loaded, "__call__", None)):  # noqa: B004 - an object whose call is async serves as well
         raise SettingsError(f"entry point {point.name} of {GROUP}: is not an async function")

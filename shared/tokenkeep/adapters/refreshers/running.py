@@ -69,7 +69,10 @@ class RunningRefreshers:
         refresher = self._refreshers[call.refresher]
         if self._now() > send_before or asyncio.get_running_loop().time() >= call.deadline:
             return NotSent(FailureReason.TIMEOUT)
-        return await refresher(call)
+        try:
+            return await refresher(call)
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise _WantedToExit(type(error).__name__) from None
 
     def _abandon(self, begun: "asyncio.Task[_Said]") -> None:
         """Tell it to end. One that does not is kept from being collected, and whatever it still says is heard by nobody."""
@@ -90,7 +93,7 @@ class RunningRefreshers:
         if isinstance(error, RefresherSays):
             return verdict_of(error)
         # Only its name: what it says may hold what it was given.
-        name = "CancelledError" if error is None else type(error).__name__
+        name = "CancelledError" if error is None else _name_of(error)
         _log.error("refresher_failed", refresher=call.refresher, account_id=call.account_id, error=name)
         reason = FailureReason.TIMEOUT if isinstance(error, TimeoutError) else FailureReason.INTERNAL_ERROR
         return Unavailable(reason, maybe_spent=True)
@@ -102,6 +105,14 @@ class RunningRefreshers:
             _log.error("refresher_not_understood", refresher=call.refresher, account_id=call.account_id)
             return Unavailable(FailureReason.INSUFFICIENT_RESPONSE, maybe_spent=True)
         return Answer(200, {}, body)
+
+
+class _WantedToExit(Exception):
+    """A refresher raised what asyncio does not keep in its task, and what would end the process: `sys.exit()` in a library."""
+
+
+def _name_of(error: BaseException) -> str:
+    return str(error) if isinstance(error, _WantedToExit) else type(error).__name__
 
 
 def _json(said: object) -> bytes | None:
