@@ -21,6 +21,7 @@ from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import BY_OPERATOR, Source, SourceState
 from tokenkeep.domain.source_changes import is_client_fault, pause, prove, source_event
 from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.entry import Provider
 from tokenkeep.providers.options import CALLOUT_URL, validate_options
 
 
@@ -54,12 +55,7 @@ class CreateSource:
             InvalidInput: An option is unknown, missing or wrong, or the client secret does not serve; `field` names it.
         """
         provider = self.catalogue.get(wanted.provider)
-        options = validate_options(provider, wanted.options)
-        if provider.signed_token_requests and not options.keys() & {"refresher", CALLOUT_URL}:
-            raise InvalidInput(
-                "options.refresher",
-                f"{provider.slug} wants token requests signed in a way of its own, which takes a hook",
-            )
+        options = _checked_options(provider, wanted.options)
         check_client(
             self.clients, self.signer, provider, options, client_id=wanted.client_id, secret=wanted.client_secret
         )
@@ -159,7 +155,7 @@ class UpdateSource:
         options = source.options
         if change.options is not None:
             provider = self.catalogue.get(source.provider)
-            options = validate_options(provider, change.options)
+            options = _checked_options(provider, change.options)
         return replace(
             source,
             name=source.name if change.name is None else change.name,
@@ -222,6 +218,20 @@ class PauseSource:
             await work.tell([event])
         await work.audit(AuditEntry(caller, "source.pause", format_id(IdKind.SOURCE, source.id)))
         return changed
+
+
+def _checked_options(provider: Provider, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options as they may be stored.
+
+    Raises:
+        InvalidInput: An option is unknown, missing or wrong; `field` names it.
+    """
+    options = validate_options(provider, given)
+    if provider.signed_token_requests and not options.keys() & {"refresher", CALLOUT_URL}:
+        raise InvalidInput(
+            "options.refresher", f"{provider.slug} wants token requests signed in a way of its own, which takes a hook"
+        )
+    return options
 
 
 async def _locked(work: Work, caller: Caller, source_id: SourceId) -> tuple[Source, int]:

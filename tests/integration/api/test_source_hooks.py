@@ -53,6 +53,18 @@ async def test_what_is_wrong_with_a_hook_is_named(
     problem(await admin.post("/v1/sources", json={**BODY, **changes}), 422, code, field)
 
 
+async def test_a_hook_that_the_provider_demands_can_not_be_taken_away(admin: httpx.AsyncClient) -> None:
+    """Lazada's token requests are signed in a way of its own."""
+    wanted = {**BODY, "provider": "lazada", "options": {"refresh_callout_url": HOOK}}
+    problem(await admin.post("/v1/sources", json={**wanted, "options": {}}), 422, "invalid_input", "options.refresher")
+    path = f"/v1/sources/{data(await admin.post('/v1/sources', json=wanted), 201)['id']}"
+    problem(await admin.patch(path, json={"options": {}}), 422, "invalid_input", "options.refresher")
+    assert data(await admin.get(path))["options"] == wanted["options"]
+    assert data(await admin.patch(path, json={"name": "renamed"}))["name"] == "renamed"
+    moved = {"refresh_callout_url": f"{HOOK}/v2"}
+    assert data(await admin.patch(path, json={"options": moved}))["options"] == moved
+
+
 async def test_a_callout_is_added_changed_and_taken_away(admin: httpx.AsyncClient) -> None:
     plain = {**BODY, "options": {"token_url": "https://93.184.215.14/token"}}
     del plain["refresh_callout_secret"]
