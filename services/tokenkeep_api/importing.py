@@ -30,6 +30,7 @@ from tokenkeep_api.request_bodies import NDJSON, parse_json
 from tokenkeep_api.stack import where
 
 MOST_AT_ONCE = 4
+MOST_OF_ONE = 2
 SEND_DEADLINE_S = 60.0
 _TRY_AGAIN_S = 5
 _LINGER_S = 2.0
@@ -109,19 +110,21 @@ class BodyLines:
 
 
 class Importing:
-    """Answers imports, a few at a time."""
+    """Answers imports, a few at a time, and of one environment not so many that the others wait for it."""
 
     def __init__(
         self,
         import_accounts: ImportAccounts,
         *,
         most_at_once: int = MOST_AT_ONCE,
+        most_of_one: int = MOST_OF_ONE,
         send_deadline_s: float = SEND_DEADLINE_S,
     ) -> None:
         self._import_accounts = import_accounts
         self._most = most_at_once
+        self._most_of_one = most_of_one
         self._send_deadline_s = send_deadline_s
-        self._running = 0
+        self._running: Counter[str] = Counter()
 
     def __call__(self, request: ImportRequest, reading: BodyLines) -> Response:
         """The answer, which reads the request's body while it is sent."""
@@ -129,7 +132,7 @@ class Importing:
 
     @asynccontextmanager
     async def _run(self, request: ImportRequest, reading: BodyLines) -> AsyncIterator[ImportRun]:
-        with self._place():
+        with self._place(request.caller.environment):
             run = await self._import_accounts(request, reading)
             try:
                 yield run
@@ -137,16 +140,23 @@ class Importing:
                 await _closed(run)
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        if self._running >= self._most:
-            detail = "as many imports are under way here as may be"
-            retry = {"Retry-After": str(_TRY_AGAIN_S), "Connection": "close"}
-            raise Problem(503, "too_many_imports", detail, headers=retry, retry_after=_TRY_AGAIN_S)
-        self._running += 1
+    def _place(self, environment: str) -> Iterator[None]:
+        if self._running[environment] >= self._most_of_one:
+            raise _too_many(429, "as many imports of this environment are under way here as may be")
+        if self._running.total() >= self._most:
+            raise _too_many(503, "as many imports are under way here as may be")
+        self._running[environment] += 1
         try:
             yield
         finally:
-            self._running -= 1
+            self._running[environment] -= 1
+            if not self._running[environment]:
+                del self._running[environment]
+
+
+def _too_many(status: int, detail: str) -> Problem:
+    retry = {"Retry-After": str(_TRY_AGAIN_S), "Connection": "close"}
+    return Problem(status, "too_many_imports", detail, headers=retry, retry_after=_TRY_AGAIN_S)
 
 
 class _ImportAnswer(Response):

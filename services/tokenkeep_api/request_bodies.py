@@ -14,6 +14,7 @@ from tokenkeep_api.problems import Problem
 
 MAX_BODY_BYTES = 1024 * 1024
 BODY_DEADLINE_S = 15.0
+PIECE_BYTES = 16 * 1024
 PIECE_DEADLINE_S = 60.0
 IMPORT_PATH = "/v1/accounts/import"
 NDJSON = "application/x-ndjson"
@@ -34,8 +35,9 @@ class BoundedBodies:
 
     Under `/connect`, where browsers come, a body is a form.
 
-    An import's body is a stream: NDJSON of any size, of which each piece has 60 s to come; its lines are bounded where
-    they are read.
+    An import's body is a stream: NDJSON of any size, of which each 16 KiB have 60 s to come, so that nobody holds one of the few
+    places by a byte now and then; its lines are bounded where they are read. Only the time counts in which something is
+    waited for.
 
     Nothing is buffered here. A body's bound is checked while the route reads it, whatever its `Content-Length` says.
     """
@@ -83,17 +85,24 @@ class BoundedBodies:
 
     def _in_pieces(self, receive: Receive) -> Receive:
         whole = False
+        came, left_s = 0, self._piece_deadline_s
+        now = asyncio.get_running_loop().time
 
         async def in_pieces() -> Message:
-            nonlocal whole
+            nonlocal whole, came, left_s
             if whole:
                 return await receive()  # waits for the client to go away, which takes as long as it takes
+            began = now()
             try:
-                async with asyncio.timeout(self._piece_deadline_s):
+                async with asyncio.timeout(left_s):
                     message = await receive()
             except TimeoutError:
-                detail = f"nothing more of the body arrived within {self._piece_deadline_s:g} s"
+                detail = f"less than {PIECE_BYTES} bytes of the body arrived within {self._piece_deadline_s:g} s"
                 raise Problem(408, "request_timeout", detail, headers=_CLOSE) from None
+            left_s -= now() - began
+            came += len(message.get("body", b""))
+            if came >= PIECE_BYTES:
+                came, left_s = 0, self._piece_deadline_s
             whole = not message.get("more_body", False)
             return message
 

@@ -15,6 +15,7 @@ from tokenkeep.application.import_accounts import ImportAccounts
 from tokenkeep_api.app import create_app
 from tokenkeep_api.importing import Importing, Patience
 from tokenkeep_api.listening import Server, bind
+from tokenkeep_api.request_bodies import PIECE_BYTES
 
 KEY = {"Idempotency-Key": "import-1"}
 
@@ -26,7 +27,7 @@ async def query(service: Service) -> dict[str, str]:
 
 @pytest.fixture
 async def port(service: Service) -> AsyncIterator[int]:
-    """A real server; each piece of an import has half a second to come."""
+    """A real server; each 16 KiB of an import have half a second to come."""
     with bind("127.0.0.1", 0) as listener:
         server = Server(create_app(service.wired, piece_deadline_s=0.5))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -82,11 +83,32 @@ async def test_a_body_that_dries_up_later_ends_the_stream_without_its_end(
     assert await count(service) == 1
 
 
+async def test_a_body_that_drips_is_a_408_however_steadily_it_does(
+    service: Service, port: int, query: dict[str, str]
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head(service, query))
+
+    async def drip() -> None:
+        while True:
+            writer.write(chunk(b" "))
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    dripping = asyncio.create_task(drip())
+    async with asyncio.timeout(30):
+        answer = await reader.readuntil(b'"code":"request_timeout"')
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    dripping.cancel()
+    await asyncio.gather(dripping, return_exceptions=True)
+    writer.close()
+
+
 async def test_a_slow_body_may_take_longer_than_its_pieces(service: Service, port: int, query: dict[str, str]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(head(service, query))
     for number in range(4):
-        writer.write(chunk(a_line(f"n{number}")))
+        writer.write(chunk(b" " * PIECE_BYTES + a_line(f"n{number}")))
         # A pace, not a wait for something to have happened: together they take longer than one piece may.
         await asyncio.sleep(0.2)
     writer.write(b"0\r\n\r\n")

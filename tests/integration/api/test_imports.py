@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -310,31 +311,41 @@ async def test_a_client_that_does_not_read_is_waited_for_and_nothing_more_is_rea
     assert (await running).statuses() == ["created"] * 2_000
 
 
-async def test_no_more_imports_than_may_be_run_at_once(service: Service, query: dict[str, str]) -> None:
+async def test_one_environment_does_not_get_all_the_places_for_imports(service: Service) -> None:
     going = asyncio.Event()
+    other = replace(service, environment=f"{service.environment}-b")
+    third = replace(service, environment=f"{service.environment}-c")
+    queries = {one.environment: {"source_id": await one.source(TOKEN_URL)} for one in (service, other, third)}
 
-    async def waiting(name: str) -> AsyncIterator[bytes]:
-        yield a_line(name)
-        await going.wait()
+    async def begun(of: Service, name: str) -> asyncio.Task[Imported]:
+        seen = asyncio.Event()
 
-    seen = [asyncio.Event() for _ in range(4)]
+        async def waiting() -> AsyncIterator[bytes]:
+            yield a_line(name)
+            await going.wait()
 
-    def begin(number: int) -> asyncio.Task[Imported]:
         async def note(_answered: bytes) -> None:
-            seen[number].set()
+            seen.set()
 
-        return asyncio.create_task(Import(service, waiting(f"n{number}"), query, on_answer=note)())
+        task = asyncio.create_task(Import(of, waiting(), queries[of.environment], on_answer=note)())
+        await seen.wait()
+        return task
 
-    running = [begin(number) for number in range(4)]
-    for one in seen:
-        await one.wait()
-    refused = await Import(service, [a_line("x")], query)()
-    assert (refused.status, refused.problem["code"]) == (503, "too_many_imports")
-    assert refused.headers["retry-after"] == "5"
+    async def refused(of: Service) -> int | None:
+        answer = await Import(of, [a_line("x")], queries[of.environment])()
+        assert answer.problem["code"] == "too_many_imports"
+        assert answer.headers["retry-after"] == "5"
+        return answer.status
+
+    running = [await begun(service, "a1"), await begun(service, "a2")]
+    assert await refused(service) == 429
+    running += [await begun(other, "b1"), await begun(other, "b2")]
+    assert [await refused(other), await refused(third)] == [429, 503]
     going.set()
     for answer in await asyncio.gather(*running):
         assert answer.whole
-    assert (await Import(service, [a_line("x")], query)()).whole
+    for one in (service, other, third):
+        assert (await Import(one, [a_line(f"last-{one.environment}")], queries[one.environment])()).whole
 
 
 async def test_only_ndjson_is_taken(service: Service, query: dict[str, str]) -> None:
