@@ -1,6 +1,7 @@
 """What was tried and refused, for the audit trail. What succeeds is written by the use-case that does it."""
 
 from typing import Any, Protocol
+from urllib.parse import parse_qsl
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,8 +18,8 @@ _TARGETS = {
     "session_id": IdKind.SESSION,
     "key_id": IdKind.API_KEY,
 }
-# What makes a GET more than a look.
-_TELLING = (b"include_credentials=1", b"result=")
+# A HEAD is served as the GET, to its very end but for the body.
+_LOOKS = frozenset({"GET", "HEAD"})
 _UNFORESEEN = "internal_error"
 
 
@@ -43,7 +44,7 @@ class Refusals:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         caller = scope["state"].get("caller") if scope["type"] == "http" else None
-        if caller is None or (scope["method"] == "GET" and not _tells(scope["query_string"])):
+        if caller is None or (scope["method"] in _LOOKS and not _tells(scope["query_string"])):
             await self._app(scope, receive, send)
             return
         answer = _Watched(send)
@@ -56,7 +57,8 @@ class Refusals:
             self._take_note(caller, scope, answer.code)
 
     def _take_note(self, caller: Caller, scope: Scope, code: str) -> None:
-        action = ACTIONS.get((scope["method"], getattr(scope.get("route"), "path", "")))
+        method = "GET" if scope["method"] in _LOOKS else scope["method"]
+        action = ACTIONS.get((method, getattr(scope.get("route"), "path", "")))
         if action is not None:
             self._note(caller, action, _target(scope.get("path_params", {})), code)
 
@@ -78,7 +80,11 @@ class _Watched:
 
 
 def _tells(query: bytes) -> bool:
-    return bool(query) and any(name in query for name in _TELLING)
+    """Whether a query makes a GET more than a look. It is read as the routes read it, whatever is encoded in it."""
+    if not query:
+        return False
+    given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    return any(name == "result" or (name, value) == ("include_credentials", "1") for name, value in given)
 
 
 def _target(parameters: dict[str, Any]) -> str | None:

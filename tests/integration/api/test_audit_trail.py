@@ -100,6 +100,26 @@ async def test_every_refused_attempt_of_a_known_caller_leaves_its_record(
         assert (record["target"] is None) == unnamed, record
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "query", ["include_credentials=1", "include_credentials=%31", "include%5Fcredentials=1", "%69nclude_credentials=1"]
+)
+async def test_credentials_are_not_read_in_vain_unseen_however_the_query_is_written(
+    service: Service, admin: httpx.AsyncClient, method: str, query: str
+) -> None:
+    ids = await things(service)
+    body = {"name": "k", "environment": service.environment, "scopes": ["accounts:read"]}
+    key = data(await admin.post("/v1/api-keys", json=body), 201)
+    async with service.client(key["key"]) as weak:
+        answer = await weak.request(method, f"/v1/accounts/{ids['account_id']}?{query}")
+        assert answer.status_code == 403
+        assert (await weak.request(method, f"/v1/accounts/{ids['account_id']}")).status_code == 200
+    await service.flush()
+    [record] = await trail(admin, actor=key["id"])
+    assert (record["action"], record["target"]) == ("credentials.read", ids["account_id"])
+    assert (record["result"], record["count"]) == ("missing_scope", 1)
+
+
 async def test_refused_credentials_and_other_vain_attempts_are_told_by_their_code(
     service: Service, admin: httpx.AsyncClient
 ) -> None:
