@@ -70,6 +70,8 @@ def routes(wired: Wired) -> APIRouter:
         """Change what is given. A changed client is tried with one account before the others follow.
 
         A new client secret ends a pause that came of the provider refusing the client.
+
+        Addresses that would send the refresh tokens of the source's accounts elsewhere take the scope `credentials:release` too.
         """
         parsed = _parsed(source_id)
         found = await _found(wired, caller, parsed)

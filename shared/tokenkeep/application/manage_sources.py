@@ -13,14 +13,15 @@ from tokenkeep.application.sealing import CLIENT_SECRET
 from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.application.work import Work
 from tokenkeep.domain.account import AuthType
-from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import InvalidInput, NotFound
+from tokenkeep.domain.api_key import Caller, Scope
+from tokenkeep.domain.errors import InvalidInput, NotAllowed, NotFound
 from tokenkeep.domain.events import EventType
 from tokenkeep.domain.ids import IdKind, SourceId, format_id, new_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import BY_OPERATOR, Source, SourceState
 from tokenkeep.domain.source_changes import is_client_fault, pause, prove, source_event
 from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.destinations import destinations
 from tokenkeep.providers.entry import Provider
 from tokenkeep.providers.options import CALLOUT_URL, validate_options
 
@@ -129,10 +130,12 @@ class UpdateSource:
         Raises:
             NotFound: There is no such source in this environment.
             InvalidInput: An option is unknown, missing or wrong, or the client secret does not serve; `field` names it.
+            NotAllowed: The refresh tokens that it has would go elsewhere, and the caller may not have them.
         """
         source, told = await _locked(work, caller, source_id)
         now = await work.accounts.now()
         changed = self._changed(source, change, now=now)
+        await self._check_destinations(work, caller, source, changed)
         new_secret = change.client_secret is not None or change.drop_secret or change.callout_secret is not None
         new_secret = new_secret or change.drop_callout_secret
         event_type: EventType | None = None
@@ -164,6 +167,16 @@ class UpdateSource:
             options=options,
             updated_at=now,
         )
+
+    async def _check_destinations(self, work: Work, caller: Caller, source: Source, changed: Source) -> None:
+        """Who says where refresh tokens go may have them (ADR 0035)."""
+        if changed.options == source.options or caller.may(Scope.CREDENTIALS_RELEASE):
+            return
+        provider = self.catalogue.get(source.provider)
+        former = destinations(provider, source.options)
+        moved = former is None or former != destinations(provider, changed.options)
+        if moved and await work.sources.holds_grants(source.id):
+            raise NotAllowed(Scope.CREDENTIALS_RELEASE)
 
     async def _seal(self, work: Work, source: Source, change: SourceChange) -> None:
         """Seal the client secret for the source's new version: the one that is given, else the one that it has.

@@ -304,3 +304,56 @@ async def test_an_operators_pause_replaces_one_over_the_client_without_telling_i
     assert await service.sql("SELECT 1 FROM events WHERE environment = :e", e=service.environment) == []
     actions = [entry["action"] for entry in data(await admin.get("/v1/audit"))]
     assert actions == ["source.pause", "source.create"]
+
+
+@pytest.mark.parametrize("option", ["token_url", "refresh_url", "revocation_url"])
+async def test_who_sends_refresh_tokens_elsewhere_must_be_allowed_to_have_them(
+    service: Service, admin: httpx.AsyncClient, option: str
+) -> None:
+    token_url = "https://93.184.215.14/token"
+    path = f"/v1/sources/{await service.source(token_url)}"
+    elsewhere = {"options": {"token_url": token_url, option: "https://93.184.215.15/mine"}}
+    key = await service.key("sources:read", "sources:write")
+    stronger = await service.key("sources:write", "credentials:release")
+    async with service.client(key) as editor, service.client(stronger) as keeper:
+        data(await editor.patch(path, json=elsewhere))
+        data(await editor.patch(path, json={"options": {"token_url": token_url}}))
+        account_id = await service.account(path.rpartition("/")[2])
+        refused = problem(await editor.patch(path, json=elsewhere), 403, "missing_scope")
+        assert refused["scope"] == "credentials:release"
+        assert data(await admin.get(path))["options"] == {"token_url": token_url}
+        harmless = {"options": {"token_url": token_url, "refresh_rotates": "yes"}, "name": "renamed"}
+        data(await editor.patch(path, json=harmless))
+        data(await keeper.patch(path, json=elsewhere))
+        await service.sql("DELETE FROM accounts WHERE environment = :e", e=service.environment)
+        data(await editor.patch(path, json={"options": {"token_url": token_url}}))
+    await service.flush()
+    trail = data(await admin.get("/v1/audit", params={"result": "missing_scope"}))
+    assert [(entry["action"], entry["target"]) for entry in trail] == [("source.update", path.rpartition("/")[2])]
+    assert account_id
+
+
+async def test_who_adds_a_callout_must_be_allowed_to_have_what_it_gets(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    source_id = await service.source("https://93.184.215.14/token")
+    await service.account(source_id)
+    body = {
+        "refresh_callout_secret": f"whsec_{'A' * 32}",
+        "options": {"token_url": "https://93.184.215.14/token", "refresh_callout_url": "https://93.184.215.15/mine"},
+    }
+    async with service.client(await service.key("sources:write")) as editor:
+        refused = problem(await editor.patch(f"/v1/sources/{source_id}", json=body), 403, "missing_scope")
+    assert refused["scope"] == "credentials:release"
+    data(await admin.patch(f"/v1/sources/{source_id}", json=body))
+
+
+async def test_grants_that_wait_to_be_revoked_go_nowhere_else_either(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    options = {"token_url": "https://93.184.215.14/token", "revocation_url": "https://93.184.215.14/revoke"}
+    source_id = await service.source(**options)
+    assert (await admin.delete(f"/v1/accounts/{await service.account(source_id)}")).status_code == 204
+    body = {"options": {**options, "revocation_url": "https://93.184.215.15/mine"}}
+    async with service.client(await service.key("sources:write")) as editor:
+        problem(await editor.patch(f"/v1/sources/{source_id}", json=body), 403, "missing_scope")

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.schema import RevocationRow, SourceRow
 from tokenkeep.application.refreshing import SourceConfig
-from tokenkeep.domain.account import AuthType, DisabledReason
+from tokenkeep.domain.account import AuthType, Custody, DisabledReason
 from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.domain.revocation_incident import NotedRevocation
@@ -23,6 +23,11 @@ SELECT id, environment, provider, client_id, key_id, wrapped_key, client_secret_
        paused_reason, proving, rollback_accepted_at, scopes, callout_secret_ciphertext
   FROM sources WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
+
+_HOLDS_GRANTS = text(f"""
+SELECT EXISTS (SELECT FROM accounts WHERE source_id = :source_id AND custody = '{Custody.HELD.value}')
+    OR EXISTS (SELECT FROM revocation_requests WHERE source_id = :source_id)
+""")  # noqa: S608 - only our own names are put in
 
 
 class PostgresSources:
@@ -124,6 +129,10 @@ class PostgresSources:
         await self._connection.execute(
             update(SourceRow).where(SourceRow.id == source_id).values(callout_secret_ciphertext=ciphertext)
         )
+
+    async def holds_grants(self, source_id: SourceId) -> bool:
+        """Whether there are refresh tokens that could be sent on the source's behalf: to be refreshed, or revoked."""
+        return bool((await self._connection.execute(_HOLDS_GRANTS, {"source_id": source_id})).scalar_one())
 
     async def revocations(self, source_id: SourceId, *, since: datetime, limit: int) -> Sequence[NotedRevocation]:
         """Accounts of the source that its provider called dead since then, and all that are held, in the order of their ids."""
