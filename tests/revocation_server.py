@@ -24,10 +24,15 @@ class Asked:
 
 @dataclass
 class RevocationServer:
-    """Answers 200 with an empty body, as RFC 7009 has it, or what the script says: a status, a body, perhaps headers."""
+    """Answers 200 with an empty body, as RFC 7009 has it, or what the script says: a status, a body, perhaps headers.
+
+    With a `gate`, it answers when that is set.
+    """
 
     asked: list[Asked] = field(default_factory=list)
     script: deque[tuple[int, bytes] | tuple[int, bytes, dict[str, str]]] = field(default_factory=deque)
+    gate: asyncio.Event | None = None
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -70,6 +75,9 @@ class RevocationServer:
             headers = dict(line.split(": ", 1) for line in lines if line)
             body = (await reader.readexactly(int(headers.get("content-length", "0")))).decode()
             self.asked.append(Asked(method, target, headers, body))
+            self.arrived.set()
+            if self.gate is not None:
+                await self.gate.wait()
             status, said, *more = self.script.popleft() if self.script else (200, b"")
             named = "".join(f"{name}: {value}\r\n" for name, value in (more[0] if more else {}).items())
             writer.write(f"HTTP/1.1 {status} -\r\n{named}content-length: {len(said)}\r\n\r\n".encode() + said)

@@ -217,8 +217,8 @@ class AccountAnswer(Answer):
 class DisabledAccountAnswer(AccountAnswer):
     """An account that was disabled. `revocation` is there if it was disabled with its grant.
 
-    `requested`: the provider is told as soon as it can be had; `not_needed`: nothing of the grant is alive, or it has come back
-    under another account; `not_possible`: no way of the provider's is known; `failed`: the tokens could not be opened.
+    `requested`: the provider is told as soon as it can be had; `not_needed`: nothing of the grant is alive, or another account
+    lives by it, or by another one of the same user's; `not_possible`: no way of the provider's is known; `failed`: the tokens could not be opened.
     """
 
     revocation: RevocationAsked | None = None

@@ -8,6 +8,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork, PostgresWorks
+from tokenkeep_api.past_revocations import past_revocations
 from tokenkeep_api.problems import is_passing
 
 PATIENCE: Final = timedelta(seconds=60)
@@ -35,9 +36,10 @@ class Persistence:
     async def __call__(self, store: Callable[[PostgresWork], Awaitable[Done]]) -> Done:
         """What `store` gave in the one transaction of its that was committed.
 
-        Raises what it raised, at once if that is not the database's state, or when patience has an end.
+        Raises what it raised, at once if that is neither the database's state nor a revocation that is soon over, or when
+        patience has an end.
         """
-        return await self.again(_Once(self._works, store))
+        return await past_revocations(lambda: self.again(_Once(self._works, store)))
 
     async def again(self, do: Callable[[], Awaitable[Done]]) -> Done:
         """What it gave at last. Raises as `__call__` does."""

@@ -37,6 +37,7 @@ from tokenkeep.domain.errors import (
     ReauthorizationRequired,
     RefreshUnanswered,
     RequestInProgress,
+    RevocationUnanswered,
     SourcePaused,
     StoreUnavailable,
     TokenkeepError,
@@ -113,7 +114,7 @@ def problem_of(error: TokenkeepError) -> Problem | None:  # noqa: C901, PLR0912 
             return Problem(409, code, str(error))
         case CredentialsErased():
             return Problem(410, error.code, str(error))
-        case RefreshUnanswered(retry_after=retry_after):
+        case RefreshUnanswered(retry_after=retry_after) | RevocationUnanswered(retry_after=retry_after):
             return _retryable(503, error.code, str(error), retry_after)
         case SourcePaused(reason=reason):
             return Problem(409, "source_paused", str(error), reason=reason)

@@ -9,8 +9,8 @@ from tokenkeep.adapters.failpoints.ledgers import FailingLedgers
 from tokenkeep.adapters.failpoints.striking import arm
 from tokenkeep.adapters.failpoints.worker_ports import FailingEndpoints, FailingLocks, FailingRefreshers, FailingSpool
 from tokenkeep.adapters.postgres.credential_rows import PostgresCredentialRows
+from tokenkeep.adapters.postgres.due_revocations import PostgresRevocationRequests
 from tokenkeep.adapters.postgres.instance_keys import PostgresStoreKey
-from tokenkeep.adapters.postgres.revocation_requests import PostgresRevocationRequests
 from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
 from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers
 from tokenkeep.adapters.redis.custody_lock import RedisCustodyLocks
@@ -150,6 +150,7 @@ def wire(foundation: Foundation) -> Refreshing:
         clocks,
         RevocationTelemetry(foundation.metrics),
         times.provider_deadline,
+        times.write_ahead,
     )
     move = MoveCredentials(stores, sealer.vault, rows, StoreLog())
     return Refreshing(refresh, endpoints, drain, revoke, stores, move, SweepStores(stores, rows, clocks))

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.keep_credentials import Keeping, LiveTokens, Stored
-from tokenkeep.application.prepared_account import Existing, PreparedAccount
+from tokenkeep.application.prepared_account import BeingRevoked, Existing, PreparedAccount
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work
@@ -16,7 +16,7 @@ from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.arrival import Arrival
 from tokenkeep.domain.attempt import Outcome
 from tokenkeep.domain.credential import CredentialVersion, Held, StaticCredentials, TokenSet, first_version, is_renewed
-from tokenkeep.domain.errors import AccountExists, NotFound
+from tokenkeep.domain.errors import AccountExists, NotFound, RevocationUnanswered
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.ids import AccountId, IdKind, SourceId, format_id, new_id
@@ -126,6 +126,7 @@ class CreateAccount:
             ExternalIdMismatch: The provider tells another external id than is wanted.
             AccountExists: The source has another account with this verified external id, or its client one with this very refresh
                 token.
+            RevocationUnanswered: The provider is told just now to revoke this grant, or another one of its user's.
         """
         source = await work.sources.get(wanted.source_id, caller.environment)
         if source is None:
@@ -135,6 +136,8 @@ class CreateAccount:
         [storing] = await work.new_accounts.add([prepared])
         if isinstance(storing, Existing):
             raise AccountExists(shown(storing))
+        if isinstance(storing, BeingRevoked):
+            raise RevocationUnanswered(retry_after=storing.wait.total_seconds())
         account_id = prepared.account.id
         if checked.finding is not None:
             await work.identities.record(account_id, recorded(checked.finding, at=now))

@@ -31,6 +31,7 @@ from tokenkeep.domain.errors import (
     InvalidInput,
     NotFound,
     ProviderUnavailable,
+    RevocationUnanswered,
 )
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.secret import Secret
@@ -134,7 +135,7 @@ class FinishConnect:
             outcome = await self._connect(begun, invitation, landing, correlation_id)
         except CredentialsRejected:
             outcome = ConnectFailure.CREDENTIALS_REJECTED
-        except ProviderUnavailable:
+        except (ProviderUnavailable, RevocationUnanswered):
             outcome = ConnectFailure.PROVIDER_UNAVAILABLE
         except AccountExists:
             outcome = ConnectFailure.ACCOUNT_EXISTS

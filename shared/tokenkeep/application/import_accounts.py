@@ -28,11 +28,25 @@ from tokenkeep.application.import_progress import (
     read,
     written,
 )
-from tokenkeep.application.prepared_account import Existing, PreparedAccount, Stored, StoringEach, Unstorable
+from tokenkeep.application.prepared_account import (
+    BeingRevoked,
+    Existing,
+    PreparedAccount,
+    Stored,
+    StoringEach,
+    Unstorable,
+)
 from tokenkeep.application.work import Work
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.arrival import Arrival, is_overdue
-from tokenkeep.domain.errors import IdempotencyMismatch, InvalidInput, NotFound, RequestInProgress, TokenkeepError
+from tokenkeep.domain.errors import (
+    IdempotencyMismatch,
+    InvalidInput,
+    NotFound,
+    RequestInProgress,
+    RevocationUnanswered,
+    TokenkeepError,
+)
 from tokenkeep.domain.ids import IdKind, SourceId, format_id, new_id
 from tokenkeep.domain.source import Source
 from tokenkeep.providers.machine_credentials import MachineCredentials
@@ -44,6 +58,9 @@ _AT_ONCE = 25
 """So many lines are prepared before others get a turn on the loop; sealing one takes a fraction of a millisecond."""
 _NOT_STORABLE = Refusal("not_storable", "the database does not take this account")
 _EXISTS_ELSEWHERE = Refusal("account_exists", "an account of another environment came with this refresh token")
+_BEING_REVOKED = Refusal(
+    RevocationUnanswered.code, "this grant is being revoked at the provider just now: try the line again in a minute"
+)
 Done = TypeVar("Done")
 
 
@@ -298,6 +315,8 @@ def _result(line: int, prepared: PreparedAccount, storing: StoringEach) -> LineR
             return LineResult(line, LineStatus.EXISTS, refusal=_EXISTS_ELSEWHERE)
         case Existing():
             return LineResult(line, LineStatus.EXISTS, shown(storing))
+        case BeingRevoked():
+            return LineResult(line, LineStatus.REJECTED, refusal=_BEING_REVOKED)
         case Unstorable():
             return LineResult(line, LineStatus.REJECTED, refusal=_NOT_STORABLE)
 

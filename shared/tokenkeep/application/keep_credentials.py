@@ -132,6 +132,7 @@ class Keeping:
 
         Raises:
             AccountExists: The client has another account with this very refresh token, at whatever source.
+            RevocationUnanswered: The provider is told just now to revoke this grant, or another one of its user's.
         """
         credentials = self.sealed(sealer, account.id, held, version)
         await work.accounts.put_credentials(account.id, version, credentials.key, credentials.sealed)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tokenkeep.domain.account import Account
@@ -84,5 +84,12 @@ class Unstorable:
     """It is not: the database refuses this one, for itself."""
 
 
-Storing = Stored | Existing
-StoringEach = Stored | Existing | Unstorable
+@dataclass(frozen=True, slots=True)
+class BeingRevoked:
+    """It is not: the provider is told just now to revoke this grant, or its user's, which is over after `wait` at the latest."""
+
+    wait: timedelta
+
+
+Storing = Stored | Existing | BeingRevoked
+StoringEach = Storing | Unstorable

@@ -53,6 +53,7 @@ class ReplaceCredentials:
             ExternalIdMismatch: The provider tells another external id than the account's verified one.
             AccountExists: Another account of the client came with this very refresh token, or one of the source has this verified
                 external id.
+            RevocationUnanswered: The provider is told just now to revoke this grant, or another one of its user's.
         """
         full = await work.full_accounts.lock(account_id, caller.environment)
         if full is None:

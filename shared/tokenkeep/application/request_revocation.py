@@ -8,7 +8,7 @@ from tokenkeep.application.revocation_sealing import GrantTokens, sealed_revocat
 from tokenkeep.application.revocations import RevocationAsked
 from tokenkeep.application.sealing import ACCESS, REFRESH, TokenSealer
 from tokenkeep.application.work import Work
-from tokenkeep.domain.account import Custody
+from tokenkeep.domain.account import Custody, DisabledReason
 from tokenkeep.domain.errors import NotStored, TokenkeepError, VaultError
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.entry import Presented
@@ -43,7 +43,7 @@ class RequestRevocation:
                 stored.sealed_key,
                 self._opened(full, stored, fetched, rules),
                 properties=full.properties,
-                external_id=full.account.external_id,
+                external_id=full.account.external_id if full.account.external_id_verified else None,
             )
         except (VaultError, NotStored):
             return RevocationAsked.FAILED
@@ -77,7 +77,11 @@ class RequestRevocation:
 
 
 def _may_be_alive(full: FullAccount) -> bool:
-    """Whether there is a grant that may be alive, and is ours. Whoever handed a token back does not revoke it."""
+    """Whether there is a grant that may be alive, and is ours. Whoever handed a token back does not revoke it.
+
+    Only the provider's own word is the end of it. Where an answer was lost, a successor most likely lives that nobody holds; and
+    neither a calendar nor a service that tells of an uninstall knows what the provider has kept.
+    """
     disabled = full.account.disabled
-    is_dead = disabled is not None and disabled.reason.needs_reauthorization
+    is_dead = disabled is not None and disabled.reason is DisabledReason.REVOKED
     return full.account.custody is not Custody.RELEASED and not is_dead

@@ -12,6 +12,7 @@ from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.entry import Presented
+from tokenkeep.providers.revocation_request import revocation_host
 from tokenkeep.providers.revocation_way import TokenKind
 from tokenkeep.providers.rules import OAuth2Rules
 
@@ -60,6 +61,7 @@ def sealed_revocation(
         properties=properties,
         external_id=external_id,
         access_ends_at=None if refresh is None else tokens.access_expires_at,
+        host=revocation_host(rules, properties),
     )
 
 

@@ -14,7 +14,7 @@ from tokenkeep.domain.ids import AccountId, SourceId
 class RevocationAsked(StrEnum):
     """What was done about a grant when its account was given up.
 
-    `not_needed`: there is nothing that may be alive and is ours to revoke. `not_possible`: the provider has no way for it that
+    `not_needed`: there is nothing that may be alive and is ours to revoke, or another account lives by it. `not_possible`: the provider has no way for it that
     is known. `failed`: the tokens could not be opened.
     """
 
@@ -25,20 +25,33 @@ class RevocationAsked(StrEnum):
 
 
 class RevocationEnd(StrEnum):
-    """How a request for a revocation ends."""
+    """How a request for a revocation ends. `superseded`: an account lives by the grant, or by another one of its user's."""
 
     REVOKED = "revoked"
     REFUSED = "refused"
     GIVEN_UP = "given_up"
+    SUPERSEDED = "superseded"
+
+
+class Departure(StrEnum):
+    """Whether a request may leave for its provider.
+
+    `held`: an account lives by the grant, or by its user's; `gone`: it was taken back meanwhile, or another process has it.
+    """
+
+    MAY_LEAVE = "may_leave"
+    HELD = "held"
+    GONE = "gone"
 
 
 @dataclass(frozen=True, slots=True)
 class NewRevocation:
     """Tokens by which a provider is to be told to revoke a grant, sealed under their account's data key.
 
-    Only what the provider's way takes is held. By a `fingerprint` (SHA-256, of each token of the grant) or the `external_id` it
-    is known whether the same grant, or user, comes back meanwhile: then nothing is revoked. `access_ends_at` is when the access
-    token's time is over, where the grant may live on without it.
+    Only what the provider's way takes is held. By a `fingerprint` (SHA-256, of each token of the grant) or the `external_id`,
+    which the provider has told, it is known whether the same grant, or user, comes back meanwhile: then nothing is revoked.
+    `access_ends_at` is when the access token's time is over, where the grant may live on without it. `host` is where the
+    request will go, None where that can't be told yet.
     """
 
     account_id: AccountId
@@ -51,6 +64,7 @@ class NewRevocation:
     properties: Mapping[str, Any]
     external_id: str | None = None
     access_ends_at: datetime | None = None
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +76,12 @@ class DueRevocation:
     tries: int
     age: timedelta
     now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedHost:
+    """A host that is this process's for one round, with requests that go there. `timeouts`: how often on end it kept silent."""
+
+    host: str
+    timeouts: int
+    due: tuple[DueRevocation, ...]

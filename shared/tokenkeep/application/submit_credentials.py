@@ -17,6 +17,7 @@ from tokenkeep.domain.errors import (
     ExternalIdMismatch,
     InvalidInput,
     ProviderUnavailable,
+    RevocationUnanswered,
 )
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.secret import Secret
@@ -101,7 +102,7 @@ class SubmitCredentials:
             return await self._connect(asked, said, filled)
         except CredentialsRejected:
             return ConnectFailure.CREDENTIALS_REJECTED
-        except ProviderUnavailable:
+        except (ProviderUnavailable, RevocationUnanswered):
             return ConnectFailure.PROVIDER_UNAVAILABLE
         except ExternalIdMismatch:
             return ConnectFailure.IDENTITY_MISMATCH

@@ -28,6 +28,7 @@
     ├── RateLimited                  too many requests; `retry_after` says when to ask again
     ├── CredentialsErased            the account's credentials were handed back and are gone
     ├── RefreshUnanswered            a refresh token's fate is not known yet; `retry_after` says when to ask again
+    ├── RevocationUnanswered         a grant's revocation is with its provider; `retry_after` says when to ask again
     ├── TokenUnavailable             no token to be had in time; `retry_after` says when to ask again
     ├── ProviderUnavailable          a provider can't be had now; `retry_after` says when to ask again
     ├── ConnectFailed                no connection to a provider; nothing was sent
@@ -303,6 +304,16 @@ class RefreshUnanswered(TokenkeepError):
 
     def __init__(self, *, retry_after: float) -> None:
         super().__init__("a refresh of the account is under way, or its answer is not known yet")
+        self.retry_after = retry_after
+
+
+class RevocationUnanswered(TokenkeepError):
+    """The provider is being told to revoke this grant, or its user's former one, and has not answered yet. Nothing was stored."""
+
+    code = "revocation_in_flight"
+
+    def __init__(self, *, retry_after: float) -> None:
+        super().__init__("this grant, or one of the same user, is being revoked at the provider just now")
         self.retry_after = retry_after
 
 

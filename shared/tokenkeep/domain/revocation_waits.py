@@ -1,4 +1,4 @@
-"""For how long, and how often, a provider is asked to revoke a grant."""
+"""For how long, and how often, a provider is asked to revoke a grant, and how long it is left alone when it keeps silent."""
 
 from datetime import timedelta
 
@@ -9,6 +9,7 @@ _FIRST = timedelta(minutes=1)
 _FACTOR = 3
 _LONGEST = timedelta(hours=12)
 _LEAST_SHARE = 0.75
+_LONGEST_REST = timedelta(hours=1)
 
 
 def is_given_up(tries: int, age: timedelta) -> bool:
@@ -24,3 +25,9 @@ def wait_after(tries: int, *, retry_after: timedelta | None, jitter: float) -> t
     base = min(_FIRST * _FACTOR ** min(tries - 1, 20), _LONGEST)
     wait: timedelta = base * (_LEAST_SHARE + jitter / 2)
     return wait if retry_after is None else max(wait, retry_after)
+
+
+def rest_after(timeouts: int) -> timedelta:
+    """How long a host is left alone that has kept silent so many times on end: 1, 3, 9 … minutes and an hour at most."""
+    rest: timedelta = min(_FIRST * _FACTOR ** min(timeouts - 1, 20), _LONGEST_REST)
+    return rest

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.secret import Secret
@@ -53,6 +53,17 @@ def revocation_request(
         headers[name] = filled(rules, template, properties, {**own, **_client_secret(client)})
     url, tail = _address(rules, way.url, properties, own)
     return _written(way, TokenRequest(url, headers, Secret(""), way.method, tail=tail, client_key=client.key), params)
+
+
+def revocation_host(rules: OAuth2Rules, properties: Mapping[str, str]) -> str | None:
+    """Host and port that the revocation goes to; None where there is no way, or a property is missing that the address needs."""
+    if rules.revocation is None:
+        return None
+    shown, _ = split_address(rules.revocation.url)
+    try:
+        return urlsplit(filled(rules, shown, properties, {"client_id": ""})).netloc.rpartition("@")[2].lower()
+    except (InvalidInput, ValueError):
+        return None
 
 
 def _written(way: RevocationWay, request: TokenRequest, params: Mapping[str, str]) -> TokenRequest:

@@ -21,8 +21,9 @@ TOKEN_URL = "https://93.184.215.14/token"
 
 @pytest.fixture
 async def revocations(service: Service) -> AsyncIterator[RevocationServer]:
-    """An endpoint, and no requests in the database but the test's own."""
-    await service.sql("DELETE FROM revocation_requests")
+    """An endpoint, and neither requests in the database but the test's own nor grants: all tests are one client's."""
+    for table in ("revocation_requests", "revocation_hosts", "imported_grants", "account_identities"):
+        await service.sql(f"DELETE FROM {table}")  # noqa: S608 - a list of ours
     async with RevocationServer() as started:
         yield started
 

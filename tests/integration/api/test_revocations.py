@@ -24,8 +24,9 @@ CANARY = "canary-4f1c"
 
 @pytest.fixture
 async def revocations(service: Service) -> AsyncIterator[RevocationServer]:
-    """An endpoint, and no requests in the database but the test's own."""
-    await service.sql("DELETE FROM revocation_requests")
+    """An endpoint, and neither requests in the database but the test's own nor grants: all tests are one client's."""
+    for table in ("revocation_requests", "revocation_hosts", "imported_grants", "account_identities"):
+        await service.sql(f"DELETE FROM {table}")  # noqa: S608 - a list of ours
     async with RevocationServer() as started:
         yield started
 
@@ -55,6 +56,15 @@ async def give_up(admin: httpx.AsyncClient, account_id: str) -> None:
 
 async def disable(admin: httpx.AsyncClient, account_id: str) -> Any:
     return data(await admin.post(f"/v1/accounts/{account_id}/disable?revoke=true"))
+
+
+async def verify(service: Service, account_id: str) -> None:
+    """As if the provider had told whose it is."""
+    await service.sql("UPDATE accounts SET external_id_verified = true WHERE id = :id", id=uuid_of(account_id))
+    await service.sql(
+        "INSERT INTO account_identities SELECT source_id, external_id, id FROM accounts WHERE id = :id",
+        id=uuid_of(account_id),
+    )
 
 
 async def audited(admin: httpx.AsyncClient, account_id: str) -> list[tuple[str, str, str]]:
@@ -357,18 +367,18 @@ async def test_a_late_token_is_not_revoked_for_a_user_who_has_come_back(
     body = {"source_id": source_id, "external_id": "user-1"}
     old = {**body, "credentials": {"access_token": "a", "refresh_token": "grant.1", "expires_in": 3600}}
     account_id = data(await admin.post("/v1/accounts", json=old), 201)["id"]
+    await verify(service, account_id)
     server.gate = asyncio.Event()
     data(await admin.post(f"/v1/accounts/{account_id}/refresh"), 202)
     await asyncio.wait_for(server.arrived.wait(), 10)
     await give_up(admin, account_id)
     new = {**body, "credentials": {"access_token": "b", "refresh_token": "new.1", "expires_in": 3600}}
     back = data(await admin.post("/v1/accounts", json=new), 201)["id"]
-    # As if the provider had told who it is.
-    await service.sql("UPDATE accounts SET external_id_verified = true WHERE id = :id", id=uuid_of(back))
-    await service.sql(
-        "INSERT INTO account_identities SELECT source_id, external_id, id FROM accounts WHERE id = :id",
-        id=uuid_of(back),
-    )
+    await verify(service, back)
     server.gate.set()
     await service.queue.drain()
-    assert await pending(service) == []
+    assert len(await pending(service)) == 1, "the one for what the account had"
+    await revoke(service)
+    assert (revocations.asked, await pending(service)) == ([], [])
+    told = [entry for entry in await audited(admin, account_id) if entry[1] == "account.revoke"]
+    assert told == [("tokenkeep", "account.revoke", "superseded")] * 2

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from tokenkeep.domain.revocation_waits import LONGEST_KEPT, MOST_TRIES, is_given_up, wait_after
+from tokenkeep.domain.revocation_waits import LONGEST_KEPT, MOST_TRIES, is_given_up, rest_after, wait_after
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
@@ -37,3 +37,14 @@ def test_there_is_an_end_after_ten_tries_or_three_days() -> None:
     assert is_given_up(1, LONGEST_KEPT)
     total = sum((wait_after(n, retry_after=None, jitter=0.999) for n in range(1, MOST_TRIES)), timedelta(0))
     assert total < LONGEST_KEPT
+
+
+def test_the_rest_of_a_host_grows_with_each_silence_up_to_an_hour() -> None:
+    assert [rest_after(timeouts) for timeouts in (1, 2, 3, 4, 5, 1000)] == [
+        MINUTE,
+        3 * MINUTE,
+        9 * MINUTE,
+        27 * MINUTE,
+        HOUR,
+        HOUR,
+    ]

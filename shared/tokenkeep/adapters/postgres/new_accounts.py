@@ -10,9 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tokenkeep.adapters.postgres.accounts import credential_values
 from tokenkeep.adapters.postgres.batch import Columns
 from tokenkeep.adapters.postgres.grant_claims import holder_of
+from tokenkeep.adapters.postgres.returned_grants import Returning, take_back
 from tokenkeep.adapters.postgres.schema import AccountRow, CredentialRow, LeaseRow
 from tokenkeep.adapters.postgres.standings import account_values, lease_values
-from tokenkeep.application.prepared_account import Existing, PreparedAccount, Stored, Storing, StoringEach, Unstorable
+from tokenkeep.application.prepared_account import (
+    BeingRevoked,
+    Existing,
+    PreparedAccount,
+    Stored,
+    Storing,
+    StoringEach,
+    Unstorable,
+)
 from tokenkeep.domain.ids import AccountId
 
 _CLAIMS = Columns(account_id="uuid", source_id="uuid", external_id="text", fingerprint="bytea", client="bytea")
@@ -37,14 +46,6 @@ SELECT source_id, fingerprint, account_id, client FROM {_CLAIMS.relation("n")}
 ON CONFLICT DO NOTHING RETURNING account_id
 """)  # noqa: S608 - only our own names are put in
 _WITHDRAW = text("DELETE FROM accounts WHERE id = ANY(CAST(:ids AS uuid[]))")
-# A grant, or a user, that comes back is not to lose what he brings to the giving up of what he had.
-_RETURNED = Columns(source_id="uuid", external_id="text", fingerprint="bytea")
-_FORGET_REVOCATIONS = text(f"""
-DELETE FROM revocation_requests AS r
- WHERE (r.source_id, r.fingerprint) IN (SELECT source_id, fingerprint FROM {_RETURNED.relation("n")})
-    OR (r.source_id, r.access_fingerprint) IN (SELECT source_id, fingerprint FROM {_RETURNED.relation("n")})
-    OR (r.source_id, r.external_id) IN (SELECT source_id, external_id FROM {_RETURNED.relation("n")})
-""")  # noqa: S608 - only our own names are put in
 # Wrong data, a broken constraint, a row too large for an index: the row's own fault, whoever its neighbours are.
 _ROWS_OWN_FAULTS = ("22", "23", "54")
 
@@ -101,6 +102,12 @@ class PostgresNewAccounts:
         if losers:
             await self._connection.execute(_WITHDRAW, {"ids": [one.account.id for one in losers]})
             results |= await self._taken(losers)
+        # A grant, or a user, that comes back is not to lose what he brings to the giving up of what he had.
+        blocked = await take_back(self._connection, [_returning(one) for one in free])
+        if blocked:
+            await self._connection.execute(_WITHDRAW, {"ids": list(blocked)})
+            results |= {account_id: BeingRevoked(wait) for account_id, wait in blocked.items()}
+            free = [one for one in free if one.account.id not in blocked]
         await self._complete(free)
         return results | dict.fromkeys((one.account.id for one in free), Stored())
 
@@ -123,14 +130,6 @@ class PostgresNewAccounts:
         with_credentials = [row for one in accounts if (row := _credential_row(one)) is not None]
         if with_credentials:
             await self._connection.execute(insert(CredentialRow), with_credentials)
-        returned = [
-            _claim_row(one) | {"external_id": one.account.external_id, "fingerprint": known}
-            for one in accounts
-            if one.credentials is not None
-            for known in one.credentials.fingerprints
-        ]
-        if returned:
-            await self._connection.execute(_FORGET_REVOCATIONS, _RETURNED.parameters(returned))
 
 
 def _front(accounts: Iterable[PreparedAccount]) -> tuple[list[PreparedAccount], list[PreparedAccount]]:
@@ -157,6 +156,11 @@ def _claim_row(one: PreparedAccount) -> dict[str, Any]:
         "fingerprint": None if one.claim is None else one.claim.fingerprint,
         "client": None if one.claim is None else one.claim.client,
     }
+
+
+def _returning(one: PreparedAccount) -> Returning:
+    known = frozenset[bytes]() if one.credentials is None else one.credentials.fingerprints
+    return Returning(one.account.id, one.account.source_id, one.identity, known)
 
 
 def _account_row(one: PreparedAccount) -> dict[str, Any]:

@@ -1,22 +1,19 @@
-"""Grants that were given up and that their providers are still to be told to revoke."""
+"""Grants that are given up, to be revoked: written down beside the change that is the cause."""
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
-from uuid import UUID
 
 import orjson
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tokenkeep.adapters.postgres.audit import write_audit
 from tokenkeep.adapters.postgres.batch import Columns
-from tokenkeep.adapters.postgres.engine import Database
-from tokenkeep.application.auditing import AuditEntry
-from tokenkeep.application.revocations import DueRevocation, NewRevocation
+from tokenkeep.adapters.postgres.living_grants import is_lived_by
+from tokenkeep.adapters.postgres.returned_grants import Returning, take_back, tell_superseded
+from tokenkeep.application.revocations import NewRevocation
 from tokenkeep.domain.account import Account
-from tokenkeep.domain.credential import SealedKey
+from tokenkeep.domain.errors import RevocationUnanswered
 from tokenkeep.domain.events import EventType
-from tokenkeep.domain.ids import AccountId, SourceId, new_id
+from tokenkeep.domain.ids import new_id
 
 _ROWS = Columns(
     id="uuid",
@@ -31,56 +28,34 @@ _ROWS = Columns(
     access_ends_at="timestamptz",
     external_id="text",
     properties="text",
+    host="text",
 )
 # A grant that was handed back before its account was deleted is its owner's: a late answer must not take it from him. Nor must
 # what comes late take a grant from an account that it, or its user, has come back to. Of a deleted account only the event knows
 # who the user was.
 _REQUEST = text(f"""
-INSERT INTO revocation_requests
-       (id, account_id, source_id, key_id, wrapped_key, ciphertext, access_ciphertext, fingerprint, access_fingerprint,
-        access_ends_at, external_id, properties)
-SELECT n.id, n.account_id, n.source_id, n.key_id, n.wrapped_key, n.ciphertext, n.access_ciphertext, n.fingerprint,
-       n.access_fingerprint, n.access_ends_at, COALESCE(n.external_id, e.data ->> 'external_id'), n.properties::jsonb
-  FROM {_ROWS.relation("n")}
-  LEFT JOIN events AS e ON e.subject = n.account_id AND e.type = '{EventType.DELETED.value}'
- WHERE (e.data ->> 'reason') IS DISTINCT FROM 'released'
-   AND NOT EXISTS (SELECT FROM imported_grants AS g
-                    WHERE g.fingerprint = n.fingerprint AND g.account_id <> n.account_id)
-   AND NOT EXISTS (SELECT FROM account_identities AS i
-                    WHERE i.source_id = n.source_id AND i.external_id = COALESCE(n.external_id, e.data ->> 'external_id')
-                      AND i.account_id <> n.account_id)
-RETURNING id
+WITH wanted AS MATERIALIZED (
+    SELECT n.*, COALESCE(n.external_id, e.data ->> 'external_id') AS known_as
+      FROM {_ROWS.relation("n")}
+      LEFT JOIN events AS e ON e.subject = n.account_id AND e.type = '{EventType.DELETED.value}'
+     WHERE (e.data ->> 'reason') IS DISTINCT FROM 'released'),
+judged AS MATERIALIZED (SELECT w.*, {is_lived_by("w", "w.known_as")} AS lived_by FROM wanted AS w),
+asked AS (
+    INSERT INTO revocation_requests
+           (id, account_id, source_id, key_id, wrapped_key, ciphertext, access_ciphertext, fingerprint, access_fingerprint,
+            access_ends_at, external_id, properties, host)
+    SELECT id, account_id, source_id, key_id, wrapped_key, ciphertext, access_ciphertext, fingerprint, access_fingerprint,
+           access_ends_at, known_as, properties::jsonb, COALESCE(host, source_id::text)
+      FROM judged WHERE NOT lived_by)
+SELECT j.account_id, j.lived_by, s.environment FROM judged AS j LEFT JOIN sources AS s ON s.id = j.source_id
 """)  # noqa: S608 - only our own names are put in
-# Written so that each line finds an index: it is run for each account that comes in.
-_FORGET = text("""
-DELETE FROM revocation_requests
- WHERE account_id = :account_id
-    OR source_id = :source_id AND fingerprint = ANY(CAST(:fingerprints AS bytea[]))
-    OR source_id = :source_id AND access_fingerprint = ANY(CAST(:fingerprints AS bytea[]))
-    OR source_id = :source_id AND external_id = CAST(:external_id AS text)
-""")
-# Claimed for one try: whoever dies over it has the next one made by another, later. 1, 3, 9 … minutes, at most 12 hours.
-_CLAIM = text("""
-UPDATE revocation_requests AS r
-   SET tries = r.tries + 1,
-       next_try_at = clock_timestamp() + LEAST(interval '1 minute' * power(3, r.tries), interval '12 hours')
-  FROM (SELECT id FROM revocation_requests WHERE next_try_at <= clock_timestamp()
-         ORDER BY next_try_at LIMIT :limit FOR UPDATE SKIP LOCKED) AS due
- WHERE r.id = due.id
-RETURNING r.id, r.account_id, r.source_id, r.key_id, r.wrapped_key, r.ciphertext, r.access_ciphertext, r.fingerprint,
-          r.access_fingerprint, r.access_ends_at, r.external_id, r.properties, r.tries,
-          clock_timestamp() - r.created_at AS age, clock_timestamp() AS now
-""")
-_WAITS = Columns(id="uuid", wait_s="double precision")
-_POSTPONE = text(f"""
-UPDATE revocation_requests AS r SET next_try_at = clock_timestamp() + make_interval(secs => n.wait_s)
-  FROM {_WAITS.relation("n")} WHERE r.id = n.id
-""")  # noqa: S608 - only our own names are put in
-_END = text("DELETE FROM revocation_requests WHERE id = ANY(CAST(:ids AS uuid[]))")
 
 
 async def request_revocations(connection: AsyncConnection, wanted: Sequence[NewRevocation]) -> int:
-    """Write down that these grants are to be revoked, and say how many are; the caller commits."""
+    """Write down that these grants are to be revoked, and say how many are; the caller commits.
+
+    Those that other accounts live by are not: that is told in the audit trail.
+    """
     rows = [
         {
             "id": new_id(),
@@ -95,12 +70,16 @@ async def request_revocations(connection: AsyncConnection, wanted: Sequence[NewR
             "access_ends_at": one.access_ends_at,
             "external_id": one.external_id,
             "properties": orjson.dumps(dict(one.properties)).decode(),
+            "host": one.host,
         }
         for one in wanted
     ]
     if not rows:
         return 0
-    return len((await connection.execute(_REQUEST, _ROWS.parameters(rows))).all())
+    judged = (await connection.execute(_REQUEST, _ROWS.parameters(rows))).all()
+    held = [row for row in judged if row.lived_by]
+    await tell_superseded(connection, held)
+    return len(judged) - len(held)
 
 
 class PostgresRevocations:
@@ -114,56 +93,13 @@ class PostgresRevocations:
         return await request_revocations(self._connection, wanted)
 
     async def forget(self, account: Account, fingerprints: Collection[bytes]) -> None:
-        """A grant, or a user, that comes back is not to lose what he brings to the giving up of what he had."""
-        returned = {
-            "account_id": account.id,
-            "source_id": account.source_id,
-            "fingerprints": list(fingerprints),
-            "external_id": account.external_id,
-        }
-        await self._connection.execute(_FORGET, returned)
+        """A grant, or a user, that comes back is not to lose what he brings to the giving up of what he had.
 
-
-class PostgresRevocationRequests:
-    """The requests as a worker takes them. Each call is a transaction of its own."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def claim(self, *, limit: int) -> Sequence[DueRevocation]:
-        """Those that are due, for one try; they come up again later unless they are ended."""
-        async with self._database.transaction() as connection:
-            return [_due_from(row) for row in await connection.execute(_CLAIM, {"limit": limit})]
-
-    async def postpone(self, waits: Sequence[tuple[UUID, timedelta]]) -> None:
-        """Have these come up again after so long."""
-        rows = [{"id": one, "wait_s": wait.total_seconds()} for one, wait in waits]
-        async with self._database.transaction() as connection:
-            await connection.execute(_POSTPONE, _WAITS.parameters(rows))
-
-    async def end(self, ids: Sequence[UUID], entries: Sequence[AuditEntry]) -> None:
-        """Nothing more is to be done about these; what became of them is told in the audit trail."""
-        async with self._database.transaction() as connection:
-            await connection.execute(_END, {"ids": list(ids)})
-            await write_audit(connection, entries)
-
-
-def _due_from(row: Row[tuple[object, ...]]) -> DueRevocation:
-    return DueRevocation(
-        id=row.id,
-        wanted=NewRevocation(
-            account_id=AccountId(row.account_id),
-            source_id=SourceId(row.source_id),
-            sealed_key=SealedKey(row.key_id, row.wrapped_key),
-            refresh_ciphertext=row.ciphertext,
-            access_ciphertext=row.access_ciphertext,
-            fingerprint=row.fingerprint,
-            access_fingerprint=row.access_fingerprint,
-            properties=row.properties,
-            external_id=row.external_id,
-            access_ends_at=row.access_ends_at,
-        ),
-        tries=row.tries,
-        age=row.age,
-        now=row.now,
-    )
+        Raises:
+            RevocationUnanswered: The provider is being told just now, and may take what comes back for what it is to revoke.
+        """
+        identity = account.external_id if account.external_id_verified else None
+        returning = Returning(account.id, account.source_id, identity, frozenset(fingerprints))
+        blocked = await take_back(self._connection, [returning])
+        if account.id in blocked:
+            raise RevocationUnanswered(retry_after=blocked[account.id].total_seconds())

@@ -89,6 +89,7 @@ class SourceRow(Base):
         CheckConstraint("(state = 'paused') = (paused_reason IS NOT NULL)", name="paused_has_reason"),
         CheckConstraint("probe_account_id IS NULL OR probe_at IS NOT NULL", name="probe_has_time"),
         Index(None, "environment", "id"),
+        Index(None, "provider", "client_id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -378,13 +379,15 @@ class RevocationRequestRow(Base):
 
     `fingerprint` and `access_fingerprint` (SHA-256 of each token) and `external_id` tell whether the same grant, or user, has
     come back meanwhile. `ciphertext` holds the refresh token. `access_ends_at` is when the access token's time is over, where
-    the grant may live on without it.
+    the grant may live on without it. `host` is where the request goes. Until `in_flight_until` it may be with the provider,
+    unanswered.
     """
 
     __tablename__ = "revocation_requests"
     __table_args__ = (
         CheckConstraint("num_nonnulls(ciphertext, access_ciphertext) > 0", name="has_token"),
         Index(None, "next_try_at"),
+        Index(None, "host", "next_try_at"),
         Index(None, "account_id"),
         Index(None, "source_id", "fingerprint"),
         Index(None, "source_id", "access_fingerprint"),
@@ -406,6 +409,18 @@ class RevocationRequestRow(Base):
     tries: Mapped[int] = mapped_column(server_default=text("0"))
     next_try_at: Mapped[datetime] = mapped_column(server_default=NOW)
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    host: Mapped[str] = mapped_column(server_default=text("''"))
+    in_flight_until: Mapped[datetime | None]
+
+
+class RevocationHostRow(Base):
+    """Hosts that revocations go to. Until `free_at` a worker is busy with it, or it rests, having kept silent `timeouts` times."""
+
+    __tablename__ = "revocation_hosts"
+
+    host: Mapped[str] = mapped_column(primary_key=True)
+    free_at: Mapped[datetime]
+    timeouts: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class EventRow(Base):

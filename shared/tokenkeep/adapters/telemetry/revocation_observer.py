@@ -26,6 +26,8 @@ class RevocationTelemetry:
                 _log.info("grant_revoked", provider=provider, **names)
             case RevocationEnd.REFUSED:
                 _log.warning("grant_revocation_refused", provider=provider, **names)
+            case RevocationEnd.SUPERSEDED:
+                _log.info("grant_revocation_superseded", provider=provider, **names)
             case RevocationEnd.GIVEN_UP:
                 _log.error("grant_revocation_given_up", provider=provider, error=error, **names)
 

@@ -1,6 +1,6 @@
 """The same refresh token is taken into custody once for a client, not once for each of its sources.
 
-Revision: 0015, after 0010. Rows that are there keep no client: they are found by their source's. Processes of the release before
+Revision: 0012, after 0011. Rows that are there keep no client: they are found by their source's. Processes of the release before
 write on as they did.
 """
 
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
-revision: str = "0015"
-down_revision: str | None = "0010"
+revision: str = "0012"
+down_revision: str | None = "0011"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
