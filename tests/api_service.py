@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx
 from fastapi import FastAPI
 from sqlalchemy import text
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenkeep.adapters.vault.keyring import Keyring
 from tokenkeep.application.ports import RefreshQueue
@@ -45,6 +46,26 @@ class DirectQueue(RefreshQueue):
         await asyncio.gather(*self.tasks)
 
 
+class HangingUp:
+    """The app to clients that read the first piece of a stream of events, and leave."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        streamed = left = False
+
+        async def sent(message: Message) -> None:
+            nonlocal streamed, left
+            if message["type"] == "http.response.start":
+                streamed = any(b"event-stream" in value for _, value in message["headers"])
+            if not left:
+                left = streamed and message["type"] == "http.response.body"
+                await send({**message, "more_body": False} if left else message)
+
+        await self._app(scope, receive, sent)
+
+
 @dataclass
 class Service:
     """One API, and an environment of the test's own."""
@@ -62,7 +83,7 @@ class Service:
             given["Authorization"] = f"Bearer {key}"
         if key == ADMIN_KEY:
             given.setdefault("X-Tokenkeep-Environment", self.environment)
-        transport = httpx.ASGITransport(self.app, client=("192.0.2.7", 4711))
+        transport = httpx.ASGITransport(HangingUp(self.app), client=("192.0.2.7", 4711))
         return httpx.AsyncClient(transport=transport, base_url="http://api.test", headers=given)
 
     async def key(self, *scopes: str, environment: str | None = None) -> str:

@@ -329,6 +329,13 @@ class EventAnswer(Answer):
     correlationid: str | None = None
 
 
+class FeedAnswer(Answer):
+    """Events, oldest first. `next_cursor` is where to go on; it moves on without events, past those that a filter left out."""
+
+    data: list[EventAnswer]
+    next_cursor: str
+
+
 class NewConnectSessionAnswer(Answer):
     """A connect session as it is shown once. Send the end user to `url`, in the browser that they use with you."""
 

@@ -11,6 +11,7 @@ from tokenkeep_api.authentication import Authentication
 from tokenkeep_api.client_addresses import ClientAddresses
 from tokenkeep_api.description import describe
 from tokenkeep_api.envelope import Envelope
+from tokenkeep_api.event_streams import STREAM_TIMES, StreamTimes
 from tokenkeep_api.pages import Pages
 from tokenkeep_api.plain_words import PlainWords
 from tokenkeep_api.problems import install
@@ -25,6 +26,7 @@ from tokenkeep_api.routes import (
     authorizations,
     connect,
     custody,
+    event_feed,
     imports,
     providers,
     sources,
@@ -35,7 +37,11 @@ from tokenkeep_api.wired import Wired
 
 
 def create_app(
-    wired: Wired, *, body_deadline_s: float = BODY_DEADLINE_S, piece_deadline_s: float = PIECE_DEADLINE_S
+    wired: Wired,
+    *,
+    body_deadline_s: float = BODY_DEADLINE_S,
+    piece_deadline_s: float = PIECE_DEADLINE_S,
+    stream_times: StreamTimes = STREAM_TIMES,
 ) -> FastAPI:
     """The API over these use-cases.
 
@@ -43,13 +49,14 @@ def create_app(
         wired: The use-cases.
         body_deadline_s: How long a request's body may take to arrive, in seconds.
         piece_deadline_s: How long each piece of an import may take to arrive, in seconds.
+        stream_times: How long streams of events take.
     """
     settings = wired.foundation.settings
     # Its own pages of documentation are off: they load scripts from elsewhere.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.router.routes.extend(TokenRoutes(wired).routes())
     modules = (providers, sources, accounts, imports, custody, connect, authorizations, api_keys, audit)
-    routers = [module.routes(wired) for module in modules]
+    routers = [*(module.routes(wired) for module in modules), event_feed.routes(wired, stream_times)]
     for router in routers:
         app.include_router(router)
     pages = Pages.load(settings.external_url)

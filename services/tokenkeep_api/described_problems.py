@@ -13,7 +13,7 @@ _ABOUT = {
     404: "There is no such thing in the API key's environment.",
     408: "The request took too long to arrive.",
     409: "The request does not fit the present state; `code` says how.",
-    410: "The account's credentials were handed back, and erased.",
+    410: "It was here and is gone: credentials that were handed back and erased, events that are no longer kept.",
     413: "The body has more than 1 MiB.",
     415: "The body is not declared to be JSON.",
     422: "What `field` names can't be taken.",

@@ -16,6 +16,9 @@ from tokenkeep.adapters.oauth1.signing import AuthlibSigner
 from tokenkeep.adapters.postgres.api_keys import PostgresKeyLookup
 from tokenkeep.adapters.postgres.audit import write_audit
 from tokenkeep.adapters.postgres.engine import Database
+from tokenkeep.adapters.postgres.event_feed import PostgresEventFeed
+from tokenkeep.adapters.postgres.event_tail import EventTail
+from tokenkeep.adapters.postgres.notifications import OutboxListener
 from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
 from tokenkeep.adapters.postgres.token_reads import PostgresDemands, PostgresTokenReads
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
@@ -67,11 +70,12 @@ from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_
 from tokenkeep.domain.ids import SourceId
 from tokenkeep.domain.mass_revocation import RevocationGuard
 from tokenkeep.domain.rate_limit import Rate
-from tokenkeep.settings import Settings, require_redis
+from tokenkeep.settings import Settings, require_database, require_redis
 from tokenkeep_api.app import create_app
 from tokenkeep_api.buffers import CredentialReads, Flusher, KeyUses
 from tokenkeep_api.connecting import Connecting
 from tokenkeep_api.creations import Creations
+from tokenkeep_api.feed_readers import FeedReaders
 from tokenkeep_api.importing import Importing, Patience
 from tokenkeep_api.listening import Server, bind
 from tokenkeep_api.persistence import Persistence
@@ -200,6 +204,8 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         ),
         persist=persist,
         importing=Importing(ImportAccounts(create_account, Patience(works))),
+        event_tail=EventTail(PostgresEventFeed(database)),
+        feed_readers=FeedReaders(),
         addresses=addresses,
         reads=reads,
         uses=KeyUses(keys.record_use),
@@ -211,20 +217,29 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
 
 
 class Api:
-    """What of the API lives beside its requests: the wake-ups it listens to, the buffers it flushes."""
+    """What of the API lives beside its requests: what it listens to, the buffers it flushes."""
 
     def __init__(self, wired: Wired) -> None:
         self._wired = wired
         self._flusher = Flusher(wired.reads.flush, wired.uses.flush)
+        self._listener = OutboxListener(require_database(wired.foundation.settings), wired.event_tail.notify)
 
     async def start(self) -> None:
         """Begin."""
         self._wired.waiters.start()
+        self._wired.event_tail.start_watching()
+        self._listener.start()
         self._flusher.start()
+
+    def drain(self) -> None:
+        """End what would go on by itself: streams, and waits for events."""
+        self._wired.event_tail.close()
 
     async def stop(self) -> None:
         """Write what is buffered, and close. The foundation is the caller's."""
         await self._flusher.stop()
+        await self._listener.stop()
+        await self._wired.event_tail.stop()
         await self._wired.waiters.stop()
         await self._wired.endpoints.close()
         await self._wired.stores.close()
@@ -244,6 +259,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
             _log.info("api_ready", url=settings.external_url, port=settings.api_port, pid=os.getpid())
             await _first_of(serving, stopping)
             _log.info("api_draining")
+            api.drain()
             server.should_exit = True
             await serving
         finally:

@@ -27,6 +27,7 @@ from tokenkeep.domain.errors import (
     AccountExists,
     Conflict,
     CredentialsErased,
+    CursorExpired,
     InvalidInput,
     NotAllowed,
     NotAuthenticated,
@@ -42,6 +43,7 @@ from tokenkeep.domain.errors import (
     StoreUnavailable,
     TokenkeepError,
     TokenUnavailable,
+    TooManyReaders,
 )
 from tokenkeep.domain.ids import AccountId, IdKind, parse_id
 from tokenkeep_api.stack import where
@@ -112,8 +114,10 @@ def problem_of(error: TokenkeepError) -> Problem | None:  # noqa: C901, PLR0912 
             return _retryable(409, error.code, str(error), _TRY_AGAIN_S)
         case Conflict(code=code):
             return Problem(409, code, str(error))
-        case CredentialsErased():
+        case CredentialsErased() | CursorExpired():
             return Problem(410, error.code, str(error))
+        case TooManyReaders():
+            return _retryable(503, error.code, str(error), _TRY_AGAIN_S)
         case RefreshUnanswered(retry_after=retry_after) | RevocationUnanswered(retry_after=retry_after):
             return _retryable(503, error.code, str(error), retry_after)
         case SourcePaused(reason=reason):

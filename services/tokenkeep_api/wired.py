@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tokenkeep.adapters.postgres.event_tail import EventTail
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
 from tokenkeep.adapters.redis.wakeups import RedisWaiters
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
@@ -28,6 +29,7 @@ from tokenkeep.bootstrap import Foundation
 from tokenkeep_api.buffers import CredentialReads, KeyUses
 from tokenkeep_api.connecting import Connecting
 from tokenkeep_api.creations import Creations
+from tokenkeep_api.feed_readers import FeedReaders
 from tokenkeep_api.importing import Importing
 from tokenkeep_api.persistence import Persistence
 from tokenkeep_api.rate_limits import RateLimits
@@ -65,6 +67,8 @@ class Wired:
     creations: Creations
     persist: Persistence
     importing: Importing
+    event_tail: EventTail
+    feed_readers: FeedReaders
     addresses: AddressPolicy
     reads: CredentialReads
     uses: KeyUses

@@ -27,6 +27,8 @@
     ├── NotAuthenticated             there is no valid API key
     ├── RateLimited                  too many requests; `retry_after` says when to ask again
     ├── CredentialsErased            the account's credentials were handed back and are gone
+    ├── CursorExpired                what comes after the cursor can't be told whole any more
+    ├── TooManyReaders               more readers of the feed than are served at once
     ├── RefreshUnanswered            a refresh token's fate is not known yet; `retry_after` says when to ask again
     ├── RevocationUnanswered         a grant's revocation is with its provider; `retry_after` says when to ask again
     ├── TokenUnavailable             no token to be had in time; `retry_after` says when to ask again
@@ -295,6 +297,27 @@ class CredentialsErased(TokenkeepError):
 
     def __init__(self) -> None:
         super().__init__("the account's credentials were released and erased")
+
+
+class CursorExpired(TokenkeepError):
+    """Events after the cursor are deleted, or the database's history is another one than the cursor's."""
+
+    code = "cursor_expired"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "events after this cursor are no longer kept, or the database was set back since: read the state of what you"
+            " follow, and start again without a cursor or with `now`"
+        )
+
+
+class TooManyReaders(TokenkeepError):
+    """The feed of events has as many readers as this process serves, or as one key may have."""
+
+    code = "too_many_readers"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
 
 
 class RefreshUnanswered(TokenkeepError):

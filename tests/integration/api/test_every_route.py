@@ -114,6 +114,7 @@ async def test_answers_are_as_they_are_described(service: Service) -> None:
         f"/v1/connect/sessions/{ids['session_id']}": answers.Data[answers.ConnectSessionAnswer],
         "/v1/api-keys": answers.Page[answers.ApiKeyAnswer],
         "/v1/audit": answers.Page[answers.AuditAnswer],
+        "/v1/events": answers.FeedAnswer,
     }
     async with service.client() as admin:
         for path, model in described.items():

@@ -9,14 +9,21 @@ _KEPT_DAYS = 30
 _BATCH = 10_000
 _ERASED_AT_ONCE = 500
 _MOST_BATCHES = 100
-# An event that Redis has not got yet is kept, however old.
 _STATEMENTS = (
+    # An event that Redis has not got yet is kept, however old. The floors tell readers of the feed what they can't have any more.
     text(f"""
-DELETE FROM events WHERE (subject, sequence) IN (
-    SELECT e.subject, e.sequence FROM events AS e
+WITH old AS MATERIALIZED (
+    SELECT e.subject, e.sequence, e.environment, e.position, e.id FROM events AS e
      WHERE e.time < statement_timestamp() - interval '{_KEPT_DAYS} days'
        AND NOT EXISTS (SELECT FROM outbox AS o WHERE o.position = e.position)
-     LIMIT {_BATCH})
+     LIMIT {_BATCH}
+), floors AS (
+    INSERT INTO event_floors (environment, position, id)
+    SELECT DISTINCT ON (environment) environment, position, id FROM old ORDER BY environment, position DESC
+    ON CONFLICT (environment) DO UPDATE SET position = excluded.position, id = excluded.id
+     WHERE event_floors.position < excluded.position
+)
+DELETE FROM events AS e USING old WHERE e.subject = old.subject AND e.sequence = old.sequence
 """),  # noqa: S608 - only our own numbers are put in
     text(f"""
 DELETE FROM refresh_attempts WHERE (account_id, id) IN (

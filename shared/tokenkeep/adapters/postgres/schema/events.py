@@ -17,7 +17,7 @@ class EventRow(Base):
     """Every event of the last 30 days.
 
     `position` is drawn while the subject's row is locked, so along one subject it grows with `sequence`; between
-    subjects a lower one may be committed later.
+    subjects a lower one may be committed later, and who reads by it stops at a horizon (`domain/event_feed.py`).
     """
 
     __tablename__ = "events"
@@ -25,6 +25,7 @@ class EventRow(Base):
         CheckConstraint("subject_kind IN ('acc', 'src')", name="subject_kind"),
         CheckConstraint("sequence > 0", name="sequence"),
         Index(None, "position"),
+        Index("ix_events_environment_position", "environment", "position"),
         Index("ix_events_time", "time", postgresql_using="brin"),
     )
 
@@ -38,6 +39,16 @@ class EventRow(Base):
     time: Mapped[datetime]
     correlation_id: Mapped[str | None]
     data: Mapped[dict[str, Any]]
+
+
+class EventFloorRow(Base):
+    """The last event of an environment that was deleted because its time was over: no cursor before it is good any more."""
+
+    __tablename__ = "event_floors"
+
+    environment: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger)
+    id: Mapped[UUID]
 
 
 class OutboxRow(Base):
