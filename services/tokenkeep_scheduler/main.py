@@ -28,6 +28,7 @@ from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers
 from tokenkeep.adapters.redis.connection import connect_blocking
 from tokenkeep.adapters.redis.event_stream import RedisEventStream
 from tokenkeep.adapters.redis.queue import DramatiqRefreshQueue, create_broker
+from tokenkeep.adapters.redis.stream_trimmer import StreamTrimmer
 from tokenkeep.adapters.telemetry.health_server import HealthServer
 from tokenkeep.adapters.telemetry.logs import configure_logging
 from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
@@ -38,6 +39,7 @@ from tokenkeep.application.sweep_leases import SweepLeases
 from tokenkeep.application.tend_sources import TendSources
 from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals
 from tokenkeep.domain.ids import new_correlation_id, new_id
+from tokenkeep.domain.stream_trimming import Keeping
 from tokenkeep.settings import Settings, require_database, require_redis
 
 _TEND_EVERY_S = 1.0
@@ -47,7 +49,7 @@ _LOOK_AT_CLOCK_EVERY_S = 1.0
 _CLOCK_STEP_S = 1.0
 _FIGURES_EVERY_S = 15.0
 _HOUSEKEEPING_EVERY_S = 600.0
-_STREAM_KEPT = timedelta(days=7)
+_TRIM_EVERY_S = 60.0
 
 _log = structlog.get_logger("tokenkeep.scheduler")
 
@@ -60,7 +62,7 @@ class Jobs:
     sweep: SweepLeases
     tend: TendSources
     relay: RelayEvents
-    stream: RedisEventStream
+    trim: StreamTrimmer
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +84,12 @@ def wire(foundation: Foundation) -> Jobs:
     """
     settings, database = foundation.settings, foundation.database
     broker = create_broker(connect_blocking(require_redis(settings)))
-    stream = RedisEventStream(foundation.redis)
     ports = _Ports(
         schedule=PostgresSchedule(database),
         queue=DramatiqRefreshQueue(broker),
         ledgers=PostgresLedgers(database),
         outbox=PostgresOutbox(database),
-        stream=stream,
+        stream=RedisEventStream(foundation.redis),
     )
     if settings.failpoints is not None:
         ports = _armed(ports, settings.failpoints)
@@ -114,7 +115,7 @@ def wire(foundation: Foundation) -> Jobs:
         ),
         tend=TendSources(PostgresTendings(database)),
         relay=RelayEvents(ports.outbox, ports.stream, holder=new_id()),
-        stream=stream,
+        trim=StreamTrimmer(foundation.redis, Keeping(entries=settings.stream_max_entries)),
     )
 
 
@@ -155,6 +156,7 @@ class Scheduler:
         self._every(_SHARDS_EVERY_S, "keep_shards", self._jobs.relay.keep_shards)
         self._every(_FIGURES_EVERY_S, "figures", self._count)
         self._every(_HOUSEKEEPING_EVERY_S, "housekeeping", self._keep_house)
+        self._every(_TRIM_EVERY_S, "trim", self._jobs.trim)
         self._clock.start()
         listener = OutboxListener(require_database(settings), self._pending.set)
         listener.start()
@@ -226,7 +228,6 @@ class Scheduler:
 
     async def _keep_house(self) -> None:
         await keep_house(self._foundation.database, audit_days=self._foundation.settings.audit_days)
-        await self._jobs.stream.trim(_STREAM_KEPT)
 
     async def _relay(self) -> None:
         while True:  # bounded by the process's life; cancelled when it stops

@@ -123,6 +123,9 @@ class Settings(BaseSettings):
     audit_days: Annotated[int, BeforeValidator(whole_number(0, 36_500))] = 365
     """For how many days the audit trail is kept; 0 is for ever."""
 
+    stream_max_entries: Annotated[int, BeforeValidator(whole_number(1_000, 100_000_000))] = 1_000_000
+    """How many entries of the stream `tokenkeep:events` Redis holds at most, about 1 KB each, whoever has not read them."""
+
     provider_deadline_s: Seconds = 20.0
     write_ahead_s: Seconds = 2.0
     lease_s: Seconds = 30.0

@@ -1,8 +1,6 @@
 """The stream `tokenkeep:events`: a copy of the events for consumers to read with groups of their own."""
 
 from collections.abc import Sequence
-from datetime import timedelta
-from time import time
 
 import orjson
 import redis.asyncio
@@ -92,9 +90,3 @@ class RedisEventStream:
         name = new_id().hex
         former = await self._client.set(_EPOCH, name, nx=True, get=True)
         return former.decode() if isinstance(former, bytes) else name
-
-    async def trim(self, keep: timedelta) -> int:
-        """Drop entries that are older than `keep`; returns how many. The database keeps events for longer."""
-        oldest = int((time() - keep.total_seconds()) * 1000)
-        dropped: int = await self._client.xtrim(STREAM, minid=oldest, approximate=True)
-        return dropped
