@@ -1,19 +1,23 @@
 """One database for all tests of the API: each test has an environment of its own in it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 
 from api_service import Service, open_service
 from databases import forget_grants, migrated_database
+from event_schemas import check_emitted
 from token_server import TokenServer
 
 
 @pytest.fixture(scope="session")
-def api_database_url(postgres_url: str) -> str:
-    """A migrated database."""
-    return migrated_database(postgres_url, "of_the_api")
+def api_database_url(postgres_url: str) -> Iterator[str]:
+    """A migrated database. Whatever was told in it is held to the schemas of events in the end."""
+    url = migrated_database(postgres_url, "of_the_api")
+    yield url
+    asyncio.run(check_emitted(url))
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from api_process import api_process
 from api_service import ADMIN_KEY, Service, data
 from feeding import come_to, happened, tell
+from tokenkeep.domain.ids import IdKind, format_id
 from tokenkeep_api.app import create_app
 from tokenkeep_api.event_streams import StreamTimes
 from tokenkeep_api.guarded_protocol import ConnectionLimits
@@ -168,11 +170,12 @@ async def test_a_client_that_goes_away_frees_what_it_took(service: Service, serv
 
 async def test_a_client_that_does_not_read_is_let_go(service: Service, serving: Serving) -> None:
     readers = service.wired.feed_readers
-    wide = "x" * 4_000
-    events = [happened(service.environment) for _ in range(3_000)]
-    for event in events:
-        assert isinstance(event.data, dict)
-        event.data["external_id"] = wide
+    source_id = await service.source(TOKEN_URL)
+    about = {"source_id": source_id, "provider": "p", "environment": "e", "external_id": "x" * 4_000, "state": "active"}
+    events = [
+        replace(event, data={"account_id": format_id(IdKind.ACCOUNT, event.subject), **about})
+        for event in (happened(service.environment) for _ in range(3_000))
+    ]
     await tell(service.foundation.database, *events)
     async with serving(limits=ConnectionLimits(write_deadline_s=0.5)) as client:
         reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port, limit=1_024)

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from event_schemas import check_emitted
 from road import Road, open_road
 from token_server import TokenServer
 from tokenkeep.adapters.postgres.engine import asyncpg_url
@@ -23,19 +24,21 @@ def database_template(postgres_url: str) -> str:
 
 @pytest.fixture
 async def database_url(database_template: str) -> AsyncIterator[str]:
-    """A database of the test's own, copied from the migrated one."""
+    """A database of the test's own, copied from the migrated one. What was told in it is held to the schemas of events."""
     name = f"t{uuid4().hex}"
     admin = asyncpg_url(Secret(database_template)).set(database="postgres")
     engine = create_async_engine(admin, isolation_level="AUTOCOMMIT")
     source = asyncpg_url(Secret(database_template)).database
     async with engine.connect() as connection:
         await connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{source}"'))
-    yield (
+    url = (
         asyncpg_url(Secret(database_template))
         .set(database=name)
         .render_as_string(hide_password=False)
         .replace("postgresql+asyncpg", "postgresql")
     )
+    yield url
+    await check_emitted(url)
     async with engine.connect() as connection:
         await connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
     await engine.dispose()
