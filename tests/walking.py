@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from api_service import Service, data
+from incoming import an_incoming
 
 IMPORT_PATH = "/v1/accounts/import"
 TOKEN_URL = "https://93.184.215.14/token"
@@ -88,6 +89,8 @@ def body_for(path: str, ids: dict[str, str]) -> Any:
         return {"source_id": ids["source_id"]}
     if path == "/v1/connect/sessions":
         return {"source_id": ids["connectable_id"]}
+    if path == "/v1/events":
+        return an_incoming("refresh_requested", ids["account_id"])
     if path == "/v1/api-keys":
         return {"name": "k", "environment": ids["environment"], "scopes": ["audit:read"]}
     return BODIES.get(path)

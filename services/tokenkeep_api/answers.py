@@ -5,6 +5,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from tokenkeep.application.accept_events import ReceptionStatus
 from tokenkeep.application.import_progress import LineStatus
 from tokenkeep.application.revocations import RevocationAsked
 from tokenkeep.domain.account import (
@@ -334,6 +335,20 @@ class FeedAnswer(Answer):
 
     data: list[EventAnswer]
     next_cursor: str
+
+
+class ReceptionAnswer(Answer):
+    """How one event was received. `accepted`: it is kept, and has its effect soon. `duplicate`: it was before.
+
+    One that was `rejected` has `code` and `detail`, and the `field` that is at fault. `source` and `id` are as they were given.
+    """
+
+    source: str | None
+    id: str | None
+    status: ReceptionStatus
+    code: str | None = None
+    detail: str | None = None
+    field: str | None = None
 
 
 class NewConnectSessionAnswer(Answer):

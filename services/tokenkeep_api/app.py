@@ -27,6 +27,7 @@ from tokenkeep_api.routes import (
     connect,
     custody,
     event_feed,
+    events,
     imports,
     providers,
     sources,
@@ -55,7 +56,7 @@ def create_app(
     # Its own pages of documentation are off: they load scripts from elsewhere.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.router.routes.extend(TokenRoutes(wired).routes())
-    modules = (providers, sources, accounts, imports, custody, connect, authorizations, api_keys, audit)
+    modules = (providers, sources, accounts, imports, custody, events, connect, authorizations, api_keys, audit)
     routers = [*(module.routes(wired) for module in modules), event_feed.routes(wired, stream_times)]
     for router in routers:
         app.include_router(router)

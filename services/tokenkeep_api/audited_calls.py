@@ -17,6 +17,7 @@ ACTIONS = {
     ("POST", "/v1/accounts/{account_id}/disable"): "account.disable",
     ("POST", "/v1/accounts/{account_id}/release"): "account.release",
     ("POST", "/v1/accounts/{account_id}/release/confirm"): "account.release_confirm",
+    ("POST", "/v1/events"): "events.send",
     ("POST", "/v1/connect/sessions"): "connect.session_create",
     ("GET", "/v1/connect/sessions/{session_id}"): "connect.result_redeem",
     ("POST", "/oauth1/v1/authorize"): "oauth1.authorize",

@@ -17,8 +17,9 @@ from tokenkeep.adapters.postgres.api_keys import PostgresKeyLookup
 from tokenkeep.adapters.postgres.audit import write_audit
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.event_feed import PostgresEventFeed
+from tokenkeep.adapters.postgres.event_log import OUTBOX_CHANNEL
 from tokenkeep.adapters.postgres.event_tail import EventTail
-from tokenkeep.adapters.postgres.notifications import OutboxListener
+from tokenkeep.adapters.postgres.notifications import Listener
 from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
 from tokenkeep.adapters.postgres.token_reads import PostgresDemands, PostgresTokenReads
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
@@ -33,6 +34,7 @@ from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
 from tokenkeep.adapters.token_endpoint.tls_contexts import TlsContexts
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring_file import read_keyring
+from tokenkeep.application.accept_events import AcceptEvents
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.check_credentials import LONGEST_CHECK, CheckCredentials
 from tokenkeep.application.create_account import CreateAccount
@@ -184,6 +186,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         withdraw_account=WithdrawAccount(RequestRevocation(foundation.catalogue, sealer)),
         request_refresh=RequestRefresh(works, demand),
         verify_account=VerifyAccount(works, vend, check, sealer, stores, foundation.links),
+        accept_events=AcceptEvents(works, foundation.metrics),
         connecting=Connecting.wire(
             foundation,
             works,
@@ -222,7 +225,7 @@ class Api:
     def __init__(self, wired: Wired) -> None:
         self._wired = wired
         self._flusher = Flusher(wired.reads.flush, wired.uses.flush)
-        self._listener = OutboxListener(require_database(wired.foundation.settings), wired.event_tail.notify)
+        self._listener = Listener(require_database(wired.foundation.settings), OUTBOX_CHANNEL, wired.event_tail.notify)
 
     async def start(self) -> None:
         """Begin."""

@@ -18,6 +18,9 @@ PIECE_BYTES = 16 * 1024
 PIECE_DEADLINE_S = 60.0
 IMPORT_PATH = "/v1/accounts/import"
 NDJSON = "application/x-ndjson"
+EVENTS_PATH = "/v1/events"
+CLOUDEVENT = "application/cloudevents+json"
+CLOUDEVENTS = "application/cloudevents-batch+json"
 
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
@@ -33,7 +36,7 @@ _BEYOND_ALL_BOUNDS: int = 10**_MOST_DIGITS
 class BoundedBodies:
     """ASGI middleware: no body over 1 MiB, none that takes longer than 15 s to arrive, none that is not JSON.
 
-    Under `/connect`, where browsers come, a body is a form.
+    Under `/connect`, where browsers come, a body is a form. Events may be declared to be CloudEvents.
 
     An import's body is a stream: NDJSON of any size, of which each 16 KiB have 60 s to come, so that nobody holds one of the few
     places by a byte now and then; its lines are bounded where they are read. Only the time counts in which something is
@@ -62,8 +65,7 @@ class BoundedBodies:
             return
         headers = {name: value for name, value in scope["headers"] if name in _BODY_HEADERS}
         streamed = scope["path"] == IMPORT_PATH
-        wanted = _FORM if scope["path"].startswith("/connect/") else NDJSON if streamed else _JSON
-        problem = self._refusal(headers, wanted, bounded=not streamed)
+        problem = self._refusal(headers, _media_types(scope["path"]), bounded=not streamed)
         if problem is not None:
             await problem.response()(scope, receive, send)
             return
@@ -72,15 +74,15 @@ class BoundedBodies:
             receive = self._in_pieces(receive) if streamed else self._bounded(receive)
         await self._app(scope, receive, send)
 
-    def _refusal(self, headers: dict[bytes, bytes], wanted: str, *, bounded: bool) -> Problem | None:
+    def _refusal(self, headers: dict[bytes, bytes], wanted: tuple[str, ...], *, bounded: bool) -> Problem | None:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or (bounded and int(length) > self._max_bytes):
             return self._too_large()
         has_body = b"transfer-encoding" in headers or length != b"0"
         media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
-        if has_body and media_type != wanted:
-            detail = f"a body here is of another kind: Content-Type: {wanted}"
-            return Problem(415, "unsupported_media_type", detail, headers={**_CLOSE, "Accept": wanted})
+        if has_body and media_type not in wanted:
+            detail = f"a body here is of another kind: Content-Type: {' or '.join(wanted)}"
+            return Problem(415, "unsupported_media_type", detail, headers={**_CLOSE, "Accept": ", ".join(wanted)})
         return None
 
     def _in_pieces(self, receive: Receive) -> Receive:
@@ -134,6 +136,14 @@ class BoundedBodies:
 
     def _too_large(self) -> Problem:
         return Problem(413, "body_too_large", f"a body has at most {self._max_bytes} bytes", headers=_CLOSE)
+
+
+def _media_types(path: str) -> tuple[str, ...]:
+    if path.startswith("/connect/"):
+        return (_FORM,)
+    if path == IMPORT_PATH:
+        return (NDJSON,)
+    return (_JSON, CLOUDEVENT, CLOUDEVENTS) if path == EVENTS_PATH else (_JSON,)
 
 
 def parse_json(body: bytes) -> Any:

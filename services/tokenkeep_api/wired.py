@@ -7,6 +7,7 @@ from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
 from tokenkeep.adapters.redis.wakeups import RedisWaiters
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
+from tokenkeep.application.accept_events import AcceptEvents
 from tokenkeep.application.create_account import CreateAccount
 from tokenkeep.application.credential_stores import CredentialStores
 from tokenkeep.application.delete_account import DeleteAccount
@@ -61,6 +62,7 @@ class Wired:
     withdraw_account: WithdrawAccount
     request_refresh: RequestRefresh
     verify_account: VerifyAccount
+    accept_events: AcceptEvents
     connecting: Connecting
     issue_api_key: IssueApiKey
     withdraw_api_key: WithdrawApiKey

@@ -17,21 +17,24 @@ from tokenkeep.adapters.ending import end
 from tokenkeep.adapters.failpoints.ledgers import SWEEP, FailingLedgers
 from tokenkeep.adapters.failpoints.scheduler_ports import FailingOutbox, FailingQueue, FailingSchedule, FailingStream
 from tokenkeep.adapters.failpoints.striking import arm
+from tokenkeep.adapters.postgres.event_log import OUTBOX_CHANNEL
 from tokenkeep.adapters.postgres.fleet import count_fleet
 from tokenkeep.adapters.postgres.housekeeping import keep_house
-from tokenkeep.adapters.postgres.notifications import OutboxListener
+from tokenkeep.adapters.postgres.notifications import Listener
 from tokenkeep.adapters.postgres.outbox import PostgresOutbox
 from tokenkeep.adapters.postgres.schedule import PostgresSchedule
 from tokenkeep.adapters.postgres.source_tending import PostgresTendings
 from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
-from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers
+from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers, PostgresWorks
 from tokenkeep.adapters.redis.connection import connect_blocking
 from tokenkeep.adapters.redis.event_stream import RedisEventStream
+from tokenkeep.adapters.redis.inbox_stream import RedisInboxStream
 from tokenkeep.adapters.redis.queue import DramatiqRefreshQueue, create_broker
 from tokenkeep.adapters.redis.stream_trimmer import StreamTrimmer
 from tokenkeep.adapters.telemetry.health_server import HealthServer
 from tokenkeep.adapters.telemetry.logs import configure_logging
 from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
+from tokenkeep.application.accept_events import AcceptEvents
 from tokenkeep.application.emit_due_refreshes import EmitDueRefreshes
 from tokenkeep.application.ports import Ledgers, RefreshQueue, Schedule
 from tokenkeep.application.relay_events import EventStream, Outbox, RelayEvents
@@ -41,6 +44,7 @@ from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_
 from tokenkeep.domain.ids import new_correlation_id, new_id
 from tokenkeep.domain.stream_trimming import Keeping
 from tokenkeep.settings import Settings, require_database, require_redis
+from tokenkeep_scheduler.inbox import RECLAIM_AFTER, InboxIntake
 
 _TEND_EVERY_S = 1.0
 _SHARDS_EVERY_S = 1.0
@@ -50,6 +54,7 @@ _CLOCK_STEP_S = 1.0
 _FIGURES_EVERY_S = 15.0
 _HOUSEKEEPING_EVERY_S = 600.0
 _TRIM_EVERY_S = 60.0
+_CONSUMERS_KEPT = timedelta(hours=1)
 
 _log = structlog.get_logger("tokenkeep.scheduler")
 
@@ -63,6 +68,8 @@ class Jobs:
     tend: TendSources
     relay: RelayEvents
     trim: StreamTrimmer
+    inbox: RedisInboxStream
+    intake: InboxIntake
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,7 @@ def wire(foundation: Foundation) -> Jobs:
     """
     settings, database = foundation.settings, foundation.database
     broker = create_broker(connect_blocking(require_redis(settings)))
+    inbox = RedisInboxStream(foundation.redis, consumer=new_id().hex, reclaim_after=RECLAIM_AFTER)
     ports = _Ports(
         schedule=PostgresSchedule(database),
         queue=DramatiqRefreshQueue(broker),
@@ -116,6 +124,8 @@ def wire(foundation: Foundation) -> Jobs:
         tend=TendSources(PostgresTendings(database)),
         relay=RelayEvents(ports.outbox, ports.stream, holder=new_id()),
         trim=StreamTrimmer(foundation.redis, Keeping(entries=settings.stream_max_entries)),
+        inbox=inbox,
+        intake=InboxIntake(inbox, AcceptEvents(PostgresWorks(database), foundation.metrics)),
     )
 
 
@@ -132,7 +142,7 @@ def _armed(ports: _Ports, spec: str) -> _Ports:
 
 
 class Scheduler:
-    """The process's clock (APScheduler, in memory) and the relay that the database wakes."""
+    """The process's clock (APScheduler, in memory) and the relay that the database wakes; beside them, the intake of events."""
 
     def __init__(self, foundation: Foundation, jobs: Jobs) -> None:
         self._foundation = foundation
@@ -158,15 +168,17 @@ class Scheduler:
         self._every(_HOUSEKEEPING_EVERY_S, "housekeeping", self._keep_house)
         self._every(_TRIM_EVERY_S, "trim", self._jobs.trim)
         self._clock.start()
-        listener = OutboxListener(require_database(settings), self._pending.set)
+        listener = Listener(require_database(settings), OUTBOX_CHANNEL, self._pending.set)
         listener.start()
         relay = asyncio.get_running_loop().create_task(self._relay())
+        intake = asyncio.get_running_loop().create_task(self._jobs.intake.run())
         minding = asyncio.get_running_loop().create_task(self._mind_the_clock())
         _log.info("scheduler_ready", metrics_port=port, pid=os.getpid())
         await stopping.wait()
         _log.info("scheduler_stopping")
         self._clock.shutdown(wait=False)
         await end(minding)
+        await end(intake)
         await end(relay)
         await listener.stop()
         await self._guarded("give_back_shards", self._jobs.relay.stop)
@@ -228,6 +240,7 @@ class Scheduler:
 
     async def _keep_house(self) -> None:
         await keep_house(self._foundation.database, audit_days=self._foundation.settings.audit_days)
+        await self._jobs.inbox.forget_consumers(_CONSUMERS_KEPT)
 
     async def _relay(self) -> None:
         while True:  # bounded by the process's life; cancelled when it stops

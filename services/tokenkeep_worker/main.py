@@ -10,14 +10,17 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from tokenkeep.adapters.ending import end
+from tokenkeep.adapters.postgres.inbox import INBOX_CHANNEL
+from tokenkeep.adapters.postgres.notifications import Listener
 from tokenkeep.adapters.postgres.schedule import PostgresSchedule
 from tokenkeep.adapters.redis.connection import connect_blocking
-from tokenkeep.adapters.redis.queue import DEMANDED, SCHEDULED, RefreshHint, create_broker
+from tokenkeep.adapters.redis.queue import DEMANDED, SCHEDULED, DramatiqRefreshQueue, RefreshHint, create_broker
 from tokenkeep.adapters.telemetry.health_server import HealthServer
 from tokenkeep.adapters.telemetry.logs import configure_logging
 from tokenkeep.bootstrap import Foundation, lay_foundation, stop_on_signals
 from tokenkeep.domain.errors import StoreUnavailable
-from tokenkeep.settings import Settings, require_redis
+from tokenkeep.settings import Settings, require_database, require_redis
+from tokenkeep_worker.inbox import InboxApplication, wire_inbox
 from tokenkeep_worker.revoking import keep_revoking
 from tokenkeep_worker.storekeeping import claim_stores, keep_moving, keep_sweeping
 from tokenkeep_worker.wiring import Refreshing, wire
@@ -37,9 +40,10 @@ _log = structlog.get_logger("tokenkeep.worker")
 class Worker:
     """Takes hints and refreshes, until it is told to stop; then it settles what it has sent."""
 
-    def __init__(self, foundation: Foundation, refreshing: Refreshing) -> None:
+    def __init__(self, foundation: Foundation, refreshing: Refreshing, inbox: InboxApplication) -> None:
         self._foundation = foundation
         self._refreshing = refreshing
+        self._inbox = inbox
         self._batches: set[asyncio.Task[None]] = set()
         self._leftovers: asyncio.Task[None] | None = None
 
@@ -85,8 +89,13 @@ class Worker:
         if self._refreshing.stores.in_use:
             beside.append(loop.create_task(keep_moving(self._refreshing.move)))
             beside.append(loop.create_task(keep_sweeping(self._refreshing.sweep)))
+        listener = Listener(require_database(settings), INBOX_CHANNEL, self._inbox.notice)
+        listener.start()
+        applying = loop.create_task(self._inbox.run())
         _log.info("worker_ready", metrics_port=port, pid=os.getpid())
         await stopping.wait()
+        await listener.stop()
+        await end(applying)
         await end(helping)
         await end(self._leftovers)
         for task in beside:
@@ -149,7 +158,8 @@ async def serve(settings: Settings) -> None:
     refreshing = wire(foundation)
     try:
         await claim_stores(refreshing.stores)
-        await Worker(foundation, refreshing).run(stopping)
+        queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(settings))))
+        await Worker(foundation, refreshing, wire_inbox(foundation, queue)).run(stopping)
     finally:
         await refreshing.close()
         await foundation.close()

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from tokenkeep.application.accept_events import ReceptionStatus
+from tokenkeep.application.inbox import Outcome
 from tokenkeep.domain.account import AuthType
+from tokenkeep.domain.incoming_event import IncomingType
 from tokenkeep.providers.entry_file import file_fields, setting_fields
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -20,6 +23,12 @@ def test_every_field_of_provider_files_is_on_its_page() -> None:
             "credentials",
         }
         assert {name for name in names if f"`{name}`" not in page} == set(), auth_type
+
+
+def test_every_event_that_services_may_send_is_on_its_page() -> None:
+    page = (DOCS / "reference" / "incoming-events.md").read_text(encoding="utf-8")
+    results = {*ReceptionStatus, *Outcome}
+    assert {name for name in (*IncomingType, *results) if f"`{name}`" not in page} == set()
 
 
 def test_every_auth_type_has_its_page() -> None:

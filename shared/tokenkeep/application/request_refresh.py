@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.demand_refresh import Demand, DemandRefresh
-from tokenkeep.application.work import Works
+from tokenkeep.application.work import Work, Works
 from tokenkeep.domain.account import AccountView
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.errors import NotFound, NotRefreshable, SourcePaused
@@ -30,17 +30,22 @@ class RequestRefresh:
             SourcePaused: Its source is paused.
         """
         async with self.works() as work:
-            view = await work.accounts.view(account_id, caller.environment)
-            if view is None:
-                raise NotFound("account")
-            _check(view)
-            source = await work.sources.get(view.account.source_id, caller.environment)
-            if source is not None and source.state is SourceState.PAUSED:
-                raise SourcePaused(source.paused_reason or "", None)
-            await work.audit(AuditEntry(caller, "account.refresh", format_id(IdKind.ACCOUNT, account_id)))
+            await admit_refresh(work, caller, account_id)
         # In a transaction of its own, which callers that ask at the same time share.
         if await self.demand(Demand(account_id, None, correlation_id)) is None:
             raise NotRefreshable
+
+
+async def admit_refresh(work: Work, caller: Caller, account_id: AccountId) -> None:
+    """Check that the account can be refreshed, and write into the audit trail who asked. Raises as `RequestRefresh` does."""
+    view = await work.accounts.view(account_id, caller.environment)
+    if view is None:
+        raise NotFound("account")
+    _check(view)
+    source = await work.sources.get(view.account.source_id, caller.environment)
+    if source is not None and source.state is SourceState.PAUSED:
+        raise SourcePaused(source.paused_reason or "", None)
+    await work.audit(AuditEntry(caller, "account.refresh", format_id(IdKind.ACCOUNT, account_id)))
 
 
 def _check(view: AccountView) -> None:

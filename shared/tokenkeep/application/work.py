@@ -10,6 +10,7 @@ from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.connect_sessions import ConnectSessions
 from tokenkeep.application.full_accounts import FullAccount
 from tokenkeep.application.import_progress import ImportChunk, ImportProgress, NewImport
+from tokenkeep.application.inbox import Inbox
 from tokenkeep.application.ports import CustodyLedger
 from tokenkeep.application.prepared_account import GrantClaim, PreparedAccount, Storing, StoringEach
 from tokenkeep.application.refreshing import SourceConfig
@@ -182,7 +183,12 @@ class Work(Protocol):
     def revocations(self) -> Revocations: ...
 
     @property
+    def inbox(self) -> Inbox: ...
+
+    @property
     def ledger(self) -> CustodyLedger: ...
+
+    async def demand(self, account_id: AccountId, newer_than: datetime) -> None: ...
 
     async def tell(self, events: Sequence[Event]) -> None: ...
 

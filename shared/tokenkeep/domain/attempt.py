@@ -9,11 +9,15 @@ from tokenkeep.domain.ids import AccountId, AttemptId
 
 
 class Trigger(StrEnum):
-    """What asked for a refresh. A probe is the one account that shows whether a paused source works again."""
+    """What asked for a refresh. A probe is the one account that shows whether a paused source works again.
+
+    A report is a service's word that the provider refuses the token, or that the grant is dead.
+    """
 
     SCHEDULE = "schedule"
     DEMAND = "demand"
     PROBE = "probe"
+    REPORT = "report"
 
 
 class Outcome(StrEnum):

@@ -20,6 +20,7 @@ class EventType(StrEnum):
     FAILING = "tokenkeep.account.failing"
     RECOVERED = "tokenkeep.account.recovered"
     IN_DOUBT = "tokenkeep.account.in_doubt"
+    TOKEN_REJECTED = "tokenkeep.account.token_rejected"  # noqa: S105 - the name of an event
     EXPIRING = "tokenkeep.account.expiring"
     DISABLED = "tokenkeep.account.disabled"
     ENABLED = "tokenkeep.account.enabled"

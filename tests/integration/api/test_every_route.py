@@ -80,6 +80,8 @@ async def test_things_of_another_environment_do_not_exist(service: Service, stra
                 assert not any(one in seen.text for one in ids.values() if one.startswith(("src_", "acc_", "key_")))
         imported = await ask(client, "POST", IMPORT_PATH, ids)
         assert [json.loads(line)["code"] for line in imported.text.splitlines()] == ["not_found"]
+        [received] = data(await ask(client, "POST", "/v1/events", ids), 202)
+        assert (received["status"], received["code"]) == ("rejected", "not_found")
         whole = await client.post(
             IMPORT_PATH, params={"source_id": ids["source_id"]}, headers={"Content-Type": "application/x-ndjson"}
         )
@@ -123,6 +125,8 @@ async def test_answers_are_as_they_are_described(service: Service) -> None:
             TypeAdapter(model).validate_json(answer.content)
         for line in (await ask(admin, "POST", IMPORT_PATH, ids)).text.splitlines():
             TypeAdapter(answers.ImportResultAnswer).validate_json(line)
+        received = await ask(admin, "POST", "/v1/events", ids)
+        TypeAdapter(answers.Data[list[answers.ReceptionAnswer]]).validate_json(received.content)
         token = await admin.post(f"/v1/accounts/{ids['account_id']}/token")
         TypeAdapter(answers.Data[answers.TokenAnswer]).validate_json(token.content)
         account = f"/v1/accounts/{ids['account_id']}"

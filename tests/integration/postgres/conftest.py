@@ -9,8 +9,9 @@ from databases import migrated_database
 from feeding import Tails
 from tokenkeep.adapters.postgres.engine import Database, create_engine
 from tokenkeep.adapters.postgres.event_feed import PostgresEventFeed
+from tokenkeep.adapters.postgres.event_log import OUTBOX_CHANNEL
 from tokenkeep.adapters.postgres.event_tail import EventTail
-from tokenkeep.adapters.postgres.notifications import OutboxListener
+from tokenkeep.adapters.postgres.notifications import Listener
 from tokenkeep.domain.secret import Secret
 
 
@@ -29,11 +30,11 @@ async def database(feed_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def tails(feed_url: str, database: Database) -> AsyncIterator[Tails]:
     """Starts tails, each as a process of its own would have it, with small bounds."""
-    started: list[tuple[EventTail, OutboxListener]] = []
+    started: list[tuple[EventTail, Listener]] = []
 
     async def start() -> EventTail:
         tail = EventTail(PostgresEventFeed(database, scanned=10), pause_s=0.01, most=50, warn_after_s=0.1)
-        listener = OutboxListener(Secret(feed_url), tail.notify)
+        listener = Listener(Secret(feed_url), OUTBOX_CHANNEL, tail.notify)
         tail.start_watching()
         listener.start()
         started.append((tail, listener))

@@ -11,10 +11,10 @@ from structlog.testing import capture_logs
 from feeding import Tails, happened, tell
 from tokenkeep.adapters.postgres.engine import Database, create_engine
 from tokenkeep.adapters.postgres.event_feed import Drawn, PostgresEventFeed
-from tokenkeep.adapters.postgres.event_log import append_events
+from tokenkeep.adapters.postgres.event_log import OUTBOX_CHANNEL, append_events
 from tokenkeep.adapters.postgres.event_tail import EventTail, Follower
 from tokenkeep.adapters.postgres.housekeeping import keep_house
-from tokenkeep.adapters.postgres.notifications import OutboxListener
+from tokenkeep.adapters.postgres.notifications import Listener
 from tokenkeep.domain.errors import CursorExpired
 from tokenkeep.domain.event_feed import ORIGIN, FeedFilter, Place
 from tokenkeep.domain.events import Event, EventType
@@ -258,7 +258,7 @@ async def test_those_who_wait_cost_the_database_no_statement(
 
     tail = EventTail(Counted(database), sweep_s=600)
     tail.start_watching()
-    listener = OutboxListener(Secret(feed_url), tail.notify)
+    listener = Listener(Secret(feed_url), OUTBOX_CHANNEL, tail.notify)
     listener.start()
     arrived = 0
     everybody = asyncio.Event()

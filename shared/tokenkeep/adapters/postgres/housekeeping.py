@@ -7,6 +7,7 @@ from tokenkeep.adapters.postgres.releases import erase_overdue
 
 _KEPT_DAYS = 30
 _BATCH = 10_000
+_INBOX_DAYS = 7
 _ERASED_AT_ONCE = 500
 _MOST_BATCHES = 100
 _STATEMENTS = (
@@ -49,6 +50,14 @@ DELETE FROM source_revocations AS r
     text("DELETE FROM idempotency_keys WHERE created_at < statement_timestamp() - interval '24 hours'"),
     # Hosts that nothing has gone to for long. Whether one kept silent is learnt again in one round.
     text("DELETE FROM revocation_hosts WHERE free_at < statement_timestamp() - interval '1 day'"),
+    # As long as it is kept, an event that comes again is known. What waits is kept, and for longer what somebody may retry.
+    text(f"""
+DELETE FROM inbox_events WHERE (environment, source, id) IN (
+    SELECT environment, source, id FROM inbox_events
+     WHERE outcome IS NOT NULL AND received_at < statement_timestamp() - interval '{_INBOX_DAYS} days'
+       AND (outcome <> 'failed' OR received_at < statement_timestamp() - interval '{_KEPT_DAYS} days')
+     LIMIT {_BATCH})
+"""),  # noqa: S608 - only our own numbers are put in
     # Their chunks go with them. One that breaks off on a Friday evening can be gone on with on Sunday.
     text("DELETE FROM imports WHERE progressed_at < statement_timestamp() - interval '2 days'"),
 )

@@ -1,4 +1,4 @@
-"""LISTEN: the database tells that something was written to the outbox."""
+"""LISTEN: the database tells that something was written that somebody waits for."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,19 +9,19 @@ import structlog
 
 from tokenkeep.adapters.ending import end
 from tokenkeep.adapters.postgres.engine import asyncpg_url
-from tokenkeep.adapters.postgres.event_log import OUTBOX_CHANNEL
 from tokenkeep.domain.secret import Secret
 
 _RETRY_S = 1.0
 _log = structlog.get_logger("tokenkeep.notifications")
 
 
-class OutboxListener:
-    """Calls back whenever a transaction that wrote events has committed. A hint: a sweep finds what it misses."""
+class Listener:
+    """Calls back whenever a transaction that notified the channel has committed. A hint: a sweep finds what it misses."""
 
-    def __init__(self, database_url: Secret, notified: Callable[[], None]) -> None:
+    def __init__(self, database_url: Secret, channel: str, notified: Callable[[], None]) -> None:
         url = asyncpg_url(database_url).set(drivername="postgresql")
         self._dsn = Secret(url.render_as_string(hide_password=False))
+        self._channel = channel
         self._notified = notified
         self._task: asyncio.Task[None] | None = None
 
@@ -38,7 +38,7 @@ class OutboxListener:
             try:
                 await self._until_closed()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-                _log.warning("outbox_listener_interrupted", error=type(error).__name__)
+                _log.warning("listener_interrupted", channel=self._channel, error=type(error).__name__)
             await asyncio.sleep(_RETRY_S)
 
     async def _until_closed(self) -> None:
@@ -46,7 +46,7 @@ class OutboxListener:
         closed = asyncio.Event()
         connection.add_termination_listener(lambda _connection: closed.set())
         try:
-            await connection.add_listener(OUTBOX_CHANNEL, self._on_notification)
+            await connection.add_listener(self._channel, self._on_notification)
             self._notified()
             await closed.wait()
         finally:

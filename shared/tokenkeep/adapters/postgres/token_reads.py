@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.batch import Columns
 from tokenkeep.adapters.postgres.engine import Database
@@ -35,7 +36,7 @@ WITH wanted AS MATERIALIZED (
            coalesce(w.newer_than + interval '1 microsecond', clock_timestamp()) AS moment
       FROM leases AS l JOIN {_WANTED.relation("w")} ON w.account_id = l.account_id
       JOIN sources AS s ON s.id = l.source_id
-     WHERE l.next_refresh_at IS NOT NULL AND s.state = 'active'
+     WHERE l.next_refresh_at IS NOT NULL AND (s.state = 'active' OR :paused_too)
      ORDER BY l.account_id FOR UPDATE OF l
 )
 UPDATE leases AS l
@@ -95,7 +96,14 @@ class PostgresDemands:
 
         Accounts that are not refreshed are left out, and so are those of paused sources.
         """
-        rows = [{"account_id": account_id, "newer_than": moment} for account_id, moment in wanted.items()]
         async with self._database.transaction() as connection:
-            result = await connection.execute(_DEMAND, _WANTED.parameters(rows))
-            return {AccountId(row.account_id): row.moment for row in result}
+            return await write_demands(connection, wanted)
+
+
+async def write_demands(
+    connection: AsyncConnection, wanted: Mapping[AccountId, datetime | None], *, paused_too: bool = False
+) -> Mapping[AccountId, datetime]:
+    """Write demands; `paused_too` has them outlive a pause of their source, whose accounts are left out otherwise."""
+    rows = [{"account_id": account_id, "newer_than": moment} for account_id, moment in wanted.items()]
+    result = await connection.execute(_DEMAND, {**_WANTED.parameters(rows), "paused_too": paused_too})
+    return {AccountId(row.account_id): row.moment for row in result}

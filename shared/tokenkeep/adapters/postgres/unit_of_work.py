@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,13 +17,16 @@ from tokenkeep.adapters.postgres.full_accounts import PostgresFullAccounts
 from tokenkeep.adapters.postgres.idempotency import PostgresIdempotency
 from tokenkeep.adapters.postgres.identities import PostgresIdentities
 from tokenkeep.adapters.postgres.imports import PostgresImports
+from tokenkeep.adapters.postgres.inbox import PostgresInbox
 from tokenkeep.adapters.postgres.new_accounts import PostgresNewAccounts
 from tokenkeep.adapters.postgres.releases import PostgresReleases
 from tokenkeep.adapters.postgres.revocation_requests import PostgresRevocations
 from tokenkeep.adapters.postgres.sources import PostgresSources
+from tokenkeep.adapters.postgres.token_reads import write_demands
 from tokenkeep.adapters.postgres.transactions import transaction_id, was_committed
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.domain.events import Event
+from tokenkeep.domain.ids import AccountId
 
 
 class PostgresWork:
@@ -42,6 +46,7 @@ class PostgresWork:
         self.connect_sessions = PostgresConnectSessions(connection)
         self.ledger = PostgresCustodyLedger(connection)
         self.idempotency = PostgresIdempotency(connection)
+        self.inbox = PostgresInbox(connection)
 
     async def tell(self, events: Sequence[Event]) -> None:
         """Write events beside the change that they tell."""
@@ -54,6 +59,10 @@ class PostgresWork:
     async def was_committed(self, transaction_id: str) -> bool | None:
         """Whether another transaction was committed; None while it is still open."""
         return await was_committed(self.connection, transaction_id)
+
+    async def demand(self, account_id: AccountId, newer_than: datetime) -> None:
+        """Ask for credentials obtained after this moment, if the account is refreshed at all; a pause only puts it off."""
+        await write_demands(self.connection, {account_id: newer_than}, paused_too=True)
 
     async def audit(self, *entries: AuditEntry) -> None:
         """Write audit entries beside the changes that they tell."""

@@ -18,8 +18,18 @@ from tokenkeep.domain.ids import AccountId
 SCHEDULED = "refresh"
 DEMANDED = "refresh_now"
 # A probe does not wait behind the backlog of sources that are well: the accounts of its own source wait for it.
-_ACTORS = {Trigger.SCHEDULE: "refresh_due", Trigger.DEMAND: "refresh_demanded", Trigger.PROBE: "refresh_demanded"}
-_QUEUES = {Trigger.SCHEDULE: SCHEDULED, Trigger.DEMAND: DEMANDED, Trigger.PROBE: DEMANDED}
+_ACTORS = {
+    Trigger.SCHEDULE: "refresh_due",
+    Trigger.DEMAND: "refresh_demanded",
+    Trigger.PROBE: "refresh_demanded",
+    Trigger.REPORT: "refresh_demanded",
+}
+_QUEUES = {
+    Trigger.SCHEDULE: SCHEDULED,
+    Trigger.DEMAND: DEMANDED,
+    Trigger.PROBE: DEMANDED,
+    Trigger.REPORT: DEMANDED,
+}
 # Maintenance at every call: what a killed worker had fetched goes back into the queue at once and not some day.
 _ALWAYS = 1_000_000
 _HEARTBEAT_MS = 15_000

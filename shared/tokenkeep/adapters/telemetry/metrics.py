@@ -10,10 +10,13 @@ from prometheus_client.exposition import choose_encoder
 
 import tokenkeep
 from tokenkeep.adapters.telemetry.fleet_gauges import FleetGauges
+from tokenkeep.application.accept_events import ReceptionStatus
 from tokenkeep.application.fleet import FleetFigures
+from tokenkeep.application.inbox import Outcome as InboxOutcome
 from tokenkeep.application.revocations import RevocationEnd
 from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.attempt import Outcome, Trigger
+from tokenkeep.domain.incoming_event import IncomingType
 
 VEND_RESULTS: Final = frozenset(
     {
@@ -30,13 +33,11 @@ VEND_RESULTS: Final = frozenset(
 DOUBT_RESOLUTIONS: Final = frozenset({"recovered", "lost", "superseded"})
 """How a doubt may end: the grant is alive, it is lost, or a re-authorisation or deletion made it moot."""
 
-INBOX_TYPES: Final = frozenset(
-    f"tokenkeep.account.{name}"
-    for name in ("unauthorized", "refresh_requested", "revoked", "disable_requested", "enable_requested")
-)
+INBOX_TYPES: Final = frozenset(kind.value for kind in IncomingType)
 """The types of events that services may send."""
 
-INBOX_RESULTS: Final = frozenset({"accepted", "duplicate", "rejected"})
+INBOX_RESULTS: Final = frozenset({*(status.value for status in ReceptionStatus), *(end.value for end in InboxOutcome)})
+"""How events are received, and what comes of those that were accepted."""
 
 REFUSALS: Final = frozenset({"key_rate", "address_rate"})
 """Why a request was turned away: its API key asks too often, or an address without one."""
@@ -193,7 +194,7 @@ class Metrics:
             self._refused.labels(reason)
         self._inbox = Counter(
             "tokenkeep_inbox_events_total",
-            "Events that services sent, by type and by what became of them.",
+            "Events that services sent, by type, as they were received (accepted, duplicate, rejected) and as they ended.",
             ["type", "result"],
             registry=self._registry,
         )

@@ -20,6 +20,7 @@ from tokenkeep.adapters.postgres.schema.accounts import (
 from tokenkeep.adapters.postgres.schema.arrivals import ConnectSessionRow, ImportChunkRow, ImportRow
 from tokenkeep.adapters.postgres.schema.custody import AttemptRow, CredentialRow, LeaseRow, ReceiptRow
 from tokenkeep.adapters.postgres.schema.events import SHARDS, EventFloorRow, EventRow, OutboxRow, OutboxShardRow
+from tokenkeep.adapters.postgres.schema.inbox import InboxEventRow
 from tokenkeep.adapters.postgres.schema.metadata import NOW, Base
 from tokenkeep.adapters.postgres.schema.sources import RevocationRow, SourceRow
 from tokenkeep.adapters.postgres.schema.withdrawal import ReleaseRow, RevocationHostRow, RevocationRequestRow
@@ -42,6 +43,7 @@ __all__ = [
     "ImportChunkRow",
     "ImportRow",
     "ImportedGrantRow",
+    "InboxEventRow",
     "InstanceKeyRow",
     "LeaseRow",
     "OutboxRow",

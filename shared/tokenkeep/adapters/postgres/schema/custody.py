@@ -12,7 +12,10 @@ from tokenkeep.domain.lease import Phase
 
 
 class CredentialRow(Base):
-    """The secrets of an account, sealed under its data key, and how long they last."""
+    """The secrets of an account, sealed under its data key, and how long they last.
+
+    `rejected_generation` is the latest one whose access token a service has reported as refused by the provider.
+    """
 
     __tablename__ = "credentials"
     __table_args__ = (
@@ -36,6 +39,7 @@ class CredentialRow(Base):
     refresh_token_expires_at: Mapped[datetime | None]
     refresh_end_derived: Mapped[bool | None] = mapped_column(server_default=text("false"))
     last_refreshed_at: Mapped[datetime | None]
+    rejected_generation: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class LeaseRow(Base):

@@ -1,0 +1,36 @@
+"""Processes of an installation whose stores and keys a test's road shares."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from household import a_free_port
+from road import Road
+from tokenkeep.settings import child_environment
+
+PROGRAM = "from tokenkeep.settings import load_settings; from tokenkeep_{name}.main import run; run(load_settings())"
+
+
+def environment_of(road: Road, **changes: object) -> dict[str, str]:
+    settings = road.foundation.settings.model_copy(update=changes)
+    return {**child_environment(settings), "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"}
+
+
+@asynccontextmanager
+async def process(road: Road, name: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process of the installation; killed at the end, if it was not before."""
+    started = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        PROGRAM.format(name=name),
+        env=environment_of(road, metrics_port=a_free_port(), api_host="127.0.0.1"),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.wait()
