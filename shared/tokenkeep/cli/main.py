@@ -7,6 +7,7 @@ import typer
 from tokenkeep import __version__
 from tokenkeep.cli import bench, demo, keys, processes, providers, up
 from tokenkeep.cli.accounts import commands as accounts
+from tokenkeep.cli.events import commands as events
 from tokenkeep.cli.one_line_errors import OneLineErrors
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app.command("scheduler", rich_help_panel=_PROCESSES)(processes.scheduler)
 app.command("worker", rich_help_panel=_PROCESSES)(processes.worker)
 app.command("migrate", rich_help_panel=_PROCESSES)(processes.migrate)
 app.add_typer(accounts.app, name="accounts", rich_help_panel=_TENDING)
+app.add_typer(events.app, name="events", rich_help_panel=_TENDING)
 app.add_typer(keys.app, name="keys", rich_help_panel=_TENDING)
 app.add_typer(providers.app, name="providers", rich_help_panel=_TENDING)
 app.add_typer(bench.app, name="bench", rich_help_panel=_MEASURING)

@@ -1,0 +1,1 @@
+"""`tokenkeep events`: what was told, and what services sent in vain."""
