@@ -9,6 +9,7 @@ from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring_file import read_keyring
 from tokenkeep.application.apply_events import ApplyEvents
+from tokenkeep.application.credential_stores import CredentialStores
 from tokenkeep.application.inbox import InboxObserver, Outcome
 from tokenkeep.application.ports import RefreshQueue
 from tokenkeep.application.sealing import TokenSealer
@@ -73,7 +74,7 @@ class InboxApplication:
         return 1  # what waited behind it may go on
 
 
-def wire_inbox(foundation: Foundation, queue: RefreshQueue) -> InboxApplication:
+def wire_inbox(foundation: Foundation, queue: RefreshQueue, stores: CredentialStores) -> InboxApplication:
     """The loop over real adapters.
 
     Raises:
@@ -84,6 +85,7 @@ def wire_inbox(foundation: Foundation, queue: RefreshQueue) -> InboxApplication:
         works=PostgresWorks(database),
         toggle=ToggleAccount(foundation.catalogue),
         sealer=TokenSealer(Vault(read_keyring(settings.keyring, settings.keyring_file))),
+        stores=stores,
         queue=queue,
         links=foundation.links,
         observer=foundation.metrics,

@@ -159,7 +159,7 @@ async def serve(settings: Settings) -> None:
     try:
         await claim_stores(refreshing.stores)
         queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(settings))))
-        await Worker(foundation, refreshing, wire_inbox(foundation, queue)).run(stopping)
+        await Worker(foundation, refreshing, wire_inbox(foundation, queue, refreshing.stores)).run(stopping)
     finally:
         await refreshing.close()
         await foundation.close()

@@ -1,23 +1,25 @@
 """Give accepted events their effect: each once, in the order in which they came for each account."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.credential_stores import CredentialStores, Fetched, having_fetched
 from tokenkeep.application.full_accounts import FullAccount
 from tokenkeep.application.inbox import InboxEvent, InboxObserver, Outcome
 from tokenkeep.application.linking import ConnectLinks
 from tokenkeep.application.ports import RefreshQueue
 from tokenkeep.application.refreshing import SettlementWrite
 from tokenkeep.application.request_refresh import admit_refresh
-from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.sealing import ACCESS, TokenSealer
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.work import Work, Works
 from tokenkeep.domain.account import AccountState, DisabledReason
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.connect_link import LinkMaker
-from tokenkeep.domain.errors import Conflict, NotFound, SourcePaused
+from tokenkeep.domain.errors import Conflict, NotFound, NotStored, SourcePaused
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.incoming_event import IncomingType, fingerprint
 from tokenkeep.domain.reports import REPORTED, Follows, on_revocation_report, token_rejected
@@ -46,6 +48,7 @@ class ApplyEvents:
     works: Works
     toggle: ToggleAccount
     sealer: TokenSealer
+    stores: CredentialStores
     queue: RefreshQueue
     links: ConnectLinks
     observer: InboxObserver
@@ -57,30 +60,32 @@ class ApplyEvents:
         wishes: dict[Trigger, str] = {}
         done = 0
         try:
-            while done < most and await self._next(account_id, links, wishes):
+            while done < most and await having_fetched(self.stores, partial(self._next, account_id, links, wishes)):
                 done += 1
         finally:
             for trigger, correlation_id in wishes.items():
                 await self.queue.enqueue([account_id], trigger=trigger, correlation_id=correlation_id)
         return done
 
-    async def _next(self, account_id: AccountId, links: LinkMaker, wishes: dict[Trigger, str]) -> bool:
+    async def _next(
+        self, account_id: AccountId, links: LinkMaker, wishes: dict[Trigger, str], fetched: Fetched
+    ) -> bool:
         async with self.works() as work:
             taken = await work.inbox.take(account_id)
             if taken is None:
                 return False
-            effect = await self._apply(work, taken, links)
+            effect = await self._apply(work, taken, links, fetched)
             await work.inbox.close(taken, effect.outcome)
         self.observer.inbox_event_taken(taken.event.type.value, effect.outcome.value)
         if effect.trigger is not None:
             wishes.setdefault(effect.trigger, taken.correlation_id)
         return True
 
-    async def _apply(self, work: Work, taken: InboxEvent, links: LinkMaker) -> _Effect:
+    async def _apply(self, work: Work, taken: InboxEvent, links: LinkMaker, fetched: Fetched) -> _Effect:
         try:
             match taken.event.type:
                 case IncomingType.UNAUTHORIZED:
-                    return await self._unauthorized(work, taken)
+                    return await self._unauthorized(work, taken, fetched)
                 case IncomingType.REVOKED:
                     return await self._revoked(work, taken, links)
                 case IncomingType.REFRESH_REQUESTED:
@@ -97,10 +102,11 @@ class ApplyEvents:
             await work.audit(AuditEntry(taken.sender, action, _target(taken), _code(refusal)))
             return _Effect(Outcome.REFUSED)
 
-    async def _unauthorized(self, work: Work, taken: InboxEvent) -> _Effect:
+    async def _unauthorized(self, work: Work, taken: InboxEvent, fetched: Fetched) -> _Effect:
         """A report about the present token has it replaced: once, for the demand is for anything newer than that token."""
         full = await self._locked(work, taken)
-        if full.account.state is not AccountState.ACTIVE or not self._is_present(full, taken.event.token_fingerprint):
+        reported = taken.event.token_fingerprint
+        if full.account.state is not AccountState.ACTIVE or not self._is_present(full, fetched, reported):
             return _Effect(Outcome.MOOT)
         is_news = await work.inbox.mark_rejected(full.account.id)
         if is_news:
@@ -145,12 +151,17 @@ class ApplyEvents:
             raise NotFound("account")
         return full
 
-    def _is_present(self, full: FullAccount, reported: str | None) -> bool:
+    def _is_present(self, full: FullAccount, fetched: Fetched, reported: str | None) -> bool:
         """Whether the fingerprint is that of the token that is stored."""
         stored = full.stored
         if stored is None:
             return False
-        fields = self.sealer.open_fields(full.account.id, stored.sealed_key, stored.access_ciphertext, stored.version)
+        owner, key, version = full.account.id, stored.sealed_key, stored.version
+        try:
+            sealed = fetched.column(owner, key, ACCESS, stored.access_ciphertext, version)
+        except NotStored:  # nobody gets that token any more
+            return False
+        fields = self.sealer.open_fields(owner, key, sealed, version)
         return reported in {fingerprint(fields[name]) for name in _TOKENS if name in fields}
 
     async def _write(

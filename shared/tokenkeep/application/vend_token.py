@@ -34,7 +34,7 @@ _DEFAULT_RETRY_S = 5.0
 class StoredToken:
     """One read of what is stored: everything that vending needs, at one moment of the database's clock.
 
-    `client_id` and `options`, the source's, and `properties` are read for kinds that are not OAuth 2 alone: that needs none.
+    `reported`: a service says that the provider refuses this very token. `client_id` and `options`, the source's, and `properties` are read for kinds that are not OAuth 2 alone: that needs none.
     """
 
     account: Account
@@ -48,6 +48,7 @@ class StoredToken:
     not_before: datetime | None
     quarantined_until: datetime | None
     now: datetime
+    reported: bool = False
     client_id: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     properties: Mapping[str, Any] = field(default_factory=dict)
@@ -141,11 +142,20 @@ class VendToken:
 
     async def _vend(self, stored: StoredToken, wish: Wish, environment: str, correlation_id: str) -> VendedToken:
         _check_state(stored)
-        if not wish.force and self._is_good(stored, wish):
+        would_do = not wish.force and self._is_good(stored, wish)
+        if would_do and not stored.reported:
             return await self._vended(stored, refreshed=False)
         if not stored.refreshing:
             return await self._as_good_as_it_gets(stored, wish)
-        return await self._refreshed(stored, wish, environment, correlation_id)
+        try:
+            return await self._refreshed(stored, wish, environment, correlation_id)
+        except TokenUnavailable:
+            if not would_do:
+                raise
+            # One service's word is no proof: where no newer token can be had, the others must not go without.
+            stored = await self._find(stored.account.id, environment)
+            _check_state(stored)
+            return await self._as_good_as_it_gets(stored, wish)
 
     async def _find(self, account_id: AccountId, environment: str) -> StoredToken:
         stored = await self.tokens(account_id)

@@ -19,6 +19,8 @@ _LONGEST_REASON = 200
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,64}")
 _JSON = re.compile(r"application/([a-z0-9.+-]+\+)?json(\s*;.*)?", re.IGNORECASE)
+# What is no such name may be a secret in the wrong place.
+_NAME = re.compile(r"(?=.{1,40}$)[a-z]{1,24}(_[a-z]{1,24}){0,5}")
 _DATA = frozenset({"account_id", "environment", "token_fingerprint", "reason"})
 
 
@@ -67,7 +69,7 @@ def read_incoming(document: object) -> IncomingEvent:
         InvalidInput: It is none of ours, or none at all. Nothing of it is quoted.
     """
     if not isinstance(document, Mapping):
-        raise InvalidInput("event", "should be an object")
+        raise InvalidInput("event", "should be a JSON object")
     if document.get("specversion") != "1.0":
         raise InvalidInput("specversion", "should be 1.0")
     event_id, source = _text(document, "id"), _text(document, "source")
@@ -104,7 +106,8 @@ def _data(document: Mapping[str, Any]) -> Mapping[str, Any]:
         raise InvalidInput("data", "should be an object")
     for name in data:
         if name not in _DATA:
-            raise InvalidInput(f"data.{str(name)[:64]}", "there is no such member")
+            named = isinstance(name, str) and _NAME.fullmatch(name)
+            raise InvalidInput(f"data.{name}" if named else "data", "there is no such member")
     reason = data.get("reason")
     if reason is not None and not (isinstance(reason, str) and len(reason) <= _LONGEST_REASON):
         raise InvalidInput("data.reason", f"should be a text of at most {_LONGEST_REASON} characters")

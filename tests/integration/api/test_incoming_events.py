@@ -22,7 +22,7 @@ CLOUDEVENTS = "application/cloudevents-batch+json"
 
 @pytest.fixture
 def inbox(service: Service) -> InboxApplication:
-    return wire_inbox(service.foundation, service.queue)
+    return wire_inbox(service.foundation, service.queue, service.wired.stores)
 
 
 async def send(client: httpx.AsyncClient, *events: Any) -> list[str]:
@@ -128,7 +128,7 @@ async def test_fifty_services_that_report_the_present_token_at_once_have_it_refr
     reports = [a_report(account_id, "access-grant.1", source=f"/service/{n}") for n in range(50)]
     answers = await asyncio.gather(*(send(admin, report) for report in reports))
     assert answers == [["accepted"]] * 50
-    other = wire_inbox(service.foundation, service.queue)
+    other = wire_inbox(service.foundation, service.queue, service.wired.stores)
     await asyncio.gather(work_off(inbox, service), work_off(other, service))
     await work_off(inbox, service)
     assert server.presented == ["grant.1"]
@@ -138,6 +138,24 @@ async def test_fifty_services_that_report_the_present_token_at_once_have_it_refr
     assert token["access_token"] == "access-grant.2"
     [attempt] = data(await admin.get(f"/v1/accounts/{account_id}/attempts"))
     assert (attempt["trigger"], attempt["outcome"]) == ("report", "ok")
+
+
+async def test_a_token_that_was_reported_is_handed_out_only_if_no_newer_one_can_be_had(
+    service: Service, admin: httpx.AsyncClient, inbox: InboxApplication, server: TokenServer
+) -> None:
+    account_id = await service.account(await service.source(server.url))
+    refreshing, service.queue.refreshing = service.queue.refreshing, None  # the report's own hint is lost
+    await send(admin, a_report(account_id, "access-grant.1"))
+    await work_off(inbox, service)
+    service.queue.refreshing = refreshing
+    server.script.append(says(429, {}, retry_after="60"))
+    given = data(await admin.post(f"/v1/accounts/{account_id}/token"))
+    assert (given["access_token"], given["refreshed"]) == ("access-grant.1", False)
+    problem(await admin.post(f"/v1/accounts/{account_id}/token", json={"force": True}), 503, "token_unavailable")
+    await service.sql("UPDATE leases SET not_before = NULL WHERE account_id = :id", id=uuid_of(account_id))
+    given = data(await admin.post(f"/v1/accounts/{account_id}/token"))
+    assert (given["access_token"], given["refreshed"]) == ("access-grant.2", True)
+    assert server.presented == ["grant.1", "grant.1"]
 
 
 async def test_reports_about_a_former_token_do_nothing(

@@ -66,6 +66,7 @@ def test_a_fingerprint_in_capitals_is_the_same_one() -> None:
         ({"data": {"token_fingerprint": "abc"}}, "data.token_fingerprint"),
         ({"data": {"token_fingerprint": "g" * 16}}, "data.token_fingerprint"),
         ({"data": {"access_token": "canary"}}, "data.access_token"),
+        ({"data": {"canary4711aBcDeF": "x"}}, "data"),
         ({"data": {"environment": "Not One"}}, "data.environment"),
         ({"data": {"reason": "x" * 201}}, "data.reason"),
         ({"data": {"account_id": OTHER_ID, "token_fingerprint": "0" * 16}}, "data.account_id"),

@@ -16,6 +16,7 @@ from tokenkeep.domain.ids import AccountId
 
 _READ = text(f"""
 SELECT {ACCOUNT_COLUMNS}, {CREDENTIAL_COLUMNS}, c.access_ciphertext, c.token_type, c.scopes,
+       c.rejected_generation IS NOT DISTINCT FROM c.generation AS reported,
        l.next_refresh_at, l.not_before, s.state = 'paused' AS paused,
        CASE WHEN a.auth_type <> 'oauth2' THEN a.properties END AS properties,
        CASE WHEN a.auth_type <> 'oauth2' THEN s.options END AS options,
@@ -78,6 +79,7 @@ class PostgresTokenReads:
                     not_before=row["not_before"],
                     quarantined_until=row["quarantined_until"],
                     now=row["now"],
+                    reported=authenticated and row["reported"],
                     client_id=row["client_id"],
                     options=row["options"] or {},
                     properties=row["properties"] or {},

@@ -85,18 +85,19 @@ class RedisInboxStream:
 
     async def finish(self, done: Sequence[Entry], dead: Sequence[tuple[Entry, str, str | None]]) -> None:
         """Acknowledge entries; `dead` ones, each with its reason and the field at fault, are moved away."""
-        ids = [entry.id for entry in (*done, *(entry for entry, _, _ in dead))]
-        if not ids:
-            return
-        async with self._client.pipeline(transaction=True) as together:
-            for entry, reason, field in dead:
-                fields = {"reason": reason, "entry": entry.id}
-                fields |= {} if field is None else {"field": field}
-                fields |= {} if entry.event is None else {"event": entry.event}
-                together.xadd(DEAD, fields, maxlen=_MOST_DEAD, approximate=True)
-            together.xack(STREAM, _GROUP, *ids)
-            together.xdel(STREAM, *ids)
-            await together.execute()
+        if done:  # by themselves, and first: a full Redis takes no dead entry, and this makes room
+            async with self._client.pipeline(transaction=True) as together:
+                _forget(together, [entry.id for entry in done])
+                await together.execute()
+        if dead:
+            async with self._client.pipeline(transaction=True) as together:
+                for entry, reason, field in dead:
+                    fields = {"reason": reason, "entry": entry.id}
+                    fields |= {} if field is None else {"field": field}
+                    fields |= {} if entry.event is None else {"event": entry.event}
+                    together.xadd(DEAD, fields, maxlen=_MOST_DEAD, approximate=True)
+                _forget(together, [entry.id for entry, _, _ in dead])
+                await together.execute()
 
     async def forget_consumers(self, idle: timedelta) -> int:
         """Forget consumers that have nothing and were silent for so long; returns how many."""
@@ -147,6 +148,11 @@ class RedisDeadEntries:
             together.xdel(DEAD, entry_id)
             await together.execute()
         return True
+
+
+def _forget(together: Any, ids: Sequence[bytes]) -> None:
+    together.xack(STREAM, _GROUP, *ids)
+    together.xdel(STREAM, *ids)
 
 
 def _entry(entry_id: bytes, fields: Mapping[bytes, bytes] | None) -> Entry:
