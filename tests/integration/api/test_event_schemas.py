@@ -1,6 +1,7 @@
 """Events as they are emitted, held to `deploy/asyncapi.yaml`. Every database of this suite is, when its tests are over."""
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from tokenkeep.domain.account import DisabledReason, FailureReason
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.events import EventType, cloudevent
 from tokenkeep.domain.ids import AccountId, IdKind, parse_id
+from tokenkeep_worker.inbox import wire_inbox
 
 
 async def refresh(service: Service, account_id: str, *, times: int = 1) -> None:
@@ -66,11 +68,28 @@ async def an_end_that_no_refresh_moves(service: Service, server: TokenServer) ->
     await refresh(service, account_id)
 
 
+async def a_report(service: Service, admin: httpx.AsyncClient, server: TokenServer) -> None:
+    account_id = await service.account(await service.source(server.url), "report")
+    event = {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "a-service",
+        "type": "tokenkeep.account.unauthorized",
+        "subject": account_id,
+        "data": {"token_fingerprint": sha256(b"access-report.1").hexdigest()[:16]},
+    }
+    assert [one["status"] for one in data(await admin.post("/v1/events", json=event), 202)] == ["accepted"]
+    inbox = wire_inbox(service.foundation, service.queue, service.wired.stores)
+    while await inbox.round():
+        pass
+
+
 async def test_every_type_that_is_emitted_fits_its_schema(
     service: Service, admin: httpx.AsyncClient, server: TokenServer, api_database_url: str
 ) -> None:
     await a_whole_life(service, admin, server)
     await a_doubt(service, server)
+    await a_report(service, admin, server)
     await an_end_that_no_refresh_moves(service, server)
     told: list[dict[str, Any]] = data(await admin.get("/v1/events", params={"limit": 500}))
     assert [fault for event in told for fault in faults(event)] == []

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from machine_server import MachineServer
 from revocation_server import RevocationServer
 from token_server import TokenServer
 from tokenkeep.application.credential_stores import POINTER_MARK
+from tokenkeep_worker.inbox import wire_inbox
 
 
 @pytest.fixture
@@ -66,6 +68,26 @@ async def test_a_token_is_handed_out_from_the_store(
     assert (forced["access_token"], forced["refreshed"]) == ("access-grant.2", True)
     shown = data(await admin.get(f"/v1/accounts/{account_id}?include_credentials=1"))
     assert shown["credentials"]["oauth_access_token"] == "access-grant.2"
+
+
+async def test_a_report_about_a_token_in_the_store_has_it_replaced(
+    service: Service, server: TokenServer, admin: httpx.AsyncClient
+) -> None:
+    account_id = await an_account(service, server)
+    event = {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "a-service",
+        "type": "tokenkeep.account.unauthorized",
+        "subject": account_id,
+        "data": {"token_fingerprint": sha256(b"access-grant.1").hexdigest()[:16]},
+    }
+    data(await admin.post("/v1/events", json=event), 202)
+    inbox = wire_inbox(service.foundation, service.queue, service.wired.stores)
+    while await inbox.round():
+        pass
+    assert data(await admin.post(f"/v1/accounts/{account_id}/token"))["access_token"] == "access-grant.2"
+    assert server.presented == ["grant.1"]
 
 
 async def test_a_store_that_is_away_is_a_503_that_says_so(
