@@ -83,7 +83,9 @@ def credential_form(provider: Provider) -> CredentialForm | None:
             # Some providers want more than the key; where the entry does not name it, it is taken as it comes.
             return CredentialForm({**_fields(CredentialField("api_key", "API key")), **named}, takes_others=not named)
         case AuthType.BASIC:
-            return CredentialForm({**_basic(provider), **named}, may_be_empty=frozenset({"username", "password"}))
+            # Keys are given as either half, with nothing in the other (RFC 7617 has both); what an entry asks for by name is there.
+            unasked = {it for it in ("username", "password") if it not in named or not named[it].required}
+            return CredentialForm({**_basic(provider), **named}, may_be_empty=frozenset(unasked))
         case AuthType.BEARER:
             token = CredentialField("access_token", "Token", pattern=_TOKEN)
             return CredentialForm({**_fields(token), **named}, expires=True)

@@ -190,3 +190,16 @@ def test_every_provider_whose_users_have_something_in_hand_has_a_form() -> None:
             asked = connect_form(provider, {}, {}).asked
             assert any(it.name.startswith("credentials.") and not it.further for it in asked), provider.slug
             assert len({it.name for it in asked}) == len(asked)
+
+
+def test_what_a_provider_asks_for_by_name_is_not_left_empty() -> None:
+    form = connect_form(CATALOGUE.get("zendesk-token"), {}, {})
+    assert [it.required for it in form.asked] == [True, True, True]
+    said = read_form(form, secrets({"properties.subdomain": "acme", "credentials.username": "a@acme.example"}))
+    assert said == {"credentials.password": Slip.MISSING}
+    # Its entry says that there may be none: the API key is the user name.
+    key_alone = connect_form(CATALOGUE.get("chargebee"), {}, {})
+    assert {it.name: it.required for it in key_alone.asked if it.name.startswith("credentials.")} == {
+        "credentials.username": True,
+        "credentials.password": False,
+    }
