@@ -8,9 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tokenkeep.adapters.embedded.postgres import start_postgres
 from tokenkeep.adapters.embedded.valkey import start_valkey
+
+# How fast a machine makes examples, or judges one, says nothing about what is tested.
+settings.register_profile("tokenkeep", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tokenkeep")
 
 
 def need_wheel(name: str) -> None:
