@@ -1,6 +1,7 @@
 """The straight road: leased, written ahead, sent, settled."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -232,6 +233,30 @@ async def test_a_token_that_was_replaced_while_the_write_ahead_waited_is_not_sen
         await late.connection.execute(text("UPDATE credentials SET generation = 2, obtained_at = now()"))
         await late.connection.execute(text("UPDATE leases SET obtained_at = now()"))
     assert await waiting == 0
+
+
+async def test_a_late_intent_is_not_let_through_by_the_present_one_beside_it(road: Road, server: TokenServer) -> None:
+    """A worker that stood still may have both of them at once, and journals what it has in one statement."""
+    account_id = await road.account(await road.source(server.url))
+
+    async def lease() -> WriteAhead:
+        async with road.works() as work:
+            request = LeaseRequest(account_id, AttemptId(new_id()))
+            [leased] = await work.ledger.lease([request], lease=timedelta(seconds=30), look=timedelta(seconds=60))
+        return WriteAhead(leased, Trigger.SCHEDULE, "cor_test", secret_version=1, quarantine_s=120)
+
+    late = await lease()
+    await road.sql(
+        "UPDATE leases SET fence = fence + 1, phase = 'idle', attempt_id = NULL, lease_until = NULL WHERE account_id = :id",
+        id=account_id,
+    )
+    present = await lease()
+    twin = replace(present, leased=replace(present.leased, attempt_id=AttemptId(new_id())))
+    async with road.works() as work:
+        admitted = await work.ledger.write_ahead([late, present, twin])
+    assert list(admitted) == [present.leased.attempt_id]
+    journal = await road.sql("SELECT id FROM refresh_attempts WHERE account_id = :id", id=account_id)
+    assert {row["id"] for row in journal} == set(admitted)
 
 
 async def test_the_same_grant_is_never_taken_into_custody_twice(road: Road, server: TokenServer) -> None:

@@ -57,28 +57,29 @@ INTENTS = Columns(
 # The generation is tested against the stored one: if the token changed since the lease, nothing is sent. A settlement that
 # commits while we wait for the row's lock leaves this statement with the credentials of before; obtained_at stands in both
 # rows and is compared with the locked one, so that such a stale read is seen (PostgreSQL re-reads the locked row only).
+# One statement may hold a late intent for an account beside the present one: what is journalled is told by its attempt alone.
 WRITE_AHEAD = text(f"""
 WITH intent AS MATERIALIZED (SELECT * FROM {INTENTS.relation("i")}),
 locked AS MATERIALIZED (
-    SELECT l.account_id, i.generation, i.quarantine_s
+    SELECT l.account_id, i.attempt_id, i.generation, i.quarantine_s
       FROM leases AS l
       JOIN intent AS i ON i.account_id = l.account_id
       JOIN credentials AS c ON c.account_id = l.account_id
-     WHERE l.fence = i.fence AND l.epoch = i.epoch AND l.phase = 'leased' AND l.next_refresh_at IS NOT NULL
-       AND c.epoch = i.epoch AND c.generation = i.generation AND c.obtained_at = l.obtained_at
+     WHERE l.fence = i.fence AND l.attempt_id = i.attempt_id AND l.epoch = i.epoch AND l.phase = 'leased'
+       AND l.next_refresh_at IS NOT NULL AND c.epoch = i.epoch AND c.generation = i.generation AND c.obtained_at = l.obtained_at
      ORDER BY l.account_id FOR UPDATE OF l
 ), sent AS (
     UPDATE leases AS l
        SET phase = 'sent', sent_at = clock_timestamp(), presented_generation = w.generation,
            lease_until = clock_timestamp() + make_interval(secs => w.quarantine_s)
       FROM locked AS w WHERE l.account_id = w.account_id
-    RETURNING l.account_id, l.sent_at
+    RETURNING w.attempt_id, l.sent_at
 )
 INSERT INTO refresh_attempts
        (account_id, id, source_id, epoch, fence, presented_generation, trigger, correlation_id, secret_version, sent_at)
 SELECT i.account_id, i.attempt_id, i.source_id, i.epoch, i.fence, i.generation, i.trigger, i.correlation_id,
        i.secret_version, s.sent_at
-  FROM sent AS s JOIN intent AS i ON i.account_id = s.account_id
+  FROM sent AS s JOIN intent AS i ON i.attempt_id = s.attempt_id
 RETURNING id, sent_at
 """)  # noqa: S608 - only our own names are put in
 
