@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import orjson
@@ -33,7 +34,7 @@ def short(events: list[dict[str, Any]]) -> list[str]:
 
 async def toggled(service: Service, admin: httpx.AsyncClient, times: int = 1) -> str:
     """An account that was created, and disabled and enabled so many times."""
-    account_id = await service.account(await service.source(TOKEN_URL))
+    account_id = await service.account(await service.source(TOKEN_URL), name=uuid4().hex)
     for _ in range(times):
         data(await admin.post(f"/v1/accounts/{account_id}/disable"))
         data(await admin.post(f"/v1/accounts/{account_id}/enable"))
