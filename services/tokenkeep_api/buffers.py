@@ -33,6 +33,7 @@ class CredentialReads:
         self._write = write
         self._most = most_groups
         self._entries: dict[_Group, tuple[Caller, int]] = {}
+        self._writing = asyncio.Lock()
 
     def note(self, caller: Caller, action: str, target: str | None, result: str = "ok", *, count: int = 1) -> None:
         """Take note of a read, or of `count` equal ones."""
@@ -43,7 +44,11 @@ class CredentialReads:
         self._entries[group] = (caller, count) if known is None else (known[0], known[1] + count)
 
     async def flush(self) -> None:
-        """Write what was noted. If that fails, it is kept for the next time."""
+        """Write what was noted, after whoever is writing already. If that fails, it is kept for the next time."""
+        async with self._writing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         entries, self._entries = self._entries, {}
         if not entries:
             return
@@ -74,6 +79,7 @@ class KeyUses:
         self._write = write
         self._now = now
         self._moments: dict[str, datetime] = {}
+        self._writing = asyncio.Lock()
 
     def note(self, caller: Caller) -> None:
         """The caller's key is used now. There are as many as there are keys, so this is bounded by itself."""
@@ -81,7 +87,11 @@ class KeyUses:
             self._moments[caller.name] = self._now()
 
     async def flush(self) -> None:
-        """Write what was noted. If that fails it is kept, unless there is a later use by then."""
+        """Write what was noted, after whoever is writing already. If that fails it is kept, unless there is a later use by then."""
+        async with self._writing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         moments, self._moments = self._moments, {}
         if not moments:
             return

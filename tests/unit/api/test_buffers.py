@@ -52,6 +52,25 @@ async def test_reads_beyond_the_bound_are_counted_without_their_target() -> None
     assert [(entry.target, entry.count) for entry in trail.entries] == [("acc_0", 2), ("acc_1", 1), (None, 8)]
 
 
+async def test_a_flush_is_over_when_all_is_written_that_was_noted_before_it() -> None:
+    trail, gate = Trail(), asyncio.Event()
+
+    async def slowly(entries: Sequence[AuditEntry]) -> None:
+        await gate.wait()
+        await trail(entries)
+
+    reads = CredentialReads(slowly)
+    reads.note(CALLER, "token.vend", "acc_1")
+    first = asyncio.create_task(reads.flush())
+    await asyncio.sleep(0)
+    second = asyncio.create_task(reads.flush())
+    await asyncio.sleep(0)
+    assert not second.done()
+    gate.set()
+    await asyncio.gather(first, second)
+    assert [entry.target for entry in trail.entries] == ["acc_1"]
+
+
 async def test_what_cannot_be_written_now_is_written_later() -> None:
     trail = Trail()
     reads = CredentialReads(trail)
