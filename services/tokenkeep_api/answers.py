@@ -5,7 +5,6 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from tokenkeep.application.accept_events import ReceptionStatus
 from tokenkeep.application.import_progress import LineStatus
 from tokenkeep.application.revocations import RevocationAsked
 from tokenkeep.domain.account import (
@@ -20,7 +19,6 @@ from tokenkeep.domain.account import (
 from tokenkeep.domain.api_key import Scope
 from tokenkeep.domain.attempt import Outcome, Resolution, Trigger
 from tokenkeep.domain.connect_session import ConnectFailure, SessionState
-from tokenkeep.domain.events import EventType
 from tokenkeep.domain.source import SourceState
 
 Item = TypeVar("Item")
@@ -315,42 +313,6 @@ class AttemptAnswer(Answer):
     settled_at: datetime | None
 
 
-class EventAnswer(Answer):
-    """A CloudEvent, version 1.0."""
-
-    specversion: Literal["1.0"]
-    id: str
-    source: str
-    type: EventType
-    subject: str
-    time: datetime
-    datacontenttype: Literal["application/json"]
-    sequence: str
-    data: dict[str, Any]
-    correlationid: str | None = None
-
-
-class FeedAnswer(Answer):
-    """Events, oldest first. `next_cursor` is where to go on; it moves on without events, past those that a filter left out."""
-
-    data: list[EventAnswer]
-    next_cursor: str
-
-
-class ReceptionAnswer(Answer):
-    """How one event was received. `accepted`: it is kept, and has its effect soon. `duplicate`: it was before.
-
-    One that was `rejected` has `code` and `detail`, and the `field` that is at fault. `source` and `id` are as they were given.
-    """
-
-    source: str | None
-    id: str | None
-    status: ReceptionStatus
-    code: str | None = None
-    detail: str | None = None
-    field: str | None = None
-
-
 class NewConnectSessionAnswer(Answer):
     """A connect session as it is shown once. Send the end user to `url`, in the browser that they use with you."""
 
@@ -374,33 +336,6 @@ class ConnectSessionAnswer(Answer):
     result_verified: bool
     created_at: datetime
     expires_at: datetime
-
-
-class RedirectAnswer(Answer):
-    """Where the user is to be sent."""
-
-    redirect_uri: str
-
-
-class OAuth1RedirectAnswer(RedirectAnswer):
-    """Where the user is to be sent, with the temporary credentials that the verifier will belong to."""
-
-    token: str
-    secret: str
-
-
-class OAuth2TokenAnswer(Answer):
-    """An access token, and the account that keeps it fresh. The refresh token stays in custody."""
-
-    access_token: str
-    expires_on: datetime | None
-    account_id: str
-
-
-class OAuth1TokenAnswer(OAuth2TokenAnswer):
-    """A token of OAuth 1.0a with its secret, and the account that has them. `POST /v1/accounts/{account_id}/sign` signs with them."""
-
-    access_secret: str
 
 
 class ApiKeyAnswer(Answer):

@@ -28,7 +28,6 @@ class Authenticating(Protocol):
 
     async def __call__(self, key: Secret, *, environment: str | None, address: str | None) -> Caller:
         """The caller. Raises `NotAuthenticated`, or `InvalidInput` for an environment that can't be."""
-        ...
 
 
 class KeyUses(Protocol):
@@ -36,7 +35,6 @@ class KeyUses(Protocol):
 
     def note(self, caller: Caller) -> None:
         """This caller's key is used now."""
-        ...
 
 
 class Authentication:

@@ -28,7 +28,6 @@ class Noting(Protocol):
 
     def __call__(self, caller: Caller, action: str, target: str | None, result: str) -> None:
         """This caller did this, with this result."""
-        ...
 
 
 class Refusals:
@@ -50,7 +49,7 @@ class Refusals:
         answer = _Watched(send)
         try:
             await self._app(scope, receive, answer)
-        except Exception:
+        except Exception:  # whatever it is, the trail tells that it was tried in vain; it goes on as it came
             self._take_note(caller, scope, _UNFORESEEN)
             raise
         if answer.code is not None:

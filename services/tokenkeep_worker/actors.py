@@ -15,7 +15,6 @@ class Refresher(Protocol):
 
     def __call__(self, hint: RefreshHint) -> Coroutine[Any, Any, None]:
         """Refresh what the hint names."""
-        ...
 
 
 def declare_actors(

@@ -28,7 +28,6 @@ from tokenkeep_api.answers import (
     AttemptAnswer,
     Data,
     DisabledAccountAnswer,
-    EventAnswer,
     Page,
     RefreshAnswer,
     SignatureAnswer,
@@ -36,6 +35,7 @@ from tokenkeep_api.answers import (
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.bodies import Nothing
 from tokenkeep_api.described_problems import also
+from tokenkeep_api.event_answers import EventAnswer
 from tokenkeep_api.fields import Moment, Verify
 from tokenkeep_api.paging import DEFAULT_LIMIT, MOST, Cursor, Limit, id_after, number_after, split
 from tokenkeep_api.strict_route import StrictRoute

@@ -24,14 +24,14 @@ from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
 from tokenkeep.providers.account_properties import check_account_properties, missing_properties
 from tokenkeep_api import rendering
-from tokenkeep_api.answers import (
+from tokenkeep_api.audited_calls import ACTIONS
+from tokenkeep_api.authentication import needs
+from tokenkeep_api.authorization_answers import (
     OAuth1RedirectAnswer,
     OAuth1TokenAnswer,
     OAuth2TokenAnswer,
     RedirectAnswer,
 )
-from tokenkeep_api.audited_calls import ACTIONS
-from tokenkeep_api.authentication import needs
 from tokenkeep_api.authorization_bodies import (
     OAuth1AccessTokenBody,
     OAuth1AuthorizeBody,

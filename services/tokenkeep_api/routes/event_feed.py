@@ -16,9 +16,9 @@ from tokenkeep.domain.event_feed import PREFIX, FeedFilter, PlacedEvent, full_ty
 from tokenkeep.domain.events import EventType, cloudevent
 from tokenkeep.domain.ids import IdKind, parse_id
 from tokenkeep_api import rendering
-from tokenkeep_api.answers import FeedAnswer
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.described_problems import also
+from tokenkeep_api.event_answers import FeedAnswer
 from tokenkeep_api.event_streams import AT_ONCE, STREAM_TYPE, EventStream, StreamTimes
 from tokenkeep_api.feed_cursors import NOW, cursor_text, place_of
 from tokenkeep_api.strict_route import StrictRoute

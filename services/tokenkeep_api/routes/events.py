@@ -11,8 +11,9 @@ from tokenkeep.domain.api_key import Caller, Scope
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.incoming_event import LONGEST, IncomingType
 from tokenkeep_api import rendering
-from tokenkeep_api.answers import Data, ReceptionAnswer
+from tokenkeep_api.answers import Data
 from tokenkeep_api.authentication import needs
+from tokenkeep_api.event_answers import ReceptionAnswer
 from tokenkeep_api.request_bodies import CLOUDEVENT, CLOUDEVENTS, EVENTS_PATH, read_json
 from tokenkeep_api.strict_route import StrictRoute
 from tokenkeep_api.wired import Wired

@@ -9,12 +9,9 @@ class Clocks(Protocol):
 
     def boottime(self) -> float:
         """Seconds on a clock that also counts while the host is suspended (CLOCK_BOOTTIME)."""
-        ...
 
     def loop_time(self) -> float:
         """Seconds on the event loop's monotonic clock."""
-        ...
 
     def sleep(self, seconds: float) -> Awaitable[None]:
         """Wait."""
-        ...

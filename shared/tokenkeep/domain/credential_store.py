@@ -25,23 +25,18 @@ class CredentialStore(Protocol):
 
     async def put(self, name: str, sealed: bytes) -> None:
         """Returns when it would outlive a crash. Overwrites nothing: a name comes twice only with the same content."""
-        ...
 
     async def get(self, name: str) -> bytes:
         """What was put there. Raises `NotStored` when the store is sure that there is nothing of that name."""
-        ...
 
     async def remove(self, name: str) -> None:
         """Take it away; it need not be there."""
-        ...
 
     def names(self) -> AsyncIterator[str]:
         """Every name, in any order; one that comes or goes meanwhile may be left out."""
-        ...
 
     async def close(self) -> None:
         """Nothing is asked for any more."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

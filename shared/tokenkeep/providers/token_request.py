@@ -97,12 +97,10 @@ class Filling(Protocol):
     @property
     def placeholders(self) -> tuple[Property, ...]:
         """Which properties there are."""
-        ...
 
     @property
     def source_properties(self) -> Mapping[str, str]:
         """Those that the source holds."""
-        ...
 
 
 def filled(rules: Filling, template: str, properties: Mapping[str, str], own: Mapping[str, str] = _NOTHING) -> str:

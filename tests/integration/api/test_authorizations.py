@@ -18,7 +18,7 @@ from oauth1_server import CONSUMER, CONSUMER_SECRET, OAuth1Server, Store, open_o
 from source_clients import pem, rsa_key
 from tokenkeep.adapters.demo_provider import DemoProvider, ProviderOptions, ProviderServer
 from tokenkeep.adapters.demo_provider.faults import Fault
-from tokenkeep_api import answers
+from tokenkeep_api import authorization_answers
 
 CALLBACK = "https://app.example/callback"
 CALLBACK_1 = f"{CALLBACK}?state=xyz%2F1"
@@ -136,7 +136,7 @@ async def test_a_user_of_oauth2_is_authorised_on_the_callers_pages_and_kept_fres
     back = await consent(started["redirect_uri"])
     body = {"fields": {"callback_uri": CALLBACK}, "code": back["code"]}
     answer = await call(admin, "/oauth2/v1/access_token", source_id, body)
-    told = TypeAdapter(answers.OAuth2TokenAnswer).validate_json(answer.content)
+    told = TypeAdapter(authorization_answers.OAuth2TokenAnswer).validate_json(answer.content)
     assert sorted(answer.json()) == ["access_token", "account_id", "expires_on"]
     assert EXPIRES_ON.fullmatch(answer.json()["expires_on"])
     async with httpx.AsyncClient() as http:
@@ -164,7 +164,7 @@ async def test_a_user_of_oauth1_is_authorised_on_the_callers_pages(
     source_id = await oauth1_source(admin, provider, secret, signature_method=method)
     body = await authorized_1(admin, source_id)
     answer = await call(admin, "/oauth1/v1/access_token", source_id, body)
-    told = TypeAdapter(answers.OAuth1TokenAnswer).validate_json(answer.content)
+    told = TypeAdapter(authorization_answers.OAuth1TokenAnswer).validate_json(answer.content)
     assert sorted(answer.json()) == ["access_secret", "access_token", "account_id", "expires_on"]
     assert told.expires_on is None
     assert provider.store.tokens[told.access_token].get_oauth_token_secret() == told.access_secret

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from api_service import ADMIN_KEY, Service, data, open_service, problem
 from tokenkeep.domain.api_key import Scope
-from tokenkeep_api import answers
+from tokenkeep_api import answers, event_answers
 from tokenkeep_api.app import create_app
 from walking import IMPORT_PATH, SOURCED, WRITING, ask, body_for, description, operations, things
 
@@ -112,11 +112,11 @@ async def test_answers_are_as_they_are_described(service: Service) -> None:
         f"/v1/accounts/{ids['account_id']}": answers.Data[answers.AccountAnswer],
         f"/v1/accounts/{ids['account_id']}?include_credentials=1": answers.Data[answers.AccountWithCredentialsAnswer],
         f"/v1/accounts/{ids['account_id']}/attempts": answers.Page[answers.AttemptAnswer],
-        f"/v1/accounts/{ids['account_id']}/events": answers.Page[answers.EventAnswer],
+        f"/v1/accounts/{ids['account_id']}/events": answers.Page[event_answers.EventAnswer],
         f"/v1/connect/sessions/{ids['session_id']}": answers.Data[answers.ConnectSessionAnswer],
         "/v1/api-keys": answers.Page[answers.ApiKeyAnswer],
         "/v1/audit": answers.Page[answers.AuditAnswer],
-        "/v1/events": answers.FeedAnswer,
+        "/v1/events": event_answers.FeedAnswer,
     }
     async with service.client() as admin:
         for path, model in described.items():
@@ -126,7 +126,7 @@ async def test_answers_are_as_they_are_described(service: Service) -> None:
         for line in (await ask(admin, "POST", IMPORT_PATH, ids)).text.splitlines():
             TypeAdapter(answers.ImportResultAnswer).validate_json(line)
         received = await ask(admin, "POST", "/v1/events", ids)
-        TypeAdapter(answers.Data[list[answers.ReceptionAnswer]]).validate_json(received.content)
+        TypeAdapter(answers.Data[list[event_answers.ReceptionAnswer]]).validate_json(received.content)
         token = await admin.post(f"/v1/accounts/{ids['account_id']}/token")
         TypeAdapter(answers.Data[answers.TokenAnswer]).validate_json(token.content)
         account = f"/v1/accounts/{ids['account_id']}"

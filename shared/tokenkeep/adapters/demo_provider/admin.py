@@ -30,35 +30,27 @@ class Administered(Protocol):
 
     def grants(self) -> Sequence[Grant]:
         """All grants."""
-        ...
 
     def revoke_grant(self, grant_id: str) -> Grant:
         """End one; KeyError if there is none."""
-        ...
 
     def counters(self) -> object:
         """A dataclass of counts."""
-        ...
 
     def presentations(self) -> Sequence[Presentation]:
         """Every one so far."""
-        ...
 
     def faults(self) -> Sequence[Fault]:
         """What is still to go wrong."""
-        ...
 
     def inject(self, fault: Fault) -> None:
         """Let something go wrong."""
-        ...
 
     def clear_faults(self) -> None:
         """Let nothing go wrong."""
-        ...
 
     def rotate_client_secret(self, secret: Secret) -> None:
         """Replace the client's secret."""
-        ...
 
 
 class NewSecret(BaseModel):

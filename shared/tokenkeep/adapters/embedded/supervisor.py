@@ -23,19 +23,15 @@ class Server(Protocol):
 
     def is_running(self) -> bool:
         """Whether it has not ended."""
-        ...
 
     def last_words(self) -> str:
         """One line on how it ended."""
-        ...
 
     def restart(self) -> None:
         """Start it anew."""
-        ...
 
     def stop(self) -> None:
         """Shut it down."""
-        ...
 
 
 class Part(Protocol):
@@ -46,15 +42,12 @@ class Part(Protocol):
     @property
     def last_lines(self) -> tuple[str, ...]:
         """What it said last."""
-        ...
 
     async def start(self) -> None:
         """Start it, for the first time or again."""
-        ...
 
     async def wait(self) -> str:
         """Wait until it has ended; how it ended, in words."""
-        ...
 
 
 class ServerPart:

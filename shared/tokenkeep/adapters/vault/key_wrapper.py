@@ -9,7 +9,6 @@ class KeyWrapper(Protocol):
     @property
     def key_id(self) -> str:
         """The wrapping key that new data keys are wrapped by."""
-        ...
 
     def wrap(self, key_id: str, data_key: bytes, context: bytes) -> bytes:
         """The data key, wrapped by that key and bound to the context.
@@ -17,7 +16,6 @@ class KeyWrapper(Protocol):
         Raises:
             UnknownKey: There is no such wrapping key.
         """
-        ...
 
     def unwrap(self, key_id: str, wrapped: bytes, context: bytes) -> bytes:
         """The data key.
@@ -26,4 +24,3 @@ class KeyWrapper(Protocol):
             UnknownKey: There is no such wrapping key.
             VaultError: It was wrapped by another key or for another context, or was altered.
         """
-        ...
