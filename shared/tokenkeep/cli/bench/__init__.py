@@ -2,7 +2,7 @@
 
 import typer
 
-from tokenkeep.cli.bench import verdict
+from tokenkeep.cli.bench import events, verdict
 
 app = typer.Typer(no_args_is_help=True, help="Measure: figures that anybody can measure again.")
 
@@ -12,4 +12,5 @@ def bench() -> None:
     """Measure: figures that anybody can measure again."""
 
 
+app.command("events")(events.events)
 app.command("verdict")(verdict.verdict)

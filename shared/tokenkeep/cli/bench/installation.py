@@ -1,0 +1,101 @@
+"""An installation for the length of one measurement: servers, database and keyring in a directory that goes with it."""
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenkeep.adapters.embedded.child import Child, ChildSpec
+from tokenkeep.adapters.embedded.postgres import start_postgres
+from tokenkeep.adapters.embedded.valkey import start_valkey
+from tokenkeep.adapters.postgres.migrate import migrate
+from tokenkeep.adapters.vault.keyring import Keyring
+from tokenkeep.bootstrap import Foundation, lay_foundation
+from tokenkeep.cli.listening import free_port, local_url, until_ready
+from tokenkeep.domain.secret import Secret
+from tokenkeep.settings import PREFIX, Settings, child_environment
+
+_HOST = "127.0.0.1"
+_PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """PostgreSQL as it is in production (it waits for the disk), Valkey, and this process's own way into them."""
+
+    foundation: Foundation
+    keyring: Secret
+
+    @asynccontextmanager
+    async def process(self, service: str) -> AsyncIterator[Child]:
+        """One more process, ready to work; ended with the block. It is the one that `tokenkeep up` would start."""
+        port = await free_port(_HOST, 0)
+        settings = self.foundation.settings.model_copy(update={"metrics_port": port, "api_host": _HOST})
+        # The scheduler can't decrypt anything: it does not get the keyring.
+        without = ("keyring",) if service == "scheduler" else ()
+        environment = child_environment(settings, without=without)
+        lines: list[bytes] = []
+        spec = ChildSpec(service, (sys.executable, "-m", "tokenkeep", service), environment)
+        child = Child(spec, out=lines.append, err=lines.append)
+        await child.start()
+        try:
+            await until_ready(local_url(_HOST, port), reminder=lambda line: lines.append(line.encode()))
+            yield child
+        finally:
+            await child.stop(patience_s=_PATIENCE_S, hurry=asyncio.Event())
+
+
+@asynccontextmanager
+async def temporary_installation() -> AsyncIterator[Installation]:
+    """Start one, migrated and empty. It sees no `TOKENKEEP_*` variable, so that figures do not hang on them.
+
+    Raises:
+        EmbeddedFailure: A server can't be started; the extra `embedded` may be missing.
+    """
+    _forget_settings()
+    directory = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="tk-bench-"))
+    try:
+        postgres = await asyncio.to_thread(start_postgres, directory)
+        try:
+            valkey = await asyncio.to_thread(start_valkey, directory)
+            try:
+                await asyncio.to_thread(migrate, Secret(postgres.url))
+                async with _entered(postgres.url, valkey.url, directory) as installation:
+                    yield installation
+            finally:
+                await asyncio.to_thread(valkey.stop)
+        finally:
+            await asyncio.to_thread(postgres.stop)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, directory)
+
+
+@asynccontextmanager
+async def _entered(database_url: str, redis_url: str, directory: Path) -> AsyncIterator[Installation]:
+    keyring = Keyring.generate().to_text()
+    settings = Settings.model_validate(
+        {
+            "database_url": database_url,
+            "redis_url": redis_url,
+            "keyring": keyring.reveal(),
+            "data_dir": str(directory),
+            "allow_private_hosts": _HOST,
+            "log_level": "warning",
+        }
+    )
+    foundation = lay_foundation(settings, process="bench")
+    try:
+        yield Installation(foundation, keyring)
+    finally:
+        await foundation.close()
+
+
+def _forget_settings() -> None:
+    for name in list(os.environ):
+        if name.upper().startswith(PREFIX):
+            del os.environ[name]
