@@ -18,6 +18,7 @@ from tokenkeep.adapters.failpoints.spec import Action, Point
 _REACH_S = 25.0
 _AWAY_S = 1.5
 _STEP_S = 600.0
+_QUIET_TURNS = 50
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,19 @@ async def _replace_the_dead(house: House, service: Service) -> None:
 
 
 async def _note_the_lost(house: House) -> None:
-    await asyncio.sleep(0.3)  # what has left is still on its way to the provider
+    await _until_all_has_come(house)
     await house.note_the_lost()
+
+
+async def _until_all_has_come(house: House) -> None:
+    """What a process has sent lies in the provider's sockets already: turns of the loop without a request mean that all was read."""
+    state = house.server._server.server_state
+    answered, quiet = state.total_requests, 0
+    async with asyncio.timeout(_REACH_S):
+        while quiet < _QUIET_TURNS:
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if state.total_requests == answered and not state.tasks else 0
+            answered = state.total_requests
 
 
 async def _redis_lost(street: Street, go_on: Callable[[], None]) -> None:
