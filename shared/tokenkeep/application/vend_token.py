@@ -187,6 +187,8 @@ class VendToken:
         newer_than = None if wish.force or seen is None else seen.obtained_at
         demanded_at = await self.demand(Demand(account_id, newer_than, correlation_id))
         if demanded_at is None:
+            # Since the row was read, somebody else's refresh may have found the grant gone.
+            _check_state(await self._find(account_id, environment))
             raise TokenUnavailable("the account is not being refreshed", retry_after=_DEFAULT_RETRY_S)
         while True:
             remaining = deadline - self.clocks.loop_time()
