@@ -71,7 +71,7 @@ async def measure_events(*, samples: int, transitions: int, advance: Advance) ->
             reader = _Reader(client)
             reading = group.create_task(reader.read())
             async with installation.process("scheduler"):
-                await reader.until(2 * _ACCOUNTS)  # each was created, and activated
+                await reader.until(sum(changes.sequences.values()) + 1)  # and that their source was paused
                 idle = await _idle(changes, reader, samples, advance)
                 busy, written_per_s = await _busy(changes, reader, transitions, advance)
             per_s = await _drained(installation, changes, reader, transitions, advance)

@@ -15,7 +15,7 @@ from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring import Keyring
 from tokenkeep.application.create_account import CreateAccount, NewAccount
 from tokenkeep.application.keep_credentials import LiveTokens
-from tokenkeep.application.manage_sources import CreateSource, NewSource
+from tokenkeep.application.manage_sources import CreateSource, NewSource, PauseSource
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.application.toggle_account import ToggleAccount
@@ -76,7 +76,7 @@ class Transitions:
 
 
 async def open_transitions(installation: Installation, *, accounts: int) -> Transitions:
-    """Put so many accounts into custody, whose tokens last longer than any measurement. `accounts`: a multiple of 16."""
+    """Put so many accounts into custody. Their source is paused, so that nothing happens to them but these changes."""
     foundation = installation.foundation
     vault = Vault(Keyring.parse(installation.keyring))
     works = PostgresWorks(foundation.database)
@@ -97,6 +97,8 @@ async def open_transitions(installation: Installation, *, accounts: int) -> Tran
             return await create(work, _CALLER, wanted, tokens=tokens, correlation_id="cor_bench")
 
     made = await asyncio.gather(*(one(number) for number in range(accounts)))
+    async with works() as work:
+        await PauseSource()(work, _CALLER, source_id)
     async with foundation.database.reading() as connection:
         rows = await connection.execute(text("SELECT subject, max(sequence) AS last FROM events GROUP BY subject"))
         told = {row.subject: int(row.last) for row in rows}
