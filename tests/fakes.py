@@ -10,7 +10,7 @@ from tokenkeep.application.refreshing import Claimed, DueAccount, StuckLease
 from tokenkeep.application.relay_events import Pending, StreamLost
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.events import Event, EventType
-from tokenkeep.domain.ids import AccountId, EventId, IdKind
+from tokenkeep.domain.ids import AccountId, EventId, IdKind, SourceId
 
 
 class MemoryCustodyLocks:
@@ -137,8 +137,9 @@ class MemorySchedule:
     async def stuck(self, *, limit: int) -> list[StuckLease]:
         return [][:limit]
 
-    async def run_out(self, *, limit: int) -> list[AccountId]:
-        return [][:limit]
+    async def run_out(self, *, limit: int) -> dict[AccountId, SourceId]:
+        assert limit > 0
+        return {}
 
 
 @dataclass

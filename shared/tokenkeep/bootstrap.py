@@ -63,6 +63,7 @@ def lay_foundation(settings: Settings, *, process: str) -> Foundation:
         SettingsError: A setting that the process needs is missing or wrong.
         CatalogueError: A provider's file is wrong.
     """
+    catalogue = load_catalogue(settings.providers_dir, installed_packages())
     engine = create_engine(
         require_database(settings),
         pool_size=settings.database_pool_size,
@@ -77,7 +78,7 @@ def lay_foundation(settings: Settings, *, process: str) -> Foundation:
         database=database,
         redis=connect(require_redis(settings)),
         metrics=Metrics(),
-        catalogue=load_catalogue(settings.providers_dir, installed_packages()),
+        catalogue=catalogue,
         policy=RefreshPolicy(),
         quarantine=Quarantine(strict=timedelta(seconds=settings.quarantine_s), provider_deadline=deadline),
         times=RefreshTimes(
@@ -86,7 +87,7 @@ def lay_foundation(settings: Settings, *, process: str) -> Foundation:
             lease=timedelta(seconds=settings.lease_s),
             look=timedelta(seconds=settings.dispatch_timeout_s),
         ),
-        links=ConnectLinks(settings.external_url, PostgresLinkKey(database)),
+        links=ConnectLinks(settings.external_url, PostgresLinkKey(database), catalogue),
     )
 
 

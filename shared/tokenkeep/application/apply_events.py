@@ -8,7 +8,7 @@ from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.credential_stores import CredentialStores, Fetched, having_fetched
 from tokenkeep.application.full_accounts import FullAccount
 from tokenkeep.application.inbox import InboxEvent, InboxObserver, Outcome
-from tokenkeep.application.linking import ConnectLinks
+from tokenkeep.application.linking import ConnectLinks, LinksOfSources
 from tokenkeep.application.ports import RefreshQueue
 from tokenkeep.application.refreshing import SettlementWrite
 from tokenkeep.application.request_refresh import admit_refresh
@@ -68,7 +68,7 @@ class ApplyEvents:
         return done
 
     async def _next(
-        self, account_id: AccountId, links: LinkMaker, wishes: dict[Trigger, str], fetched: Fetched
+        self, account_id: AccountId, links: LinksOfSources, wishes: dict[Trigger, str], fetched: Fetched
     ) -> bool:
         async with self.works() as work:
             taken = await work.inbox.take(account_id)
@@ -81,7 +81,7 @@ class ApplyEvents:
             wishes.setdefault(effect.trigger, taken.correlation_id)
         return True
 
-    async def _apply(self, work: Work, taken: InboxEvent, links: LinkMaker, fetched: Fetched) -> _Effect:
+    async def _apply(self, work: Work, taken: InboxEvent, links: LinksOfSources, fetched: Fetched) -> _Effect:
         try:
             match taken.event.type:
                 case IncomingType.UNAUTHORIZED:
@@ -116,7 +116,7 @@ class ApplyEvents:
         await work.demand(full.account.id, full.standing.credential.obtained_at)
         return _Effect(Outcome.APPLIED, Trigger.REPORT) if is_news else _Effect(Outcome.MOOT)
 
-    async def _revoked(self, work: Work, taken: InboxEvent, links: LinkMaker) -> _Effect:
+    async def _revoked(self, work: Work, taken: InboxEvent, links: LinksOfSources) -> _Effect:
         full = await self._locked(work, taken)
         match on_revocation_report(full.standing, reported_at=taken.received_at):
             case Follows.NOTHING:
@@ -129,7 +129,8 @@ class ApplyEvents:
                 reason, by = DisabledReason.UNINSTALLED, taken.sender.name
                 decided = disable(full.standing, reason, by=by, now=full.now, detail=REPORTED)
                 assert decided is not None  # noqa: S101 - the account is active
-                await self._write(work, taken, full, decided, links)
+                source = await work.sources.get(full.account.source_id, full.account.environment)
+                await self._write(work, taken, full, decided, links.of(source))
                 return _Effect(Outcome.APPLIED)
             case never:
                 assert_never(never)

@@ -1,10 +1,11 @@
 """Connect sessions as they are stored, and what the steps of the flow share."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Protocol
+from typing import Any, Protocol
 
 from tokenkeep.domain.account import Account
 from tokenkeep.domain.connect_session import ConnectFailure, ConnectSession
@@ -48,11 +49,18 @@ class Redemption:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """An account and the number of its present grant, at one moment."""
+    """An account, its source's client and options, and the number of its present grant, at one moment."""
 
     account: Account
+    client_id: str | None
+    options: Mapping[str, Any]
     epoch: int
     now: datetime
+
+    @property
+    def provider(self) -> str:
+        """The slug of the source's provider."""
+        return self.account.provider
 
 
 class ConnectSessions(Protocol):

@@ -26,11 +26,12 @@ class LinkAccount:
     grants: Grants
 
     async def __call__(self, account_id: AccountId, environment: str) -> str | None:
-        """The link; None when the environment has no such account, or an operator has disabled it."""
+        """The link; None when the environment has no such account, an operator has disabled it, or no page would help."""
         grant = await self.grants(account_id)
         if grant is None or grant.account.environment != environment or not may_reconnect(grant.account):
             return None
-        return (await self.links()).url(account_id, epoch=grant.epoch, now=grant.now)
+        links = (await self.links()).of(grant)
+        return None if links is None else links.url(account_id, epoch=grant.epoch, now=grant.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class FollowConnectLink:
         Raises:
             NotFound: The link is wrong, outdated, or of no use. Which of them is not told.
         """
-        links = await self.links()
+        links = (await self.links()).maker
         grant = await self.grants(account_id)
         if grant is None or not links.opens(account_id, key, epoch=grant.epoch, now=grant.now):
             raise NotFound("connect link")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.connect_sessions import hashed, new_token
 from tokenkeep.application.work import Work
-from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.connect_session import SESSION_LIFE, ConnectSession, StoredState
 from tokenkeep.domain.errors import InvalidInput, NotFound
@@ -15,10 +14,8 @@ from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
 from tokenkeep.providers.account_properties import check_account_properties
 from tokenkeep.providers.catalogue import Catalogue
-from tokenkeep.providers.connect_form import brings_credentials, check_has_form
-from tokenkeep.providers.entry import Provider
-from tokenkeep.providers.oauth1_rules import oauth1_rules
-from tokenkeep.providers.options import effective_rules
+from tokenkeep.providers.connect_form import brings_credentials
+from tokenkeep.providers.connect_page import check_has_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,35 +82,9 @@ class MakeConnectSession:
     def _check_source(self, source: Source, wanted: WantedSession) -> None:
         provider = self.catalogue.get(source.provider)
         check_account_properties(provider, wanted.properties or {})
-        if brings_credentials(provider):
-            check_has_form(provider, source_has_client=source.client_id is not None)
-            if wanted.scopes is not None:
-                raise InvalidInput("scopes", "can't be asked for: these credentials have theirs already")
-            return
-        check_leads_users(provider, source)
-        if not source.client_id:
-            raise InvalidInput("source_id", "the source has no client_id")
-
-
-def check_leads_users(provider: Provider, source: Source) -> None:
-    """See that the source knows where to send users.
-
-    Raises:
-        InvalidInput: It does not; the field is `source_id`.
-    """
-    if provider.grant.is_machines:
-        raise InvalidInput("source_id", "no user takes part where machines come by their tokens")
-    missing: str | None = "authorization_url"
-    if source.auth_type is AuthType.OAUTH2:
-        missing = None if effective_rules(provider, source.options).authorization_url else missing
-    elif source.auth_type is AuthType.OAUTH1:
-        try:
-            oauth1_rules(provider, source.options)
-            missing = None
-        except InvalidInput as fault:
-            missing = fault.field.removeprefix("options.")
-    if missing is not None:
-        raise InvalidInput("source_id", f"the source has no {missing} to send users to")
+        check_has_page(provider, source)
+        if wanted.scopes is not None and brings_credentials(provider):
+            raise InvalidInput("scopes", "can't be asked for: these credentials have theirs already")
 
 
 async def _check_account(work: Work, caller: Caller, wanted: WantedSession) -> None:

@@ -59,7 +59,7 @@ class ResumeSource:
                 raise NotFound("source")
             _check(source, decision)
             if source.paused_reason == MASS_REVOCATION:
-                links = await self.links()
+                links = (await self.links()).of(source)
                 async with self.works() as work:
                     await self._decide(work, source, decision, links)
             async with self.works() as work:
@@ -68,7 +68,7 @@ class ResumeSource:
                 return resumed
         raise SourcePaused(MASS_REVOCATION, None)
 
-    async def _decide(self, work: Work, source: Source, decision: Decision, links: LinkMaker) -> None:
+    async def _decide(self, work: Work, source: Source, decision: Decision, links: LinkMaker | None) -> None:
         """Carry out the decision for some of the accounts: the held ones, and those disabled while the run was under way."""
         noted = await work.sources.revocations(source.id, since=self._began(source), limit=_BATCH)
         locked = await work.ledger.lock([one.account_id for one in noted])

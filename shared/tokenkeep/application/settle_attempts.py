@@ -79,7 +79,9 @@ class SettleAttempts:
                     continue
                 usual = Circumstances(presentations=item.presentations, same_token=_gave_back(item))
                 bearing = circumstances.get(item.attempt.account_id, usual)
-                settlement, write = self._written(item, account, self._settled(item, account, bearing), links)
+                settlement, write = self._written(
+                    item, account, self._settled(item, account, bearing), links.of(item.source)
+                )
                 results[index] = Settled(item, settlement, account.now)
                 writes.append(write)
             await ledger.write(writes)
@@ -179,7 +181,7 @@ class SettleAttempts:
         )
 
     def _written(
-        self, item: Answered, locked: LockedAccount, settlement: Settlement, links: LinkMaker
+        self, item: Answered, locked: LockedAccount, settlement: Settlement, links: LinkMaker | None
     ) -> tuple[Settlement, SettlementWrite]:
         attempt = item.attempt
         settlement, events = number_events(

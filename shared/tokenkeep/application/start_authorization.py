@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.create_account import AuthorizationCode, TemporaryCredentials
 from tokenkeep.application.linking import LinkKey
-from tokenkeep.application.make_connect_session import check_leads_users
 from tokenkeep.application.oauth1_legs import OAuth1Legs
 from tokenkeep.application.work import Works
 from tokenkeep.domain.account import AuthType
@@ -19,6 +18,7 @@ from tokenkeep.domain.source import Source
 from tokenkeep.providers.account_properties import check_account_properties
 from tokenkeep.providers.authorization_request import authorization_url
 from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.connect_page import check_leads_users
 from tokenkeep.providers.oauth1_rules import oauth1_rules, owner_authorization_url
 from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.rules import Pkce

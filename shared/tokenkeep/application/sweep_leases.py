@@ -7,7 +7,7 @@ from datetime import timedelta
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.linking import ConnectLinks
 from tokenkeep.application.ports import Ledgers, RefreshObserver, Schedule, SourceConfigs
-from tokenkeep.application.refreshing import LockedAccount, SettlementWrite, StuckLease
+from tokenkeep.application.refreshing import LockedAccount, SettlementWrite, SourceConfig, StuckLease
 from tokenkeep.application.telling import number_events
 from tokenkeep.domain.connect_link import LinkMaker
 from tokenkeep.domain.errors import TokenkeepError
@@ -24,6 +24,14 @@ from tokenkeep.providers.options import effective_rules
 _BATCH = 200
 _FEW_FAILURES = 10
 _HARMLESS = {RotationKind.NONE, RotationKind.UNTIL_USED}
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a source goes by, and its configuration, if there still is one."""
+
+    rules: Rules
+    config: SourceConfig | None
 
 
 @dataclass(slots=True)
@@ -105,12 +113,12 @@ class SweepLeases:
     async def _take_over(self, stuck: Sequence[StuckLease]) -> int:
         if not stuck:
             return 0
-        rules = await self._rules({lease.source_id for lease in stuck})
+        sources = await self._known({lease.source_id for lease in stuck})
         now = self._clocks.loop_time()
-        ripe = [lease for lease in stuck if self._may_take(lease, rules[lease.source_id].rotation, now=now)]
+        ripe = [lease for lease in stuck if self._may_take(lease, sources[lease.source_id].rules.rotation, now=now)]
         freed = 0
         for start in range(0, len(ripe), _BATCH):
-            freed += await self._take_batch(ripe[start : start + _BATCH], rules)
+            freed += await self._take_batch(ripe[start : start + _BATCH], sources)
         return freed
 
     def _may_take(self, lease: StuckLease, rotation: Rotation, *, now: float) -> bool:
@@ -128,17 +136,17 @@ class SweepLeases:
         needed = self._quarantine.span(rotation).total_seconds()
         return self._watch.watched_for(lease, now=now) >= needed
 
-    async def _take_batch(self, leases: Sequence[StuckLease], rules: Mapping[SourceId, Rules]) -> int:
+    async def _take_batch(self, leases: Sequence[StuckLease], sources: Mapping[SourceId, _Known]) -> int:
         """Take over a batch in one transaction; where that fails, each by itself, so that a bad one fails alone."""
         try:
-            return await self._take(leases, rules)
+            return await self._take(leases, sources)
         except Exception as error:  # noqa: BLE001 - told below, row by row
             if len(leases) == 1:
                 self._observer.not_taken_over(leases[0], type(error).__name__)
                 return 0
-        return sum([await self._take_batch([lease], rules) for lease in leases])
+        return sum([await self._take_batch([lease], sources) for lease in leases])
 
-    async def _take(self, leases: Sequence[StuckLease], rules: Mapping[SourceId, Rules]) -> int:
+    async def _take(self, leases: Sequence[StuckLease], sources: Mapping[SourceId, _Known]) -> int:
         taken: list[tuple[StuckLease, Settlement]] = []
         links = await self._links()
         async with self._ledgers() as ledger:
@@ -148,8 +156,9 @@ class SweepLeases:
                 account = locked.get(lease.account_id)
                 if account is None or not _still_stuck(account, lease):
                     continue
-                over = take_over(account.standing, now=account.now, rules=rules[lease.source_id])
-                settlement, write = _write(account, over, links)
+                source = sources[lease.source_id]
+                over = take_over(account.standing, now=account.now, rules=source.rules)
+                settlement, write = _write(account, over, links.of(source.config))
                 writes.append(write)
                 taken.append((lease, settlement))
             await ledger.write(writes)
@@ -163,9 +172,11 @@ class SweepLeases:
         """Look at credentials that can't be refreshed and are due: at their end, or at a stage before it that is told."""
         ended = 0
         failed = 0
-        for account_id in await self._schedule.run_out(limit=self._limit):
+        due = await self._schedule.run_out(limit=self._limit)
+        sources = await self._sources(set(due.values())) if due else {}
+        for account_id, source_id in due.items():
             try:
-                ended += await self._end(account_id)
+                ended += await self._end(account_id, sources.get(source_id))
             except Exception as error:
                 # One account must not keep those behind it from their end; but a database that is away fails for all.
                 self._observer.not_ended(account_id, error)
@@ -174,8 +185,8 @@ class SweepLeases:
                     raise
         return ended
 
-    async def _end(self, account_id: AccountId) -> bool:
-        links = await self._links()
+    async def _end(self, account_id: AccountId, source: SourceConfig | None) -> bool:
+        links = (await self._links()).of(source)
         async with self._ledgers() as ledger:
             locked = (await ledger.lock([account_id])).get(account_id)
             settlement = None if locked is None else end_or_tell(locked.standing, now=locked.now)
@@ -185,18 +196,22 @@ class SweepLeases:
             await ledger.write([write])
             return True
 
-    async def _rules(self, source_ids: set[SourceId]) -> dict[SourceId, Rules]:
-        """What the sources go by. One that this process can't work out counts as the strictest, and stops nobody else."""
+    async def _known(self, source_ids: set[SourceId]) -> dict[SourceId, _Known]:
+        """The sources. One that this process can't work out counts as the strictest, and stops nobody else."""
         configs = await self._sources(source_ids)
+        return {
+            source_id: _Known(self._rules(configs.get(source_id)), configs.get(source_id)) for source_id in source_ids
+        }
+
+    def _rules(self, config: SourceConfig | None) -> Rules:
         strictest = Rules(self._policy, Rotation(RotationKind.STRICT_REVOKE), self._quarantine)
-        found = dict.fromkeys(source_ids, strictest)
-        for source_id, config in configs.items():
-            try:
-                rules = effective_rules(self._catalogue.get(config.provider), config.options)
-            except TokenkeepError:
-                continue
-            found[source_id] = replace(strictest, rotation=rules.rotation, idle_life=rules.idle_life)
-        return found
+        if config is None:
+            return strictest
+        try:
+            rules = effective_rules(self._catalogue.get(config.provider), config.options)
+        except TokenkeepError:
+            return strictest
+        return replace(strictest, rotation=rules.rotation, idle_life=rules.idle_life)
 
 
 def _still_stuck(locked: LockedAccount, lease: StuckLease) -> bool:
@@ -205,7 +220,9 @@ def _still_stuck(locked: LockedAccount, lease: StuckLease) -> bool:
     return held.fence == lease.fence and held.phase.value == lease.phase and over
 
 
-def _write(locked: LockedAccount, settlement: Settlement, links: LinkMaker) -> tuple[Settlement, SettlementWrite]:
+def _write(
+    locked: LockedAccount, settlement: Settlement, links: LinkMaker | None
+) -> tuple[Settlement, SettlementWrite]:
     settlement, events = number_events(settlement, now=locked.now, correlation_id=new_correlation_id(), links=links)
     return settlement, SettlementWrite(
         before=locked.standing, settlement=settlement, attempt=None, events=events, settled_at=locked.now

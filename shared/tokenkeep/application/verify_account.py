@@ -64,7 +64,7 @@ class VerifyAccount:
             seen: Mapping[str, Secret] | None = vended.fields
         else:
             finding, seen = Unknown(UnknownReason.NOT_SUPPORTED), None
-        links = await self.links()
+        links = (await self.links()).of(source)
 
         async def write(fetched: Fetched) -> AccountView:
             return await self._written(
@@ -81,7 +81,7 @@ class VerifyAccount:
         *,
         finding: Finding,
         seen: Mapping[str, Secret] | None,
-        links: LinkMaker,
+        links: LinkMaker | None,
         correlation_id: str,
     ) -> AccountView:
         async with self.works() as work:
@@ -134,7 +134,7 @@ class VerifyAccount:
 
 
 async def _write(
-    work: Work, full: FullAccount, finding: Finding, links: LinkMaker, correlation_id: str
+    work: Work, full: FullAccount, finding: Finding, links: LinkMaker | None, correlation_id: str
 ) -> AccountExists | None:
     """Keep the finding; an error, if the account turns out to be one that another one is already."""
     told = finding.told if isinstance(finding, Confirmed) else ()

@@ -257,3 +257,20 @@ async def test_what_is_known_of_the_account_is_not_asked_again(
         assert (account["state"], account["properties"]) == ("active", {"tenant": "acme"})
         again = data(await admin.post("/v1/connect/sessions", json={"account_id": pending}), 201)
         assert "<label" not in (await browser.look(again["url"])).text
+
+
+async def test_where_no_page_could_help_nobody_is_sent_to_one(service: Service, admin: httpx.AsyncClient) -> None:
+    # The source knows a token endpoint, but not where users consent.
+    addresses = {"token_url": "http://127.0.0.1:9/token"}
+    source_id = await service.source(addresses["token_url"])
+    account_id = await service.account(source_id, refresh_token=None, expires_in=None, expires_at=PAST)
+    await wire_scheduler(service.foundation).sweep()
+    events = data(await admin.get(f"/v1/accounts/{account_id}/events"))
+    assert events[0]["type"] == "tokenkeep.account.disabled"
+    assert await links_told(admin, account_id) == {}
+    refused = await admin.post(f"/v1/accounts/{account_id}/token")
+    assert "connect_url" not in problem(refused, 409, "reauthorization_required")
+    addresses |= {"authorization_url": "http://127.0.0.1:9/authorize"}
+    data(await admin.patch(f"/v1/sources/{source_id}", json={"options": addresses}))
+    refused = await admin.post(f"/v1/accounts/{account_id}/token")
+    assert "connect_url" in problem(refused, 409, "reauthorization_required")

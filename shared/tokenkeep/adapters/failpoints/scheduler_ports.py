@@ -10,7 +10,7 @@ from tokenkeep.application.ports import RefreshQueue, Schedule
 from tokenkeep.application.refreshing import Claimed, StuckLease
 from tokenkeep.application.relay_events import EventStream, Outbox, Pending
 from tokenkeep.domain.attempt import Trigger
-from tokenkeep.domain.ids import AccountId
+from tokenkeep.domain.ids import AccountId, SourceId
 
 
 class FailingSchedule:
@@ -35,7 +35,7 @@ class FailingSchedule:
         """As the port says."""
         return await self._schedule.stuck(limit=limit)
 
-    async def run_out(self, *, limit: int) -> list[AccountId]:
+    async def run_out(self, *, limit: int) -> dict[AccountId, SourceId]:
         """As the port says."""
         return await self._schedule.run_out(limit=limit)
 

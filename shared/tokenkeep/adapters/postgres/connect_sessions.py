@@ -64,8 +64,8 @@ SELECT result_hash IS NOT DISTINCT FROM :hash AS fits, redeemed_at IS NOT NULL A
 """)
 _REDEEM = text("UPDATE connect_sessions SET redeemed_at = clock_timestamp() WHERE id = :id")
 _GRANT = text(f"""
-SELECT {ACCOUNT_COLUMNS}, l.epoch AS grant_epoch, clock_timestamp() AS now
-  FROM accounts AS a JOIN leases AS l ON l.account_id = a.id
+SELECT {ACCOUNT_COLUMNS}, s.client_id, s.options, l.epoch AS grant_epoch, clock_timestamp() AS now
+  FROM accounts AS a JOIN leases AS l ON l.account_id = a.id JOIN sources AS s ON s.id = a.source_id
  WHERE a.id = :id
 """)  # noqa: S608 - only our own names are put in
 
@@ -190,7 +190,9 @@ class PostgresGrants:
         """The grant of an account, of whatever environment."""
         async with self._database.reading() as connection:
             row = (await connection.execute(_GRANT, {"id": account_id})).mappings().first()
-        return None if row is None else Grant(account_from(row), row["grant_epoch"], row["now"])
+        if row is None:
+            return None
+        return Grant(account_from(row), row["client_id"], row["options"], row["grant_epoch"], row["now"])
 
 
 def _session_from(row: RowMapping) -> ConnectSession:

@@ -42,7 +42,7 @@ SELECT account_id, source_id, fence, phase, attempt_id, sent_at, clock_timestamp
  ORDER BY due_at LIMIT :limit
 """)
 _RUN_OUT = text("""
-SELECT account_id FROM leases
+SELECT account_id, source_id FROM leases
  WHERE due_at <= statement_timestamp() AND phase = 'idle' AND next_refresh_at IS NULL
  ORDER BY due_at LIMIT :limit
 """)
@@ -91,7 +91,8 @@ class PostgresSchedule:
                 for r in result
             ]
 
-    async def run_out(self, *, limit: int) -> list[AccountId]:
-        """Accounts that can't be refreshed and whose credentials have expired."""
+    async def run_out(self, *, limit: int) -> dict[AccountId, SourceId]:
+        """Accounts that can't be refreshed and whose credentials have expired, with their sources; the longest due first."""
         async with self._database.reading() as connection:
-            return [AccountId(row.account_id) for row in await connection.execute(_RUN_OUT, {"limit": limit})]
+            rows = await connection.execute(_RUN_OUT, {"limit": limit})
+            return {AccountId(row.account_id): SourceId(row.source_id) for row in rows}
