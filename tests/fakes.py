@@ -1,13 +1,13 @@
 """Adapters in memory that behave like the real ones; `tests/contract/` holds both to the same suite."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from tokenkeep.application.custody import Mirrored, Taken
 from tokenkeep.application.refreshing import Claimed, DueAccount, StuckLease
-from tokenkeep.application.relay_events import Pending, StreamLost
+from tokenkeep.application.relay_events import Pending, Reached, StreamLost
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.events import Event, EventType
 from tokenkeep.domain.ids import AccountId, EventId, IdKind, SourceId
@@ -56,6 +56,7 @@ class MemoryEventStream:
     def __init__(self) -> None:
         self.fences: dict[int, int] = {}
         self.published: list[Event] = []
+        self.taken: list[Pending] = []
         self.name: str | None = None
 
     async def fence(self, fences: dict[int, int]) -> None:
@@ -69,17 +70,33 @@ class MemoryEventStream:
         self.name = self.name or uuid4().hex
         return self.name
 
-    async def publish(self, fences: dict[int, int], pending: Sequence[Pending], *, epoch: str) -> set[int]:
+    async def reached(self, shards: Iterable[int]) -> dict[int, Reached]:
+        found = {}
+        for shard in shards:
+            positions = [one.position for one in self.taken if one.shard == shard]
+            found[shard] = Reached(len(positions), positions[-1] if positions else None)
+        return found
+
+    def go_back(self, count: int) -> None:
+        """Have so many events fewer, as after a failover to a replica that lagged."""
+        del self.taken[-count:]
+        del self.published[-count:]
+
+    async def publish(
+        self, fences: Mapping[int, int], pending: Sequence[Pending], *, epoch: str, marks: Mapping[int, int]
+    ) -> dict[int, int]:
         if self.name is None or epoch != self.name:
             raise StreamLost
-        refused = set()
+        open_ = {one.shard for one in pending if fences[one.shard] >= self.fences.get(one.shard, -1)}
+        there = await self.reached(open_)
+        if any(there[shard].mark < marks.get(shard, 0) for shard in open_):
+            raise StreamLost
         for one in pending:
-            if fences[one.shard] < self.fences.get(one.shard, -1):
-                refused.add(one.shard)
-                continue
-            self.fences[one.shard] = fences[one.shard]
-            self.published.append(one.event)
-        return refused
+            if one.shard in open_:
+                self.fences[one.shard] = fences[one.shard]
+                self.published.append(one.event)
+                self.taken.append(one)
+        return {shard: reached.mark for shard, reached in (await self.reached(open_)).items()}
 
 
 @dataclass
@@ -88,6 +105,7 @@ class MemoryOutbox:
 
     waiting: list[PendingInMemory] = field(default_factory=list)
     sent: list[PendingInMemory] = field(default_factory=list)
+    noted: dict[int, int] = field(default_factory=dict)
     fence: int = 1
     holder: UUID | None = None
 
@@ -106,12 +124,25 @@ class MemoryOutbox:
         mine = [one for one in self.waiting if one.shard in shards]
         return sorted(mine, key=lambda one: one.position)[:limit]
 
-    async def delivered(self, positions: Sequence[int]) -> None:
+    async def marks(self) -> dict[int, int]:
+        return dict(self.noted)
+
+    async def requeue_after(self, reached: Mapping[int, Reached], *, otherwise: timedelta) -> int:
+        assert otherwise > timedelta(0)
+        self.noted.update({shard: it.mark for shard, it in reached.items()})
+        again = [one for one in self.sent if one.shard in reached and one.position > (reached[one.shard].position or 0)]
+        self.sent = [one for one in self.sent if one not in again]
+        self.waiting += again
+        return len(again)
+
+    async def delivered(self, positions: Sequence[int], marks: Mapping[int, int]) -> None:
+        self.noted.update(marks)
         self.sent += [one for one in self.waiting if one.position in set(positions)]
         self.waiting = [one for one in self.waiting if one.position not in set(positions)]
 
     async def requeue(self, span: timedelta) -> int:
         assert span > timedelta(0)
+        self.noted.clear()
         again, self.sent = self.sent, []
         self.waiting += again
         return len(again)

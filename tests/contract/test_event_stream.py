@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from fakes import MemoryEventStream, PendingInMemory, an_event
 from tokenkeep.adapters.redis.event_stream import STREAM, RedisEventStream
-from tokenkeep.application.relay_events import EventStream, StreamLost
+from tokenkeep.application.relay_events import EventStream, Reached, StreamLost
 from tokenkeep.domain.ids import IdKind, format_id
 
 Subject = tuple[EventStream, Callable[[], Awaitable[list[str]]]]
@@ -46,10 +46,12 @@ def pending(count: int, *, shard: int = 1) -> list[PendingInMemory]:
     return [PendingInMemory(n, shard, an_event(account, n)) for n in range(1, count + 1)]
 
 
-async def publish(stream: EventStream, fences: dict[int, int], events: list[PendingInMemory]) -> set[int]:
+async def publish(
+    stream: EventStream, fences: dict[int, int], events: list[PendingInMemory], marks: dict[int, int] | None = None
+) -> dict[int, int]:
     epoch = await stream.epoch()
     assert epoch is not None
-    return await stream.publish(fences, events, epoch=epoch)
+    return await stream.publish(fences, events, epoch=epoch, marks=marks or {})
 
 
 def ids(events: list[PendingInMemory]) -> list[str]:
@@ -59,14 +61,14 @@ def ids(events: list[PendingInMemory]) -> list[str]:
 async def test_events_are_appended_in_order(subject: Subject) -> None:
     stream, read = subject
     events = pending(5)
-    assert await publish(stream, {1: 3}, events) == set()
+    assert await publish(stream, {1: 3}, events) == {1: 5}
     assert await read() == ids(events)
 
 
 async def test_a_number_that_was_overtaken_is_refused(subject: Subject) -> None:
     stream, read = subject
     await stream.fence({1: 4})
-    assert await publish(stream, {1: 3}, pending(2)) == {1}
+    assert await publish(stream, {1: 3}, pending(2)) == {}
     assert await read() == []
 
 
@@ -74,15 +76,15 @@ async def test_a_shard_that_is_refused_does_not_hold_up_the_others(subject: Subj
     stream, read = subject
     await stream.fence({1: 4})
     refused, good = pending(2, shard=1), pending(2, shard=2)
-    assert await publish(stream, {1: 3, 2: 3}, [refused[0], good[0], refused[1], good[1]]) == {1}
+    assert await publish(stream, {1: 3, 2: 3}, [refused[0], good[0], refused[1], good[1]]) == {2: 2}
     assert await read() == ids(good)
 
 
 async def test_publishing_under_a_number_makes_it_known(subject: Subject) -> None:
     stream, read = subject
     events = pending(1)
-    assert await publish(stream, {1: 9}, events) == set()
-    assert await publish(stream, {1: 8}, pending(1)) == {1}
+    assert await publish(stream, {1: 9}, events) == {1: 1}
+    assert await publish(stream, {1: 8}, pending(1)) == {}
     assert await read() == ids(events)
 
 
@@ -95,10 +97,10 @@ async def test_nothing_is_published_on_a_stream_that_was_lost(redis_url: str) ->
         for stream in (real, memory):
             assert await stream.epoch() is None
             with pytest.raises(StreamLost):
-                await stream.publish({1: 1}, pending(1), epoch=former[id(stream)])
+                await stream.publish({1: 1}, pending(1), epoch=former[id(stream)], marks={})
             epoch = await stream.begin()
             assert await stream.epoch() == await stream.begin() == epoch
-            assert await stream.publish({1: 1}, pending(1), epoch=epoch) == set()
+            assert await stream.publish({1: 1}, pending(1), epoch=epoch, marks={}) == {1: 1}
 
 
 async def test_what_was_read_before_a_loss_is_not_published_into_the_stream_after_it(redis_url: str) -> None:
@@ -110,11 +112,30 @@ async def test_what_was_read_before_a_loss_is_not_published_into_the_stream_afte
             memory.name = None
             await stream.begin()
             with pytest.raises(StreamLost):
-                await stream.publish({1: 1}, pending(1), epoch=former)
+                await stream.publish({1: 1}, pending(1), epoch=former, marks={})
 
 
 async def test_a_lower_number_never_replaces_a_higher_one(subject: Subject) -> None:
     stream, _ = subject
     await stream.fence({1: 9})
     await stream.fence({1: 2})
-    assert await publish(stream, {1: 5}, pending(1)) == {1}
+    assert await publish(stream, {1: 5}, pending(1)) == {}
+
+
+async def test_it_tells_how_far_it_is_in_each_shard(subject: Subject) -> None:
+    stream, _ = subject
+    assert await stream.reached([1, 2]) == {1: Reached(0, None), 2: Reached(0, None)}
+    await publish(stream, {1: 1}, pending(3))
+    assert await publish(stream, {1: 1}, pending(2)) == {1: 5}
+    assert await stream.reached([1, 2]) == {1: Reached(5, 2), 2: Reached(0, None)}
+    assert await stream.reached([]) == {}
+
+
+async def test_nothing_is_appended_to_a_stream_that_has_less_than_it_had(subject: Subject) -> None:
+    stream, read = subject
+    first, second = pending(2), pending(1, shard=2)
+    assert await publish(stream, {1: 1}, first) == {1: 2}
+    with pytest.raises(StreamLost):
+        await publish(stream, {1: 1, 2: 1}, [*pending(1), *second], marks={1: 3, 2: 0})
+    assert await read() == ids(first)
+    assert await publish(stream, {1: 1, 2: 1}, second, marks={1: 3, 2: 0}) == {2: 1}

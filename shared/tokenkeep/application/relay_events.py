@@ -1,6 +1,6 @@
 """The relay: carry events from the outbox to the Redis stream, in order for each subject."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -23,8 +23,16 @@ class Pending(Protocol):
     def event(self) -> Event: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far the stream is in a shard: how many events it has ever taken, its mark, and the position of the last one."""
+
+    mark: int
+    position: int | None
+
+
 class Outbox(Protocol):
-    """The relay's side of the outbox."""
+    """The relay's side of the outbox. `marks` are how many events of each shard Redis has been seen to have."""
 
     async def take_shards(self, holder: UUID, *, lease_s: float) -> dict[int, int]: ...
 
@@ -32,21 +40,26 @@ class Outbox(Protocol):
 
     async def pending(self, shards: Sequence[int], *, limit: int) -> Sequence[Pending]: ...
 
-    async def delivered(self, positions: Sequence[int]) -> None: ...
+    async def marks(self) -> dict[int, int]: ...
+
+    async def delivered(self, positions: Sequence[int], marks: Mapping[int, int]) -> None: ...
 
     async def requeue(self, span: timedelta) -> int: ...
 
+    async def requeue_after(self, reached: Mapping[int, Reached], *, otherwise: timedelta) -> int: ...
+
 
 class StreamLost(TokenkeepError):
-    """Redis has forgotten the stream since we last looked. Nothing was published."""
+    """Redis has forgotten the stream, or its end, since we last looked. Nothing was published."""
 
 
 class EventStream(Protocol):
-    """The Redis stream. `publish` returns the shards whose fencing number was refused: a younger relay has them.
+    """The Redis stream.
 
     `epoch` names the present stream; None: Redis has forgotten it. `begin` starts a new one, unless somebody just has, and
-    returns its name. `publish` raises `StreamLost` unless the stream is still the one of that name: what was read from the
-    outbox before a loss would come in the middle of what is told again.
+    returns its name. `reached` tells how far the stream is, by shards. `publish` raises `StreamLost` unless the stream is
+    still the one of that name and as far as these marks: what was read from the outbox before a loss would come in the
+    middle of what is told again. It returns the marks of the shards that it took; a younger relay has the others.
     """
 
     async def epoch(self) -> str | None: ...
@@ -55,7 +68,11 @@ class EventStream(Protocol):
 
     async def fence(self, fences: dict[int, int]) -> None: ...
 
-    async def publish(self, fences: dict[int, int], pending: Sequence[Pending], *, epoch: str) -> set[int]: ...
+    async def reached(self, shards: Iterable[int]) -> dict[int, Reached]: ...
+
+    async def publish(
+        self, fences: Mapping[int, int], pending: Sequence[Pending], *, epoch: str, marks: Mapping[int, int]
+    ) -> dict[int, int]: ...
 
 
 @dataclass(slots=True)
@@ -63,7 +80,9 @@ class RelayEvents:
     """Publishes what is pending and forgets it once Redis has it.
 
     A crash between the two repeats events, with the same ids. Order along a subject holds because one relay at a time
-    holds the subject's shard, and Redis itself refuses a relay whose number is old.
+    holds the subject's shard, and Redis itself refuses a relay whose number is old. Redis counts what it takes; where it
+    has less than it had, it went back in time (a failover to a replica that lagged, a snapshot), and what it may have lost
+    is published again.
     """
 
     outbox: Outbox
@@ -73,6 +92,7 @@ class RelayEvents:
     batch: int = 500
     most_batches: int = 200
     shards: dict[int, int] = field(default_factory=dict)
+    marks: dict[int, int] = field(default_factory=dict)
     epoch: str = ""
     replay: timedelta = timedelta(hours=24)
     replayed: int = 0
@@ -83,13 +103,19 @@ class RelayEvents:
         Redis learns the numbers before anything is published under them, so a former holder is refused from then on.
         """
         taken = await self.outbox.take_shards(self.holder, lease_s=self.lease_s)
+        # Read before Redis is asked: what is published meanwhile must not look like a loss.
+        marks = await self.outbox.marks()
         epoch = await self.stream.epoch()
         if epoch is None:
             # Queued again before anything new is published, so that each subject's order holds; ids stay the same.
-            self.replayed = await self.outbox.requeue(self.replay)
+            self.replayed += await self.outbox.requeue(self.replay)
             self.shards = {}
+            marks = {}
             epoch = await self.stream.begin()
+        else:
+            marks |= await self._caught_up(taken, marks)
         self.epoch = epoch
+        self.marks = marks
         if taken != self.shards:
             await self.stream.fence(taken)
         self.shards = taken
@@ -99,23 +125,33 @@ class RelayEvents:
         published = 0
         for _ in range(self.most_batches):
             # Taken before the outbox is read: what is read then belongs to this stream, or to none.
-            shards, epoch = dict(self.shards), self.epoch
+            shards, epoch, marks = dict(self.shards), self.epoch, dict(self.marks)
             if not shards:
                 break
             pending = await self.outbox.pending(list(shards), limit=self.batch)
             if not pending:
                 break
             try:
-                refused = await self.stream.publish(shards, pending, epoch=epoch)
+                marks = await self.stream.publish(shards, pending, epoch=epoch, marks=marks)
             except StreamLost:
                 break  # the next `keep_shards` begins anew
+            refused = {one.shard for one in pending} - marks.keys()
             self.shards = {shard: fence for shard, fence in self.shards.items() if shard not in refused}
+            self.marks |= marks
             done = [one.position for one in pending if one.shard not in refused]
-            await self.outbox.delivered(done)
+            await self.outbox.delivered(done, marks)
             published += len(done)
             if len(pending) < self.batch:
                 break
         return published
+
+    async def _caught_up(self, shards: Iterable[int], marks: Mapping[int, int]) -> dict[int, int]:
+        """Queue again what a stream that went back in time may have lost; returns the marks that hold from now on."""
+        there = await self.stream.reached(shards)
+        behind = {shard: reached for shard, reached in there.items() if reached.mark < marks.get(shard, 0)}
+        if behind:
+            self.replayed += await self.outbox.requeue_after(behind, otherwise=self.replay)
+        return {shard: reached.mark for shard, reached in behind.items()}
 
     async def stop(self) -> None:
         """Let another relay go on at once."""

@@ -83,3 +83,43 @@ async def test_a_relay_that_stops_hands_over_at_once() -> None:
     await relay.keep_shards()
     await relay.stop()
     assert outbox.holder is None
+
+
+async def test_what_a_stream_that_went_back_in_time_has_lost_is_published_again_before_anything_new() -> None:
+    outbox, stream = MemoryOutbox(waiting(9)), MemoryEventStream()
+    relay = RelayEvents(outbox, stream, holder=uuid4())
+    await relay.keep_shards()
+    assert await relay() == 9
+    stream.go_back(4)
+    subject = uuid4()
+    outbox.waiting.append(PendingInMemory(10, 0, an_event(subject, 1)))
+    assert await relay() == 0
+    await relay.keep_shards()
+    assert relay.replayed == 4
+    assert await relay() == 5
+    assert [one.position for one in stream.taken[-5:]] == [5, 6, 7, 8, 10]
+
+
+async def test_a_loss_shows_even_where_nothing_new_is_to_be_told() -> None:
+    outbox, stream = MemoryOutbox(waiting(3)), MemoryEventStream()
+    relay = RelayEvents(outbox, stream, holder=uuid4())
+    await relay.keep_shards()
+    assert await relay() == 3
+    stream.go_back(1)
+    await relay.keep_shards()
+    assert await relay() == 1
+    assert len(stream.published) == 3
+    await relay.keep_shards()
+    assert relay.replayed == 1
+
+
+async def test_a_successor_sees_the_loss_of_what_another_relay_published() -> None:
+    outbox, stream = MemoryOutbox(waiting(3)), MemoryEventStream()
+    former = RelayEvents(outbox, stream, holder=uuid4())
+    await former.keep_shards()
+    await former()
+    await former.stop()
+    stream.go_back(2)
+    successor = RelayEvents(outbox, stream, holder=uuid4())
+    await successor.keep_shards()
+    assert await successor() == 2

@@ -1,6 +1,6 @@
 """A scheduler's ports, with failpoints around their calls."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from tokenkeep.adapters.failpoints.spec import Point
 from tokenkeep.adapters.failpoints.striking import Failpoints
 from tokenkeep.application.ports import RefreshQueue, Schedule
 from tokenkeep.application.refreshing import Claimed, StuckLease
-from tokenkeep.application.relay_events import EventStream, Outbox, Pending
+from tokenkeep.application.relay_events import EventStream, Outbox, Pending, Reached
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.ids import AccountId, SourceId
 
@@ -77,13 +77,21 @@ class FailingOutbox:
             self._points.hit(Point.RELAY_READ)
         return pending
 
-    async def delivered(self, positions: Sequence[int]) -> None:
+    async def marks(self) -> dict[int, int]:
         """As the port says."""
-        await self._outbox.delivered(positions)
+        return await self._outbox.marks()
+
+    async def delivered(self, positions: Sequence[int], marks: Mapping[int, int]) -> None:
+        """As the port says."""
+        await self._outbox.delivered(positions, marks)
 
     async def requeue(self, span: timedelta) -> int:
         """As the port says."""
         return await self._outbox.requeue(span)
+
+    async def requeue_after(self, reached: Mapping[int, Reached], *, otherwise: timedelta) -> int:
+        """As the port says."""
+        return await self._outbox.requeue_after(reached, otherwise=otherwise)
 
 
 class FailingStream:
@@ -105,8 +113,14 @@ class FailingStream:
         """As the port says."""
         await self._stream.fence(fences)
 
-    async def publish(self, fences: dict[int, int], pending: Sequence[Pending], *, epoch: str) -> set[int]:
+    async def reached(self, shards: Iterable[int]) -> dict[int, Reached]:
         """As the port says."""
-        refused = await self._stream.publish(fences, pending, epoch=epoch)
+        return await self._stream.reached(shards)
+
+    async def publish(
+        self, fences: Mapping[int, int], pending: Sequence[Pending], *, epoch: str, marks: Mapping[int, int]
+    ) -> dict[int, int]:
+        """As the port says."""
+        taken = await self._stream.publish(fences, pending, epoch=epoch, marks=marks)
         self._points.hit(Point.RELAY_PUBLISHED)
-        return refused
+        return taken

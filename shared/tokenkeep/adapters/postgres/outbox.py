@@ -1,15 +1,20 @@
 """The relay's side of the outbox: who publishes which shard, what is pending, what is delivered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import text
 
+from tokenkeep.adapters.postgres.batch import Columns
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.event_log import SHARD_OF_SUBJECT, event_from_row
+from tokenkeep.application.relay_events import Reached
 from tokenkeep.domain.events import Event
+
+_LATEST = timedelta(minutes=5)
+"""Longer than any transaction that writes events takes from drawing a position to its commit."""
 
 _TAKE = text("""
 UPDATE outbox_shards AS s
@@ -29,7 +34,35 @@ SELECT o.position, o.shard, e.subject, e.sequence, e.id, e.subject_kind, e.envir
  WHERE o.shard = ANY(CAST(:shards AS smallint[]))
  ORDER BY o.position LIMIT :limit
 """)
-_DELIVERED = text("DELETE FROM outbox WHERE position = ANY(CAST(:positions AS bigint[]))")
+_MARKS = Columns(shard="smallint", mark="bigint")
+_REACHED = Columns(shard="smallint", mark="bigint", position="bigint")
+# Greatest: a relay that was overtaken may write late what it had seen before. Where Redis went back, `_REQUEUE_AFTER` lowers it.
+_DELIVERED = text(f"""
+WITH noted AS (
+    INSERT INTO outbox_marks AS known (shard, mark) SELECT shard, mark FROM {_MARKS.relation("new")} ORDER BY shard
+    ON CONFLICT (shard) DO UPDATE SET mark = GREATEST(known.mark, EXCLUDED.mark)
+)
+DELETE FROM outbox WHERE position = ANY(CAST(:positions AS bigint[]))
+""")  # noqa: S608 - only our own names are put in
+_READ_MARKS = text("SELECT shard, mark FROM outbox_marks")
+_FORGET_MARKS = text("DELETE FROM outbox_marks")
+# An event may have been published after one of a higher position: its transaction took longer, which has its bound.
+_REQUEUE_AFTER = text(f"""
+WITH lost AS MATERIALIZED (
+    SELECT r.shard, r.mark,
+           coalesce((SELECT e.time - make_interval(secs => :late_s) FROM events AS e WHERE e.position = r.position),
+                    statement_timestamp() - make_interval(secs => :span_s)) AS since
+      FROM {_REACHED.relation("r")}
+), noted AS (
+    INSERT INTO outbox_marks (shard, mark) SELECT shard, mark FROM lost ORDER BY shard
+    ON CONFLICT (shard) DO UPDATE SET mark = EXCLUDED.mark
+)
+INSERT INTO outbox (position, shard, subject, sequence)
+SELECT position, {SHARD_OF_SUBJECT}, subject, sequence FROM events
+ WHERE time > (SELECT min(since) FROM lost)
+   AND time > (SELECT since FROM lost WHERE shard = {SHARD_OF_SUBJECT})
+ON CONFLICT (position) DO NOTHING
+""")  # noqa: S608 - as above
 _REQUEUE = text(f"""
 INSERT INTO outbox (position, shard, subject, sequence)
 SELECT position, {SHARD_OF_SUBJECT}, subject, sequence FROM events
@@ -76,15 +109,36 @@ class PostgresOutbox:
             result = await connection.execute(_PENDING, {"shards": list(shards), "limit": limit})
             return [PendingEvent(row["position"], row["shard"], event_from_row(row)) for row in result.mappings()]
 
-    async def delivered(self, positions: Sequence[int]) -> None:
-        """These events are in Redis: forget the pointers, keep the events."""
+    async def marks(self) -> dict[int, int]:
+        """How many events of each shard Redis has been seen to have."""
+        async with self._database.reading() as connection:
+            return {row.shard: row.mark for row in await connection.execute(_READ_MARKS)}
+
+    async def delivered(self, positions: Sequence[int], marks: Mapping[int, int]) -> None:
+        """These events are in Redis, which has so many of these shards: forget the pointers, keep the events."""
+        rows = [{"shard": shard, "mark": mark} for shard, mark in marks.items()]
         async with self._database.transaction() as connection:
-            await connection.execute(_DELIVERED, {"positions": list(positions)})
+            await connection.execute(_DELIVERED, {"positions": list(positions), **_MARKS.parameters(rows)})
 
     async def requeue(self, span: timedelta) -> int:
-        """Queue the events of the last `span` once more, because Redis has lost them; returns how many."""
+        """Queue the events of the last `span` once more, because Redis has forgotten all of them; returns how many."""
         async with self._database.transaction() as connection:
+            await connection.execute(_FORGET_MARKS)
             return (await connection.execute(_REQUEUE, {"span_s": span.total_seconds()})).rowcount
+
+    async def requeue_after(self, reached: Mapping[int, Reached], *, otherwise: timedelta) -> int:
+        """Queue once more what Redis has lost of these shards since it got so far; returns how many.
+
+        What was published late is among them, and so some of what Redis still has. Where the event that it had last is not
+        known, it is all of the last `otherwise`.
+        """
+        rows = [
+            {"shard": shard, "mark": it.mark, "position": it.position if it.position is not None else -1}
+            for shard, it in reached.items()
+        ]
+        spans = {"late_s": _LATEST.total_seconds(), "span_s": otherwise.total_seconds()}
+        async with self._database.transaction() as connection:
+            return (await connection.execute(_REQUEUE_AFTER, {**spans, **_REACHED.parameters(rows)})).rowcount
 
     async def backlog(self) -> tuple[int, float]:
         """How many events are pending (counted up to 10,000), and the age of the oldest in seconds."""

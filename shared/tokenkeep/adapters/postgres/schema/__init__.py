@@ -19,7 +19,14 @@ from tokenkeep.adapters.postgres.schema.accounts import (
 )
 from tokenkeep.adapters.postgres.schema.arrivals import ConnectSessionRow, ImportChunkRow, ImportRow
 from tokenkeep.adapters.postgres.schema.custody import AttemptRow, CredentialRow, LeaseRow, ReceiptRow
-from tokenkeep.adapters.postgres.schema.events import SHARDS, EventFloorRow, EventRow, OutboxRow, OutboxShardRow
+from tokenkeep.adapters.postgres.schema.events import (
+    SHARDS,
+    EventFloorRow,
+    EventRow,
+    OutboxMarkRow,
+    OutboxRow,
+    OutboxShardRow,
+)
 from tokenkeep.adapters.postgres.schema.inbox import InboxEventRow
 from tokenkeep.adapters.postgres.schema.metadata import NOW, Base
 from tokenkeep.adapters.postgres.schema.sources import RevocationRow, SourceRow
@@ -46,6 +53,7 @@ __all__ = [
     "InboxEventRow",
     "InstanceKeyRow",
     "LeaseRow",
+    "OutboxMarkRow",
     "OutboxRow",
     "OutboxShardRow",
     "ReceiptRow",

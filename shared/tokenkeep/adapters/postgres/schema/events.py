@@ -65,6 +65,19 @@ class OutboxRow(Base):
     sequence: Mapped[int] = mapped_column(BigInteger)
 
 
+class OutboxMarkRow(Base):
+    """How many events of a shard Redis has been seen to have: if it has fewer one day, its data are older than that.
+
+    Apart from the shards' leases, which are renewed with SKIP LOCKED: a relay that writes its marks must not lose them by it.
+    """
+
+    __tablename__ = "outbox_marks"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "10"}},)
+
+    shard: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    mark: Mapped[int] = mapped_column(BigInteger)
+
+
 class OutboxShardRow(Base):
     """Which relay publishes a shard, under which fencing number."""
 
