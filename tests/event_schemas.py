@@ -37,7 +37,7 @@ def schema_names() -> dict[str, str]:
 def _validator(event_type: str) -> Draft7Validator:
     """Stricter than what is published: consumers are to ignore members that they do not know, but none may come unknown to us."""
     document = deepcopy(asyncapi())
-    for name in ("cloudEvent", "accountData", "sourceData"):
+    for name in ("cloudEvent", "accountData", "sourceData", "webhookData"):
         document["components"]["schemas"][name]["additionalProperties"] = False
     root = {"$ref": f"#/components/schemas/{schema_names()[event_type]}", "components": document["components"]}
     return Draft7Validator(root, format_checker=FormatChecker())

@@ -5,21 +5,29 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from household import a_free_port
-from road import Road
+from tokenkeep.bootstrap import Foundation
 from tokenkeep.settings import child_environment
 
 PROGRAM = "from tokenkeep.settings import load_settings; from tokenkeep_{name}.main import run; run(load_settings())"
 
 
-def environment_of(road: Road, **changes: object) -> dict[str, str]:
+class Installed(Protocol):
+    """A road, or whatever else knows an installation."""
+
+    @property
+    def foundation(self) -> Foundation: ...
+
+
+def environment_of(road: Installed, **changes: object) -> dict[str, str]:
     settings = road.foundation.settings.model_copy(update=changes)
     return {**child_environment(settings), "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"}
 
 
 @asynccontextmanager
-async def process(road: Road, name: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(road: Installed, name: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """A process of the installation; killed at the end, if it was not before."""
     started = await asyncio.create_subprocess_exec(
         sys.executable,

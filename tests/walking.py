@@ -11,6 +11,7 @@ from incoming import an_incoming
 
 IMPORT_PATH = "/v1/accounts/import"
 TOKEN_URL = "https://93.184.215.14/token"
+HOOK_URL = "http://127.0.0.1:9/hook"  # where nobody listens
 CALLBACK = "https://app.example/callback"
 SOURCED = {
     "/oauth1/v1/authorize": "oauth1_id",
@@ -37,6 +38,9 @@ BODIES: dict[str, Any] = {
     },
     "/oauth2/v1/authorize": {"callback_uri": CALLBACK, "state": "s"},
     "/oauth2/v1/access_token": {"fields": {"callback_uri": CALLBACK}, "code": "c"},
+    "/v1/webhooks": {"url": HOOK_URL, "types": ["webhook.enabled"]},
+    "/v1/webhooks/{webhook_id}": {"description": "d"},
+    "/v1/webhooks/{webhook_id}/redeliver": {"since": "2030-01-01T00:00:00Z"},
     "/v1/accounts/{account_id}/sign": {"method": "GET", "url": "https://api.test/"},
 }
 
@@ -72,11 +76,13 @@ async def things(service: Service) -> dict[str, str]:
         connectable = await service.source(TOKEN_URL, authorization_url="https://93.184.215.14/authorize")
         oauth1_id = data(await admin.post("/v1/sources", json=OAUTH1_SOURCE), 201)["id"]
         session = data(await admin.post("/v1/connect/sessions", json={"source_id": connectable}), 201)
+        webhook_id = data(await admin.post("/v1/webhooks", json=BODIES["/v1/webhooks"]), 201)["id"]
     return {
         "source_id": source_id,
         "account_id": account_id,
         "key_id": key_id,
         "session_id": session["id"],
+        "webhook_id": webhook_id,
         "connectable_id": connectable,
         "oauth1_id": oauth1_id,
         "environment": service.environment,

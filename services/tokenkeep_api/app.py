@@ -31,6 +31,7 @@ from tokenkeep_api.routes import (
     imports,
     providers,
     sources,
+    webhooks,
 )
 from tokenkeep_api.routes.connect_pages import ConnectPages
 from tokenkeep_api.routes.tokens import TokenRoutes
@@ -56,7 +57,19 @@ def create_app(
     # Its own pages of documentation are off: they load scripts from elsewhere.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.router.routes.extend(TokenRoutes(wired).routes())
-    modules = (providers, sources, accounts, imports, custody, events, connect, authorizations, api_keys, audit)
+    modules = (
+        providers,
+        sources,
+        accounts,
+        imports,
+        custody,
+        events,
+        connect,
+        webhooks,
+        authorizations,
+        api_keys,
+        audit,
+    )
     routers = [*(module.routes(wired) for module in modules), event_feed.routes(wired, stream_times)]
     for router in routers:
         app.include_router(router)

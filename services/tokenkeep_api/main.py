@@ -82,6 +82,7 @@ from tokenkeep_api.importing import Importing, Patience
 from tokenkeep_api.listening import Server, bind
 from tokenkeep_api.persistence import Persistence
 from tokenkeep_api.rate_limits import RateLimits
+from tokenkeep_api.webhooks import Webhooks
 from tokenkeep_api.wired import Wired
 
 _PREPARATION_MARGIN = timedelta(seconds=10)
@@ -202,6 +203,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         ),
         issue_api_key=IssueApiKey(),
         withdraw_api_key=WithdrawApiKey(),
+        webhooks=Webhooks.wire(works, vault, endpoints, clocks),
         creations=Creations(
             works, persist, vault, reads, longest_preparation=deadline + check.deadline + _PREPARATION_MARGIN
         ),

@@ -33,6 +33,11 @@ def number_after(cursor: str | None) -> int | None:
     return None if not cursor else int.from_bytes(_decoded(cursor, _NUMBER_BYTES), "big", signed=True)
 
 
+def cursor_after(place: UUID | int) -> str:
+    """The cursor that stands for this place."""
+    return _encoded(place)
+
+
 def split(items: Sequence[Item], limit: int, key: Callable[[Item], UUID | int]) -> tuple[list[Item], str | None]:
     """The page's items and the next page's cursor, of `limit + 1` items that were asked for."""
     shown = list(items[:limit])

@@ -17,6 +17,7 @@ _TARGETS = {
     "account_id": IdKind.ACCOUNT,
     "session_id": IdKind.SESSION,
     "key_id": IdKind.API_KEY,
+    "webhook_id": IdKind.WEBHOOK,
 }
 # A HEAD is served as the GET, to its very end but for the body.
 _LOOKS = frozenset({"GET", "HEAD"})

@@ -34,6 +34,7 @@ from tokenkeep_api.feed_readers import FeedReaders
 from tokenkeep_api.importing import Importing
 from tokenkeep_api.persistence import Persistence
 from tokenkeep_api.rate_limits import RateLimits
+from tokenkeep_api.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Wired:
     connecting: Connecting
     issue_api_key: IssueApiKey
     withdraw_api_key: WithdrawApiKey
+    webhooks: Webhooks
     creations: Creations
     persist: Persistence
     importing: Importing

@@ -10,6 +10,7 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from tokenkeep.adapters.ending import end
+from tokenkeep.adapters.postgres.event_log import OUTBOX_CHANNEL
 from tokenkeep.adapters.postgres.inbox import INBOX_CHANNEL
 from tokenkeep.adapters.postgres.notifications import Listener
 from tokenkeep.adapters.postgres.schedule import PostgresSchedule
@@ -23,6 +24,7 @@ from tokenkeep.settings import Settings, require_database, require_redis
 from tokenkeep_worker.inbox import InboxApplication, wire_inbox
 from tokenkeep_worker.revoking import keep_revoking
 from tokenkeep_worker.storekeeping import claim_stores, keep_moving, keep_sweeping
+from tokenkeep_worker.webhooks import WebhookDelivery, wire_webhooks
 from tokenkeep_worker.wiring import Refreshing, wire
 from tokenkeep_worker.without_queue import DirectClaims
 
@@ -40,10 +42,13 @@ _log = structlog.get_logger("tokenkeep.worker")
 class Worker:
     """Takes hints and refreshes, until it is told to stop; then it settles what it has sent."""
 
-    def __init__(self, foundation: Foundation, refreshing: Refreshing, inbox: InboxApplication) -> None:
+    def __init__(
+        self, foundation: Foundation, refreshing: Refreshing, inbox: InboxApplication, webhooks: WebhookDelivery
+    ) -> None:
         self._foundation = foundation
         self._refreshing = refreshing
         self._inbox = inbox
+        self._webhooks = webhooks
         self._batches: set[asyncio.Task[None]] = set()
         self._leftovers: asyncio.Task[None] | None = None
 
@@ -92,8 +97,13 @@ class Worker:
         listener = Listener(require_database(settings), INBOX_CHANNEL, self._inbox.notice)
         listener.start()
         applying = loop.create_task(self._inbox.run())
+        telling = Listener(require_database(settings), OUTBOX_CHANNEL, self._webhooks.notice)
+        telling.start()
+        self._webhooks.start()
         _log.info("worker_ready", metrics_port=port, pid=os.getpid())
         await stopping.wait()
+        await telling.stop()
+        webhooks = loop.create_task(self._webhooks.stop())
         await listener.stop()
         await end(applying)
         await end(helping)
@@ -107,6 +117,7 @@ class Worker:
         if self._batches:
             await asyncio.wait(self._batches)
         await self._refreshing.refresh.drain()
+        await webhooks
         for consumer in consumers:
             await asyncio.to_thread(consumer.broker.close)
         await health.stop()
@@ -159,7 +170,8 @@ async def serve(settings: Settings) -> None:
     try:
         await claim_stores(refreshing.stores)
         queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(settings))))
-        await Worker(foundation, refreshing, wire_inbox(foundation, queue, refreshing.stores)).run(stopping)
+        inbox = wire_inbox(foundation, queue, refreshing.stores)
+        await Worker(foundation, refreshing, inbox, wire_webhooks(foundation)).run(stopping)
     finally:
         await refreshing.close()
         await foundation.close()

@@ -5,7 +5,10 @@ from pathlib import Path
 from tokenkeep.application.accept_events import ReceptionStatus
 from tokenkeep.application.inbox import Outcome
 from tokenkeep.domain.account import AuthType
+from tokenkeep.domain.events import EventType
 from tokenkeep.domain.incoming_event import IncomingType
+from tokenkeep.domain.webhook import WebhookDisabledReason
+from tokenkeep.domain.webhook_tries import DeliveryState
 from tokenkeep.providers.entry_file import file_fields, setting_fields
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -29,6 +32,16 @@ def test_every_event_that_services_may_send_is_on_its_page() -> None:
     page = (DOCS / "reference" / "incoming-events.md").read_text(encoding="utf-8")
     results = {*ReceptionStatus, *Outcome}
     assert {name for name in (*IncomingType, *results) if f"`{name}`" not in page} == set()
+
+
+def test_every_state_of_a_delivery_and_every_reason_is_on_its_page() -> None:
+    page = (DOCS / "reference" / "webhooks.md").read_text(encoding="utf-8")
+    assert {name for name in (*DeliveryState, *WebhookDisabledReason) if f"`{name}`" not in page} == set()
+
+
+def test_every_type_of_event_is_on_its_page() -> None:
+    page = (DOCS / "reference" / "events.md").read_text(encoding="utf-8")
+    assert {kind for kind in EventType if kind.rpartition(".")[2] not in page} == set()
 
 
 def test_every_auth_type_has_its_page() -> None:

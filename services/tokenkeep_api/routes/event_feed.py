@@ -41,7 +41,9 @@ Types = Annotated[
         description="Only events of these types; `account.disabled` is short for `tokenkeep.account.disabled`.",
     ),
 ]
-Subject = Annotated[str | None, Query(max_length=64, description="Only events of this account or source, by its id.")]
+Subject = Annotated[
+    str | None, Query(max_length=64, description="Only events of this account, source or webhook, by its id.")
+]
 After = Annotated[
     str | None,
     Query(
@@ -121,7 +123,7 @@ def _wanted(caller: Caller, types: list[str] | None, subject: str | None) -> Fee
 
 
 def _subject(text: str) -> Any:
-    kind = IdKind.SOURCE if text.startswith(f"{IdKind.SOURCE}_") else IdKind.ACCOUNT
+    kind = next((one for one in (IdKind.SOURCE, IdKind.WEBHOOK) if text.startswith(f"{one}_")), IdKind.ACCOUNT)
     return parse_id(kind, text, field="subject")
 
 

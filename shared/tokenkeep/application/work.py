@@ -15,6 +15,7 @@ from tokenkeep.application.ports import CustodyLedger
 from tokenkeep.application.prepared_account import GrantClaim, PreparedAccount, Storing, StoringEach
 from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.application.revocations import NewRevocation
+from tokenkeep.application.webhooks import Webhooks, WebhookTurns
 from tokenkeep.domain.account import Account, AccountView, LastVerification
 from tokenkeep.domain.api_key import ApiKey
 from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens
@@ -184,6 +185,12 @@ class Work(Protocol):
 
     @property
     def inbox(self) -> Inbox: ...
+
+    @property
+    def webhooks(self) -> Webhooks: ...
+
+    @property
+    def webhook_turns(self) -> WebhookTurns: ...
 
     @property
     def ledger(self) -> CustodyLedger: ...

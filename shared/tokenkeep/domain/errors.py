@@ -20,6 +20,9 @@
     │   ├── CredentialsChanged       newer ones have come since they were handed back
     │   ├── SessionEnded              the connect session is over; `state` says how
     │   ├── ResultRedeemed            the result of a connect session was checked before
+    │   ├── WebhookDisabled           a webhook that is disabled is sent nothing
+    │   ├── WebhookParking            what a disabled webhook was not sent is still being put aside
+    │   ├── TooManyWebhooks           the environment has as many as one may have
     │   ├── IdempotencyMismatch
     │   ├── RequestInProgress        an equal request of the same Idempotency-Key is still under way
     │   └── RequestOutcomeUnknown    it did not end, and what it was to exchange may be spent
@@ -236,6 +239,33 @@ class ResultRedeemed(Conflict):
 
     def __init__(self) -> None:
         super().__init__("this result was redeemed before; it is good for one time")
+
+
+class WebhookDisabled(Conflict):
+    """Something was to be sent to a webhook that is disabled."""
+
+    code = "webhook_disabled"
+
+    def __init__(self) -> None:
+        super().__init__("the webhook is disabled: enable it first")
+
+
+class WebhookParking(Conflict):
+    """A webhook was to be enabled while a worker still puts aside what it was not sent."""
+
+    code = "webhook_parking"
+
+    def __init__(self) -> None:
+        super().__init__("what the webhook was not sent is still being put aside: try again in a few seconds")
+
+
+class TooManyWebhooks(Conflict):
+    """An environment was to have more webhooks than one may have."""
+
+    code = "too_many_webhooks"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"the environment has {most} webhooks, and may have no more")
 
 
 class IdempotencyMismatch(Conflict):

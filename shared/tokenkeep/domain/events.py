@@ -29,6 +29,8 @@ class EventType(StrEnum):
     DELETED = "tokenkeep.account.deleted"
     SOURCE_PAUSED = "tokenkeep.source.paused"
     SOURCE_RESUMED = "tokenkeep.source.resumed"
+    WEBHOOK_DISABLED = "tokenkeep.webhook.disabled"
+    WEBHOOK_ENABLED = "tokenkeep.webhook.enabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ def account_event(
 
 _MEMBERS = (
     "account_id",
+    "webhook_id",
     "source_id",
     "provider",
     "environment",

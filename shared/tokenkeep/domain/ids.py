@@ -20,6 +20,7 @@ AttemptId = NewType("AttemptId", UUID)
 EventId = NewType("EventId", UUID)
 ApiKeyId = NewType("ApiKeyId", UUID)
 SessionId = NewType("SessionId", UUID)
+WebhookId = NewType("WebhookId", UUID)
 
 _HEX_DIGITS = 32
 _BITS_BELOW_TIME = 80
@@ -34,6 +35,7 @@ class IdKind(StrEnum):
     EVENT = "evt"
     API_KEY = "key"
     SESSION = "ses"
+    WEBHOOK = "whk"
     CORRELATION = "cor"
 
 

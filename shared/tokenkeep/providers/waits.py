@@ -48,6 +48,12 @@ def window_reset(headers: Mapping[str, str], *, now: datetime) -> timedelta | No
     return None
 
 
+def header_wait(headers: Mapping[str, str], *, now: datetime, longest: timedelta) -> timedelta | None:
+    """The wait that `Retry-After` asks for, in seconds or as a date (RFC 9110, section 10.2.3), at most `longest`."""
+    seconds = _of_retry_after(headers, now)
+    return None if seconds is None else _bounded(seconds, longest)
+
+
 def _of_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     for name in _IN_MILLISECONDS:
         number = number_of(headers.get(name))
@@ -77,7 +83,7 @@ def _at(fields: Mapping[str, Any], place: tuple[str, ...]) -> float | None:
     return number_of(node)
 
 
-def _bounded(seconds: float | None) -> timedelta | None:
+def _bounded(seconds: float | None, longest: timedelta = LONGEST_WAIT) -> timedelta | None:
     if seconds is None:
         return None
-    return timedelta(seconds=min(max(seconds, 0.0), LONGEST_WAIT.total_seconds()))
+    return timedelta(seconds=min(max(seconds, 0.0), longest.total_seconds()))

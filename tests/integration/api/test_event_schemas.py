@@ -16,6 +16,7 @@ from tokenkeep.domain.account import DisabledReason, FailureReason
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.events import EventType, cloudevent
 from tokenkeep.domain.ids import AccountId, IdKind, parse_id
+from tokenkeep.domain.webhook import WebhookDisabledReason
 from tokenkeep_worker.inbox import wire_inbox
 
 
@@ -43,6 +44,9 @@ async def a_whole_life(service: Service, admin: httpx.AsyncClient, server: Token
     assert (await admin.delete(account)).is_success
     for call in ("pause", "resume"):
         data(await admin.post(f"/v1/sources/{source_id}/{call}"))
+    hook = data(await admin.post("/v1/webhooks", json={"url": "https://app.example/hook"}), 201)
+    for enabled in (False, True):
+        data(await admin.patch(f"/v1/webhooks/{hook['id']}", json={"enabled": enabled}))
 
 
 async def a_doubt(service: Service, server: TokenServer) -> None:
@@ -101,11 +105,12 @@ def test_every_type_and_every_reason_is_described() -> None:
     assert set(schema_names()) == {kind.value for kind in EventType}
     schemas = asyncapi()["components"]["schemas"]
     assert schemas["failureReason"]["enum"] == [reason.value for reason in FailureReason]
+    assert schemas["webhookDisabledReason"]["enum"] == [reason.value for reason in WebhookDisabledReason]
     assert schemas["disabledReason"]["enum"] == [reason.value for reason in DisabledReason]
     assert asyncapi()["info"]["version"] == __version__
 
 
-def test_both_channels_carry_every_message() -> None:
+def test_all_channels_carry_every_message() -> None:
     names = list(asyncapi()["components"]["messages"])
     for channel in asyncapi()["channels"].values():
         assert [one["$ref"].rpartition("/")[2] for one in channel["messages"].values()] == names

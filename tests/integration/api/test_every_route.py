@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from api_service import ADMIN_KEY, Service, data, open_service, problem
 from tokenkeep.domain.api_key import Scope
-from tokenkeep_api import answers, event_answers
+from tokenkeep_api import answers, event_answers, webhook_answers
 from tokenkeep_api.app import create_app
 from walking import IMPORT_PATH, SOURCED, WRITING, ask, body_for, description, operations, things
 
@@ -64,7 +64,7 @@ async def test_things_of_another_environment_do_not_exist(service: Service, stra
     ids = await things(service)
     other = f"{service.environment}-other"
     key = await service.key(*Scope, environment=other) if stranger == "a key" else ADMIN_KEY
-    before = await everything(service, "accounts", "sources", "api_keys")
+    before = await everything(service, "accounts", "sources", "api_keys", "webhooks")
     async with service.client(key, **{"X-Tokenkeep-Environment": other}) as client:
         for method, path, _ in operations(await description(service)):
             named = [name for name in ids if name not in {"slug", "environment"} and f"{{{name}}}" in path]
@@ -77,7 +77,9 @@ async def test_things_of_another_environment_do_not_exist(service: Service, stra
                 # The trail tells of this walk itself: what the stranger asked for in vain.
                 seen = await client.get(path, params={"result": "ok"} if path == "/v1/audit" else None)
                 assert seen.status_code == 200
-                assert not any(one in seen.text for one in ids.values() if one.startswith(("src_", "acc_", "key_")))
+                assert not any(
+                    one in seen.text for one in ids.values() if one.startswith(("src_", "acc_", "key_", "whk_"))
+                )
         imported = await ask(client, "POST", IMPORT_PATH, ids)
         assert [json.loads(line)["code"] for line in imported.text.splitlines()] == ["not_found"]
         [received] = data(await ask(client, "POST", "/v1/events", ids), 202)
@@ -98,7 +100,7 @@ async def test_things_of_another_environment_do_not_exist(service: Service, stra
         for parameters in ({"source_id": ids["source_id"]}, {"provider": "generic-oauth2"}, {"state": "active"}):
             assert data(await client.get("/v1/accounts", params=parameters)) == []
         assert data(await client.get("/v1/audit", params={"target": ids["account_id"], "result": "ok"})) == []
-    assert await everything(service, "accounts", "sources", "api_keys") == before
+    assert await everything(service, "accounts", "sources", "api_keys", "webhooks") == before
 
 
 async def test_answers_are_as_they_are_described(service: Service) -> None:
@@ -117,6 +119,8 @@ async def test_answers_are_as_they_are_described(service: Service) -> None:
         "/v1/api-keys": answers.Page[answers.ApiKeyAnswer],
         "/v1/audit": answers.Page[answers.AuditAnswer],
         "/v1/events": event_answers.FeedAnswer,
+        "/v1/webhooks": answers.Page[webhook_answers.WebhookAnswer],
+        f"/v1/webhooks/{ids['webhook_id']}": answers.Data[webhook_answers.WebhookAnswer],
     }
     async with service.client() as admin:
         for path, model in described.items():
@@ -129,6 +133,12 @@ async def test_answers_are_as_they_are_described(service: Service) -> None:
         TypeAdapter(answers.Data[list[event_answers.ReceptionAnswer]]).validate_json(received.content)
         token = await admin.post(f"/v1/accounts/{ids['account_id']}/token")
         TypeAdapter(answers.Data[answers.TokenAnswer]).validate_json(token.content)
+        hook = f"/v1/webhooks/{ids['webhook_id']}"
+        TypeAdapter(answers.Data[webhook_answers.TrialAnswer]).validate_json((await admin.post(f"{hook}/test")).content)
+        rotated = await admin.post(f"{hook}/rotate-secret")
+        TypeAdapter(answers.Data[webhook_answers.NewWebhookAnswer]).validate_json(rotated.content)
+        again = await ask(admin, "POST", "/v1/webhooks/{webhook_id}/redeliver", ids)
+        TypeAdapter(answers.Data[webhook_answers.RedeliveryAnswer]).validate_json(again.content)
         account = f"/v1/accounts/{ids['account_id']}"
         session = await admin.post("/v1/connect/sessions", json={"source_id": ids["connectable_id"]})
         TypeAdapter(answers.Data[answers.NewConnectSessionAnswer]).validate_json(session.content)
@@ -224,6 +234,8 @@ async def test_every_creating_post_takes_an_idempotency_key(service: Service) ->
         "/v1/accounts",
         IMPORT_PATH,
         "/v1/connect/sessions",
+        "/v1/webhooks",
+        "/v1/webhooks/{webhook_id}/rotate-secret",
         "/v1/api-keys",
         "/oauth1/v1/access_token",
         "/oauth2/v1/access_token",

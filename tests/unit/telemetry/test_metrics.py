@@ -35,7 +35,9 @@ CONTRACT = {
     "tokenkeep_outbox_pending": ("gauge", set()),
     "tokenkeep_outbox_lag_seconds": ("gauge", set()),
     "tokenkeep_inbox_events_total": ("counter", {"type", "result"}),
+    "tokenkeep_webhook_deliveries_total": ("counter", {"outcome"}),
     # Beyond the contract.
+    "tokenkeep_webhooks_disabled_total": ("counter", {"reason"}),
     "tokenkeep_requests_refused_total": ("counter", {"reason"}),
     "tokenkeep_build_info": ("gauge", {"version", "python"}),
 }

@@ -23,6 +23,7 @@ _PAUSE_S = 0.05
 _SWEEP_S = 5.0
 _RETRY_S = 1.0
 _WARN_AFTER_S = 10.0
+_SETTLED_WITHIN_S = 10.0
 
 _log = structlog.get_logger("tokenkeep.event_tail")
 
@@ -72,6 +73,11 @@ class EventTail:
         """The position up to which the feed may be read."""
         return self._horizon.settled
 
+    @property
+    def held_back(self) -> bool:
+        """Whether somebody is writing events that may have drawn lower positions than were last seen: look again soon."""
+        return self._horizon.mark is not None
+
     def start_watching(self) -> None:
         """Begin to look whenever there is a reason and somebody follows."""
         self._task = asyncio.get_running_loop().create_task(self._watch())
@@ -109,6 +115,20 @@ class EventTail:
             if self._looks == before:
                 self._looks += 1
                 await self._advance()
+
+    async def settle(self, timeout_s: float = _SETTLED_WITHIN_S) -> int:
+        """The last position that is drawn now, once it is settled: whatever is committed after that lies behind it.
+
+        Raises:
+            TimeoutError: Somebody has been writing events for so many seconds.
+        """
+        async with asyncio.timeout(timeout_s):
+            drawn = (await self.feed.drawn()).position
+            await self.look()
+            while self.settled < drawn:
+                await asyncio.sleep(self._pause_s)
+                await self.look()
+        return drawn
 
     def held_after(self, position: int) -> Sequence[PlacedEvent]:
         """The events behind a position that is not before `start`."""

@@ -60,6 +60,23 @@ DELETE FROM inbox_events WHERE (environment, source, id) IN (
 """),  # noqa: S608 - only our own numbers are put in
     # Their chunks go with them. One that breaks off on a Friday evening can be gone on with on Sunday.
     text("DELETE FROM imports WHERE progressed_at < statement_timestamp() - interval '2 days'"),
+    text(f"""
+DELETE FROM webhook_deliveries WHERE (webhook_id, position) IN (
+    SELECT webhook_id, position FROM webhook_deliveries
+     WHERE created_at < statement_timestamp() - interval '{_KEPT_DAYS} days' LIMIT {_BATCH})
+"""),  # noqa: S608 - only our own numbers are put in
+    text(f"""
+DELETE FROM webhook_deliveries WHERE (webhook_id, position) IN (
+    SELECT d.webhook_id, d.position FROM webhook_lanes AS l JOIN webhook_deliveries AS d ON d.webhook_id = l.webhook_id
+     WHERE l.deleted_at IS NOT NULL LIMIT {_BATCH})
+"""),  # noqa: S608 - only our own numbers are put in
+    # Not at once: whoever gives out events may have seen the webhook just before it was deleted.
+    text("""
+DELETE FROM webhook_lanes AS l
+ WHERE l.deleted_at < statement_timestamp() - interval '1 day'
+   AND NOT EXISTS (SELECT FROM webhook_deliveries AS d WHERE d.webhook_id = l.webhook_id)
+"""),
+    text("DELETE FROM webhook_secrets WHERE valid_until < statement_timestamp()"),
 )
 # An entry's id begins with its milliseconds (RFC 9562, section 5.7): the oldest are found by the key, and no other row is read.
 _AUDIT = text(f"""

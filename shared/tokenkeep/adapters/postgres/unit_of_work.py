@@ -24,6 +24,8 @@ from tokenkeep.adapters.postgres.revocation_requests import PostgresRevocations
 from tokenkeep.adapters.postgres.sources import PostgresSources
 from tokenkeep.adapters.postgres.token_reads import write_demands
 from tokenkeep.adapters.postgres.transactions import transaction_id, was_committed
+from tokenkeep.adapters.postgres.webhook_turns import PostgresWebhookTurns
+from tokenkeep.adapters.postgres.webhooks import PostgresWebhooks
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.domain.events import Event
 from tokenkeep.domain.ids import AccountId
@@ -47,6 +49,8 @@ class PostgresWork:
         self.ledger = PostgresCustodyLedger(connection)
         self.idempotency = PostgresIdempotency(connection)
         self.inbox = PostgresInbox(connection)
+        self.webhooks = PostgresWebhooks(connection)
+        self.webhook_turns = PostgresWebhookTurns(connection)
 
     async def tell(self, events: Sequence[Event]) -> None:
         """Write events beside the change that they tell."""

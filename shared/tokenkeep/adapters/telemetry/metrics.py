@@ -17,6 +17,7 @@ from tokenkeep.application.revocations import RevocationEnd
 from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.attempt import Outcome, Trigger
 from tokenkeep.domain.incoming_event import IncomingType
+from tokenkeep.domain.webhook import WebhookDisabledReason
 
 VEND_RESULTS: Final = frozenset(
     {
@@ -41,6 +42,12 @@ INBOX_RESULTS: Final = frozenset({*(status.value for status in ReceptionStatus),
 
 REFUSALS: Final = frozenset({"key_rate", "address_rate"})
 """Why a request was turned away: its API key asks too often, or an address without one."""
+
+WEBHOOK_OUTCOMES: Final = frozenset({"delivered", "failed", "given_up"})
+"""What comes of a try to deliver an event: it failed and is tried again, or it was the last one."""
+
+WEBHOOK_DISABLED_REASONS: Final = frozenset(reason.value for reason in WebhookDisabledReason)
+"""Why webhooks are disabled."""
 
 OTHER: Final = "other"
 """The label of a value that is not among those above: what comes from outside can't make series without end."""
@@ -67,6 +74,7 @@ class Metrics:
         self._declare_refreshing()
         self._declare_custody()
         self._declare_vending()
+        self._declare_webhooks()
 
     def refresh_attempted(
         self, provider: str, *, outcome: Outcome, reason: FailureReason | None, trigger: Trigger
@@ -106,6 +114,14 @@ class Metrics:
     def inbox_event_taken(self, event_type: str, result: str) -> None:
         """Count an event that a service sent, by one of `INBOX_TYPES` and of `INBOX_RESULTS`."""
         self._inbox.labels(_known(event_type, INBOX_TYPES), _known(result, INBOX_RESULTS)).inc()
+
+    def webhook_delivery_tried(self, outcome: str) -> None:
+        """Count a try to deliver an event, by one of `WEBHOOK_OUTCOMES`."""
+        self._webhook_deliveries.labels(_known(outcome, WEBHOOK_OUTCOMES)).inc()
+
+    def webhook_disabled(self, reason: str) -> None:
+        """Count a webhook that was disabled, by one of `WEBHOOK_DISABLED_REASONS`."""
+        self._webhooks_disabled.labels(_known(reason, WEBHOOK_DISABLED_REASONS)).inc()
 
     def revocation_ended(self, provider: str | None, end: RevocationEnd) -> None:
         """Count a grant that was to be revoked, by how that ended; of a source that is gone the provider is not known."""
@@ -198,6 +214,24 @@ class Metrics:
             ["type", "result"],
             registry=self._registry,
         )
+
+    def _declare_webhooks(self) -> None:
+        self._webhook_deliveries = Counter(
+            "tokenkeep_webhook_deliveries_total",
+            "Tries to deliver events to webhooks by what came of them: delivered, failed (tried again later), given_up.",
+            ["outcome"],
+            registry=self._registry,
+        )
+        self._webhooks_disabled = Counter(
+            "tokenkeep_webhooks_disabled_total",
+            "Webhooks that were disabled, by reason.",
+            ["reason"],
+            registry=self._registry,
+        )
+        for outcome in sorted(WEBHOOK_OUTCOMES):
+            self._webhook_deliveries.labels(outcome)
+        for reason in sorted(WEBHOOK_DISABLED_REASONS):
+            self._webhooks_disabled.labels(reason)
 
 
 def _known(value: str, known: frozenset[str]) -> str:

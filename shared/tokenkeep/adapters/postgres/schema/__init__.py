@@ -30,6 +30,13 @@ from tokenkeep.adapters.postgres.schema.events import (
 from tokenkeep.adapters.postgres.schema.inbox import InboxEventRow
 from tokenkeep.adapters.postgres.schema.metadata import NOW, Base
 from tokenkeep.adapters.postgres.schema.sources import RevocationRow, SourceRow
+from tokenkeep.adapters.postgres.schema.webhooks import (
+    WebhookCursorRow,
+    WebhookDeliveryRow,
+    WebhookLaneRow,
+    WebhookRow,
+    WebhookSecretRow,
+)
 from tokenkeep.adapters.postgres.schema.withdrawal import ReleaseRow, RevocationHostRow, RevocationRequestRow
 
 __all__ = [
@@ -62,4 +69,9 @@ __all__ = [
     "RevocationRequestRow",
     "RevocationRow",
     "SourceRow",
+    "WebhookCursorRow",
+    "WebhookDeliveryRow",
+    "WebhookLaneRow",
+    "WebhookRow",
+    "WebhookSecretRow",
 ]

@@ -22,7 +22,7 @@ class EventRow(Base):
 
     __tablename__ = "events"
     __table_args__ = (
-        CheckConstraint("subject_kind IN ('acc', 'src')", name="subject_kind"),
+        CheckConstraint("subject_kind IN ('acc', 'src', 'whk')", name="subject_kind"),
         CheckConstraint("sequence > 0", name="sequence"),
         Index(None, "position"),
         Index("ix_events_environment_position", "environment", "position"),

@@ -1,0 +1,193 @@
+"""The worker's loops that give events to webhooks and deliver them.
+
+They have a few database connections of their own, and bounds on what is under way, so that refreshing does not wait for them.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+
+import structlog
+
+from tokenkeep.adapters.ending import end
+from tokenkeep.adapters.postgres.engine import Database, create_engine
+from tokenkeep.adapters.postgres.event_feed import PostgresEventFeed
+from tokenkeep.adapters.postgres.event_tail import EventTail
+from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
+from tokenkeep.adapters.postgres.webhook_feed import PostgresWebhookFeed
+from tokenkeep.adapters.postgres.webhook_lanes import PostgresLanes
+from tokenkeep.adapters.telemetry.webhook_observer import WebhookTelemetry
+from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
+from tokenkeep.adapters.token_endpoint.clock import boottime
+from tokenkeep.adapters.token_endpoint.lending import LentConnections
+from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
+from tokenkeep.adapters.vault.envelope import Vault
+from tokenkeep.adapters.vault.keyring_file import read_keyring
+from tokenkeep.adapters.webhooks.excerpts import excerpt_of
+from tokenkeep.adapters.webhooks.signatures import sign_delivery
+from tokenkeep.application.deliver_webhooks import DeliverWebhooks
+from tokenkeep.application.post_webhook import DEADLINE, PostWebhook
+from tokenkeep.application.webhooks import Lane
+from tokenkeep.bootstrap import Foundation, ProcessClocks, wall_clock
+from tokenkeep.domain.errors import VaultError
+from tokenkeep.settings import require_database
+
+_PAUSE_S = 0.05
+_IDLE_PAUSE_S = 1.0
+_FEED_SWEEP_S = 5.0
+_SWEEP_S = 1.0
+_HEALTHY_AT_ONCE = 16
+_FAILING_AT_ONCE = 4
+"""So many endpoints are delivered to side by side. Those that fail have places of their own, and never one of the others'."""
+_CONNECTIONS = 3
+_MOST_ANSWER_BYTES = 256 * 1024
+
+_log = structlog.get_logger("tokenkeep.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookParts:
+    """What the loops work with."""
+
+    database: Database
+    tail: EventTail
+    feed: PostgresWebhookFeed
+    lanes: PostgresLanes
+    endpoints: ConnectionPool
+    deliver: DeliverWebhooks
+
+
+class WebhookDelivery:
+    """Two loops: one gives what happened to the webhooks that want it, the other has it delivered."""
+
+    def __init__(self, parts: WebhookParts) -> None:
+        self._parts = parts
+        self._news = asyncio.Event()
+        self._due = asyncio.Event()
+        self._wanted = False
+        self._swept_at = 0.0
+        self._turns: dict[asyncio.Task[None], bool] = {}
+        self._loops: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        loop = asyncio.get_running_loop()
+        self._loops = [loop.create_task(self._keep_giving()), loop.create_task(self._keep_delivering())]
+
+    def notice(self) -> None:
+        """The database tells that events were written, or that webhooks were changed."""
+        self._news.set()
+        self._due.set()
+
+    async def stop(self) -> None:
+        """Begin nothing new, and wait until what is under way has ended; that takes as long as one request may."""
+        for one in self._loops:
+            await end(one)
+        if self._turns:
+            await asyncio.wait(set(self._turns))
+        await self._parts.endpoints.close()
+        await self._parts.database.close()
+
+    async def give(self) -> bool:
+        """Give out what happened; whether to look again soon."""
+        parts = self._parts
+        self._wanted = await parts.feed.is_wanted()
+        if not self._wanted:
+            return False
+        await parts.tail.look()
+        settled = parts.tail.settled
+        reached = await parts.feed.give(settled=settled, server=parts.tail.server)
+        self._due.set()
+        return reached is None or reached < settled or parts.tail.held_back
+
+    async def claim(self) -> int:
+        """Begin the turns of endpoints that wait, as far as there is room; returns how many that were."""
+        failing = sum(self._turns.values())
+        healthy = len(self._turns) - failing
+        room = {"healthy": _HEALTHY_AT_ONCE - healthy, "failing": _FAILING_AT_ONCE - failing}
+        if not any(room.values()):
+            return 0
+        claimed = await self._parts.deliver.claim(**room)
+        for lane, send_before in claimed:
+            task = asyncio.get_running_loop().create_task(self._turn(lane, send_before))
+            self._turns[task] = lane.failing
+            task.add_done_callback(self._turn_is_over)
+        return len(claimed)
+
+    async def _keep_giving(self) -> None:
+        while True:  # bounded by the process's life
+            self._news.clear()
+            again = False
+            try:
+                again = await self.give()
+                await self._sweep()
+            except Exception as error:  # noqa: BLE001 - whatever failed, the next round finds what is left
+                _log.warning("webhook_feed_interrupted", error=type(error).__name__)
+            await asyncio.sleep(_PAUSE_S if self._wanted else _IDLE_PAUSE_S)
+            if not again:
+                await _heard(self._news, _FEED_SWEEP_S)
+
+    async def _keep_delivering(self) -> None:
+        while True:  # bounded by the process's life
+            self._due.clear()
+            try:
+                while self._wanted and await self.claim():
+                    pass
+            except Exception as error:  # noqa: BLE001 - whatever failed, the next round finds what is left
+                _log.warning("webhook_claim_failed", error=type(error).__name__)
+                await asyncio.sleep(_SWEEP_S)
+            await _heard(self._due, _SWEEP_S)
+
+    async def _turn(self, lane: Lane, send_before: float) -> None:
+        try:
+            await self._parts.deliver(lane, send_before=send_before)
+        except VaultError as error:
+            _log.error("webhook_secret_unreadable", error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the lease ends, and the endpoint's turn comes again
+            _log.warning("webhook_turn_failed", error=type(error).__name__)
+
+    def _turn_is_over(self, task: asyncio.Task[None]) -> None:
+        del self._turns[task]
+        self._due.set()
+
+    async def _sweep(self) -> None:
+        """Put aside what disabled endpoints were not sent, if some of it is left."""
+        if monotonic() - self._swept_at >= _FEED_SWEEP_S:
+            while await self._parts.lanes.park_some():
+                pass
+            self._swept_at = monotonic()
+
+
+def wire_webhooks(foundation: Foundation) -> WebhookDelivery:
+    """The loops over real adapters.
+
+    Raises:
+        SettingsError: There is no usable keyring.
+    """
+    settings, clocks = foundation.settings, ProcessClocks(boottime)
+    engine = create_engine(require_database(settings), pool_size=_CONNECTIONS, process="tokenkeep webhooks")
+    database = Database(engine)
+    endpoints = ConnectionPool(
+        AddressPolicy(settings.allow_private_hosts),
+        max_idle=8,
+        connect_timeout_s=DEADLINE.total_seconds(),
+        max_body_bytes=_MOST_ANSWER_BYTES,
+    )
+    lanes = PostgresLanes(database)
+    deliver = DeliverWebhooks(
+        lanes=lanes,
+        works=PostgresWorks(database),
+        vault=Vault(read_keyring(settings.keyring, settings.keyring_file)),
+        post=PostWebhook(LentConnections(endpoints), sign_delivery, excerpt_of, clocks, wall_clock),
+        observer=WebhookTelemetry(foundation.metrics),
+        clocks=clocks,
+    )
+    tail = EventTail(PostgresEventFeed(database))
+    return WebhookDelivery(WebhookParts(database, tail, PostgresWebhookFeed(database), lanes, endpoints, deliver))
+
+
+async def _heard(told: asyncio.Event, within_s: float) -> None:
+    try:
+        await asyncio.wait_for(told.wait(), within_s)
+    except TimeoutError:
+        return

@@ -1,0 +1,1 @@
+"""What goes to webhooks, and what of their answers is kept."""

@@ -1,0 +1,90 @@
+"""Deliver to one endpoint what has come due, and write down what came of it."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from tokenkeep.application.clocks import Clocks
+from tokenkeep.application.ports import Vault
+from tokenkeep.application.post_webhook import DEADLINE, PostWebhook
+from tokenkeep.application.webhook_secrets import open_webhook_secrets
+from tokenkeep.application.webhooks import WAVE, Lane, Lanes, ToDeliver, WebhookObserver
+from tokenkeep.application.work import Works
+from tokenkeep.domain import webhook as webhooks
+from tokenkeep.domain.errors import VaultError
+from tokenkeep.domain.secret import Secret
+from tokenkeep.domain.webhook import Webhook
+from tokenkeep.domain.webhook_tries import Tried, WaveEnd, end_wave
+
+LEASE: Final = timedelta(seconds=45)
+"""How long an endpoint is one worker's. The last request leaves so early that it has ended before, answered or not."""
+
+_LATEST_SEND: Final = LEASE - DEADLINE - timedelta(seconds=5)
+_UNREADABLE_REST: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverWebhooks:
+    """One turn of one endpoint: a wave of deliveries side by side, then one transaction with all that came of them."""
+
+    lanes: Lanes
+    works: Works
+    vault: Vault
+    post: PostWebhook
+    observer: WebhookObserver
+    clocks: Clocks
+
+    async def claim(self, *, healthy: int, failing: int) -> Sequence[tuple[Lane, float]]:
+        """Endpoints that wait, for this worker alone, and until when requests may leave, by `boottime()` in seconds."""
+        send_before = self.clocks.boottime() + _LATEST_SEND.total_seconds()
+        lanes = await self.lanes.claim(healthy=healthy, failing=failing, lease=LEASE)
+        return [(lane, send_before) for lane in lanes]
+
+    async def __call__(self, lane: Lane, *, send_before: float) -> int:
+        """Deliver to the endpoint; returns how many deliveries were tried.
+
+        A secret that can't be opened is no fault of the endpoint's: nothing is sent, and nothing counted against it.
+        """
+        wave = await self.lanes.wave(lane, size=1 if lane.failing else WAVE)
+        try:
+            secrets = open_webhook_secrets(self.vault, lane.webhook_id, lane.sealed_key, wave.secrets)
+        except VaultError:
+            await self.lanes.put_off(lane, _UNREADABLE_REST)
+            raise
+        tried = await asyncio.gather(*(self._try(lane, one, secrets, send_before) for one in wave.deliveries))
+        await self._settle(lane, tried)
+        return len(tried)
+
+    async def _try(self, lane: Lane, delivery: ToDeliver, secrets: Sequence[Secret], send_before: float) -> Tried:
+        reply = await self.post(lane.url, delivery.event, secrets, send_before=send_before)
+        return Tried(delivery.position, delivery.tries, reply)
+
+    async def _settle(self, lane: Lane, tried: Sequence[Tried]) -> None:
+        disabled: Webhook | None = None
+        async with self.works() as work:
+            standing = await work.webhook_turns.standing(lane.webhook_id, lane.holder)
+            if standing is None:
+                self.observer.webhook_lease_lost(lane.webhook_id)
+                return
+            end = end_wave(standing.condition, tried, now=standing.now, jitter=random.random)
+            await work.webhook_turns.record(lane, end, now=standing.now)
+            if end.disable is not None:
+                disabled = await work.webhooks.lock(lane.webhook_id)
+                if disabled is not None and disabled.enabled:
+                    disabled, event = webhooks.disable(disabled, end.disable, now=standing.now)
+                    await work.webhooks.save(disabled)
+                    await work.webhooks.park(lane.webhook_id)
+                    await work.tell([event])
+                else:  # somebody else has done so, or deleted it
+                    disabled = None
+            await work.webhook_turns.give_back(lane, end.condition)
+        self._tell(lane, end, disabled)
+
+    def _tell(self, lane: Lane, end: WaveEnd, disabled: Webhook | None) -> None:
+        for one in end.after:
+            self.observer.webhook_tried(lane.webhook_id, one.tried, one.state)
+        if disabled is not None:
+            self.observer.webhook_disabled(disabled)

@@ -1,0 +1,99 @@
+"""Endpoints that want each subject's events in order, whatever fails and however many deliver."""
+
+import asyncio
+import random
+from collections import defaultdict
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+from api_service import Service
+from token_server import Said
+from tokenkeep.domain.ids import IdKind, parse_id
+from webhook_house import Hooks, delivering, public
+from webhook_receiver import Received, Receiver
+
+
+async def test_the_next_event_of_a_subject_waits_until_the_last_one_is_delivered_and_other_subjects_go_on(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url, ordered=True)
+    receiver.script.append(Said(500, b""))
+    stuck = uuid4()
+    async with delivering(service), delivering(service):
+        events = await hooks.happen(3, subject=stuck)
+        await hooks.tried(webhook_id, 1)
+        others = await hooks.happen(20)
+        await hooks.until(webhook_id, state="delivered", count=20)
+        assert set(receiver.ids) == {public(events[0]), *(public(one) for one in others)}
+        waiting = [one["next_try_at"] for one in await hooks.deliveries(webhook_id, state="pending")]
+        assert waiting[:2] == [None, None]
+        assert waiting[2] is not None
+        await hooks.make_due(webhook_id)
+        await hooks.until(webhook_id, state="delivered", count=23)
+    about_it = [one.id for one in receiver.received if one.id in {public(event) for event in events}]
+    assert about_it == [public(events[0]), *(public(event) for event in events)]
+
+
+async def test_an_event_that_is_given_up_lets_the_next_one_go(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url, ordered=True)
+    receiver.script.append(Said(500, b""))
+    async with delivering(service):
+        first, second = await hooks.happen(2, subject=uuid4())
+        await hooks.tried(webhook_id, 1)
+        await service.sql("UPDATE webhook_deliveries SET tries = 9 WHERE tries = 1")
+        receiver.script.append(Said(500, b""))
+        await hooks.make_due(webhook_id)
+        await hooks.until(webhook_id, state="delivered")
+    assert receiver.ids == [public(first), public(first), public(second)]
+    [given_up] = await hooks.deliveries(webhook_id, state="failed")
+    assert given_up["event_id"] == public(first)
+
+
+async def test_what_waits_goes_at_once_when_order_is_not_wanted_any_more(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url, ordered=True)
+    receiver.script.append(Said(500, b""))
+    async with delivering(service):
+        await hooks.happen(5, subject=uuid4())
+        await hooks.tried(webhook_id, 1)
+        await hooks.call("PATCH", webhook_id, json={"ordered": False})
+        await hooks.until(webhook_id, state="delivered", count=4)
+
+
+async def test_with_failures_at_random_and_three_deliverers_no_event_comes_before_its_forerunner_is_taken(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    chance = random.Random(4711)  # noqa: S311 - the same failures each time
+    taken: dict[str, int] = defaultdict(int)
+    early: list[str] = []
+
+    async def answer(message: Received) -> Said:
+        subject, sequence = message.event["subject"], int(message.event["sequence"])
+        if sequence > taken[subject] + 1:
+            early.append(message.id)
+        if chance.random() < 0.3:
+            return Said(500, b"")
+        taken[subject] = max(taken[subject], sequence)
+        return Said(200, b"")
+
+    receiver.answer = answer
+    webhook_id, _ = await hooks.make(receiver.url, ordered=True)
+    subjects = [uuid4() for _ in range(10)]
+    async with AsyncExitStack() as deliverers:
+        for _ in range(3):
+            await deliverers.enter_async_context(delivering(service))
+        for _ in range(10):
+            for subject in subjects:
+                await hooks.happen(1, subject=subject)
+        parsed = parse_id(IdKind.WEBHOOK, webhook_id)
+        left = "SELECT count(*) AS n FROM webhook_deliveries WHERE webhook_id = :id AND state = 'delivered'"
+        async with asyncio.timeout(60):
+            while (await service.sql(left, id=parsed))[0]["n"] < 100:
+                await hooks.make_due(webhook_id)
+                await asyncio.sleep(0.02)
+    assert early == []
+    assert len(taken) == 10
+    assert set(taken.values()) == {10}
