@@ -34,6 +34,7 @@ class PostWebhook:
     excerpt: Callable[[bytes], str | None]
     clocks: Clocks
     wall_clock: Callable[[], datetime]
+    deadline: timedelta = DEADLINE
 
     async def __call__(
         self, url: str, event: Event, secrets: Sequence[Secret], *, send_before: float | None = None
@@ -47,8 +48,8 @@ class PostWebhook:
             send_before: When the first byte must have left, by `boottime()`, in seconds.
         """
         begun = self.clocks.loop_time()
-        deadline = begun + DEADLINE.total_seconds()
-        latest = self.clocks.boottime() + DEADLINE.total_seconds()
+        deadline = begun + self.deadline.total_seconds()
+        latest = self.clocks.boottime() + self.deadline.total_seconds()
         request = self._request(url, event, secrets)
         try:
             async with self.endpoints.lend(request, reuse_window_s=_REUSE_WINDOW_S, deadline=deadline) as connection:

@@ -8,7 +8,7 @@ from tokenkeep.domain.verdict import RateLimited, Unavailable
 from tokenkeep.providers.answer import Answer
 from tokenkeep.providers.classify import classify
 from tokenkeep.providers.rules import OAuth2Rules
-from tokenkeep.providers.waits import LONGEST_WAIT
+from tokenkeep.providers.waits import LONGEST_WAIT, header_wait
 
 NOW = datetime(2026, 10, 21, 7, 27, 0, tzinfo=UTC)
 RULES = OAuth2Rules("https://provider.test/token", "https://provider.test/token")
@@ -58,3 +58,21 @@ def test_no_wait_is_longer_than_an_hour(value: str) -> None:
 def test_an_outage_can_ask_for_a_wait_too_but_its_rate_window_says_nothing() -> None:
     assert wait({"retry-after": "5"}, status=503) == timedelta(seconds=5)
     assert wait({"x-rate-limit-reset": "5"}, status=503) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "7200"}, 7200),
+        ({"retry-after": "Wed, 21 Oct 2026 09:27:00 GMT"}, 7200),
+        ({"retry-after": "31536000"}, 86_400),
+        ({"retry-after": "-1"}, 0),
+    ],
+)
+def test_what_the_header_alone_asks_for_is_bounded_by_whoever_reads_it(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    asked = header_wait(headers, now=NOW, longest=timedelta(days=1))
+    assert asked == (None if seconds is None else timedelta(seconds=seconds))

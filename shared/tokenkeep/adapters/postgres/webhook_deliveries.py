@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,16 +18,17 @@ LOOKED_AT: Final = 2_000
 _SKEW: Final = timedelta(minutes=10)
 """Positions follow the times of events but for the length of a transaction, and steps of the database's clock."""
 
-_LIST = text("""
+_LIST = """
 SELECT d.*, e.subject_kind FROM webhook_deliveries AS d
   LEFT JOIN events AS e ON e.position = d.position AND e.id = d.event_id
  WHERE d.webhook_id = :id AND d.position < :before
-   AND (CAST(:state AS text) IS NULL OR d.state = :state)
-   AND (CAST(:undelivered AS boolean) IS NULL OR d.state <> 'delivered')
-   AND (CAST(:type AS text) IS NULL OR d.type = :type)
-   AND (CAST(:event_id AS uuid) IS NULL OR d.event_id = CAST(:event_id AS uuid))
- ORDER BY d.position DESC LIMIT :limit
-""")
+"""
+_OF_STATE = " AND d.state = :state"
+_UNDELIVERED = " AND d.state <> 'delivered'"
+"""Says nothing new of the other states, but in the words of the index that holds those alone."""
+_OF_TYPE = " AND d.type = :type"
+_OF_EVENT = " AND d.event_id = :event_id"
+_NEWEST_FIRST = " ORDER BY d.position DESC LIMIT :limit"
 _FROM = text("""
 SELECT position, time FROM events WHERE environment = :environment AND position >= :position ORDER BY position LIMIT 1
 """)
@@ -64,16 +65,18 @@ async def deliveries_of(
     connection: AsyncConnection, webhook_id: WebhookId, wanted: DeliveryFilter, *, before: int | None, limit: int
 ) -> Sequence[DeliveryRecord]:
     """A webhook's deliveries, the latest event's first; `before` is the position to go on from."""
-    given = {
-        "id": webhook_id,
-        "before": _HIGHEST if before is None else before,
-        "state": None if wanted.state is None else wanted.state.value,
-        # Said once more, in the words of the index that holds those alone.
-        "undelivered": None if wanted.state in {None, DeliveryState.DELIVERED} else True,
-        "type": wanted.type,
-        "event_id": wanted.event_id,
-        "limit": limit,
-    }
+    statement = _LIST
+    given: dict[str, Any] = {"id": webhook_id, "before": _HIGHEST if before is None else before, "limit": limit}
+    if wanted.state is not None:
+        statement += _OF_STATE if wanted.state is DeliveryState.DELIVERED else _OF_STATE + _UNDELIVERED
+        given["state"] = wanted.state.value
+    if wanted.type is not None:
+        statement += _OF_TYPE
+        given["type"] = wanted.type
+    if wanted.event_id is not None:
+        statement += _OF_EVENT
+        given["event_id"] = wanted.event_id
+    rows = await connection.execute(text(statement + _NEWEST_FIRST), given)
     return [
         DeliveryRecord(
             position=row.position,
@@ -91,7 +94,7 @@ async def deliveries_of(
             excerpt=row.excerpt,
             created_at=row.created_at,
         )
-        for row in await connection.execute(_LIST, given)
+        for row in rows
     ]
 
 

@@ -1,0 +1,93 @@
+"""What a disabled webhook was not sent: put aside, kept for a while, deleted."""
+
+import asyncio
+from datetime import timedelta
+
+from api_service import Service, problem
+from tokenkeep.adapters.postgres.housekeeping import keep_house
+from tokenkeep.adapters.postgres.webhook_lanes import PostgresLanes
+from tokenkeep.domain.ids import IdKind, parse_id
+from webhook_house import Hooks, delivering, public
+from webhook_receiver import Receiver
+
+MANY = """
+INSERT INTO webhook_deliveries (webhook_id, position, event_id, subject, type, state, due_at)
+SELECT :id, 1000000000 + n, gen_random_uuid(), gen_random_uuid(), 't', 'pending', now() FROM generate_series(1, 25000) AS n
+"""
+
+
+async def test_more_than_one_transaction_puts_aside_is_put_aside_by_the_worker_before_anything_is_sent(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url)
+    parsed = parse_id(IdKind.WEBHOOK, webhook_id)
+    await service.sql(MANY, id=parsed)
+    await hooks.call("PATCH", webhook_id, json={"enabled": False})
+    async with service.client() as admin:
+        refused = await admin.patch(f"/v1/webhooks/{webhook_id}", json={"enabled": True})
+        problem(refused, 409, "webhook_parking")
+        lanes = PostgresLanes(service.foundation.database)
+        assert await lanes.claim(healthy=10, failing=10, lease=timedelta(seconds=1)) == []
+        while await lanes.park_some():
+            pass
+        assert (await admin.patch(f"/v1/webhooks/{webhook_id}", json={"enabled": True})).status_code == 200
+    [row] = await service.sql(
+        "SELECT count(*) AS n FROM webhook_deliveries WHERE webhook_id = :id AND state = 'parked'", id=parsed
+    )
+    assert row["n"] == 25_000
+    async with delivering(service):
+        [event] = await hooks.happen()
+        await hooks.until(webhook_id, state="delivered", count=2)  # that it was enabled is told, too
+    assert public(event) in receiver.ids
+
+
+async def test_a_delivery_under_way_while_its_webhook_is_disabled_counts_if_it_succeeds(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    receiver.gate = asyncio.Event()
+    webhook_id, _ = await hooks.make(receiver.url)
+    async with delivering(service):
+        await hooks.happen()
+        await receiver.come(1)
+        await hooks.call("PATCH", webhook_id, json={"enabled": False})
+        assert [one["state"] for one in await hooks.deliveries(webhook_id)] == ["parked"]
+        receiver.gate.set()
+        await hooks.until(webhook_id, state="delivered")
+        assert (await hooks.shown(webhook_id))["enabled"] is False
+
+
+async def test_a_webhook_that_is_deleted_while_a_delivery_is_under_way_is_gone(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    receiver.gate = asyncio.Event()
+    webhook_id, _ = await hooks.make(receiver.url)
+    async with delivering(service):
+        await hooks.happen(20)
+        await receiver.come(1)
+        await hooks.call("DELETE", webhook_id, status=204)
+        receiver.gate.set()
+        await hooks.happen(5)
+    assert len(receiver.received) <= 8
+
+
+async def test_housekeeping_deletes_old_deliveries_and_those_of_deleted_webhooks(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    kept, _ = await hooks.make(receiver.url)
+    deleted, _ = await hooks.make(receiver.url)
+    async with delivering(service):
+        old, young = await hooks.happen(2)
+        for webhook_id in (kept, deleted):
+            await hooks.until(webhook_id, state="delivered", count=2)
+    await service.sql(
+        "UPDATE webhook_deliveries SET created_at = now() - interval '31 days' WHERE event_id = :id", id=old.id
+    )
+    await hooks.call("DELETE", deleted, status=204)
+    await keep_house(service.foundation.database, audit_days=0)
+    [left] = await service.sql("SELECT event_id, webhook_id FROM webhook_deliveries")
+    assert (left["event_id"], left["webhook_id"]) == (young.id, parse_id(IdKind.WEBHOOK, kept))
+    await service.sql("UPDATE webhook_lanes SET deleted_at = now() - interval '2 days' WHERE deleted_at IS NOT NULL")
+    await keep_house(service.foundation.database, audit_days=0)
+    assert [row["webhook_id"] for row in await service.sql("SELECT webhook_id FROM webhook_lanes")] == [
+        parse_id(IdKind.WEBHOOK, kept)
+    ]
