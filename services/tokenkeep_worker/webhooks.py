@@ -39,6 +39,9 @@ _SWEEP_S = 1.0
 _HEALTHY_AT_ONCE = 16
 _FAILING_AT_ONCE = 4
 """So many endpoints are delivered to side by side. Those that fail have places of their own, and never one of the others'."""
+_PATIENCE_S = 2.0
+_MOST_AT_ONCE = 64
+"""An endpoint that takes longer gives its place to another one while it is waited for; so many there are at most."""
 _CONNECTIONS = 3
 _MOST_ANSWER_BYTES = 256 * 1024
 
@@ -57,6 +60,14 @@ class WebhookParts:
     deliver: DeliverWebhooks
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """An endpoint that is being delivered to, since `begun` on the monotonic clock."""
+
+    failing: bool
+    begun: float
+
+
 class WebhookDelivery:
     """Two loops: one gives what happened to the webhooks that want it, the other has it delivered."""
 
@@ -66,7 +77,7 @@ class WebhookDelivery:
         self._due = asyncio.Event()
         self._wanted = False
         self._swept_at = 0.0
-        self._turns: dict[asyncio.Task[None], bool] = {}
+        self._turns: dict[asyncio.Task[None], _Turn] = {}
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -102,15 +113,19 @@ class WebhookDelivery:
 
     async def claim(self) -> int:
         """Begin the turns of endpoints that wait, as far as there is room; returns how many that were."""
-        failing = sum(self._turns.values())
-        healthy = len(self._turns) - failing
-        room = {"healthy": _HEALTHY_AT_ONCE - healthy, "failing": _FAILING_AT_ONCE - failing}
-        if not any(room.values()):
+        now = monotonic()
+        failing = sum(turn.failing for turn in self._turns.values())
+        healthy = sum(not turn.failing and now - turn.begun < _PATIENCE_S for turn in self._turns.values())
+        room = {
+            "healthy": min(_HEALTHY_AT_ONCE - healthy, _MOST_AT_ONCE - len(self._turns)),
+            "failing": _FAILING_AT_ONCE - failing,
+        }
+        if max(room.values()) <= 0:
             return 0
         claimed = await self._parts.deliver.claim(**room)
         for lane, send_before in claimed:
             task = asyncio.get_running_loop().create_task(self._turn(lane, send_before))
-            self._turns[task] = lane.failing
+            self._turns[task] = _Turn(lane.failing, monotonic())
             task.add_done_callback(self._turn_is_over)
         return len(claimed)
 

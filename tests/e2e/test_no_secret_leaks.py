@@ -8,8 +8,10 @@ import pytest
 
 from connections import Connected, StartProvider
 from household import Household, data
+from token_server import Said
 from tokenkeep.adapters.demo_provider import ProviderOptions
 from tokenkeep.adapters.demo_provider.faults import Fault
+from webhook_receiver import Receiver
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -90,13 +92,20 @@ async def test_no_secret_is_in_any_log_key_metric_event_or_error(
     household: Household, start_provider: StartProvider
 ) -> None:
     connected = await start_provider(ProviderOptions(token_lifetime_s=6))
-    async with household, household.api() as api:
+    async with household, household.api() as api, Receiver() as receiver:
         source_id, ids = await a_full_run(household, api, connected)
         made = await data(
             await api.post("/v1/api-keys", json={"name": "k", "environment": "default", "scopes": ["accounts:read"]})
         )
+        hook = await data(await api.post("/v1/webhooks", json={"url": receiver.url}))
+        await api.post(f"/v1/webhooks/{hook['id']}/test")
+        rotated = await data(await api.post(f"/v1/webhooks/{hook['id']}/rotate-secret"))
+        receiver.script.append(Said(500, f"not signed by {hook['secret']}".encode()))
+        await api.post(f"/v1/accounts/{ids[0]}/disable")
+        await receiver.come(2)
         ledger = connected.provider._ledger
         secrets = [*ledger.refresh_tokens, *ledger.access_tokens, "demo-secret", household.admin_key, made["key"]]
+        secrets += [hook["secret"], rotated["secret"]]
         assert len(secrets) > 8
         seen = {
             "errors": await error_bodies(api, ids[0], source_id, secrets),
@@ -105,6 +114,8 @@ async def test_no_secret_is_in_any_log_key_metric_event_or_error(
             "attempts": (await api.get(f"/v1/accounts/{ids[0]}/attempts")).text,
             "events": (await api.get(f"/v1/accounts/{ids[1]}/events")).text,
             "keys": (await api.get("/v1/api-keys")).text,
+            "webhooks": (await api.get("/v1/webhooks")).text,
+            "deliveries": (await api.get(f"/v1/webhooks/{hook['id']}/deliveries")).text,
             "audit": (await api.get("/v1/audit")).text,
             "metrics": await metrics_of_all(household),
             "valkey": (await everything_in_valkey(household)).decode("latin-1"),

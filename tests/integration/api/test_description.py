@@ -28,6 +28,7 @@ from schemathesis.specs.openapi.checks import (
 
 from api_process import api_process
 from api_service import ADMIN_KEY, open_service
+from walking import HOOK_URL
 
 EXAMPLES = 25
 SOURCE_HEADER = "X-Tokenkeep-Source"
@@ -98,8 +99,11 @@ def things(api: httpx.Client, token_url: str) -> dict[str, str]:
     key = {"name": "k", "environment": environment, "scopes": ["audit:read"]}
     key_id = api.post("/v1/api-keys", json=key).json()["data"]["id"]
     session_id = api.post("/v1/connect/sessions", json={"source_id": source_id}).json()["data"]["id"]
+    for former in api.get("/v1/webhooks", params={"limit": 200}).json()["data"]:  # an environment has a hundred at most
+        api.delete(f"/v1/webhooks/{former['id']}").raise_for_status()
+    webhook_id = api.post("/v1/webhooks", json={"url": HOOK_URL}).json()["data"]["id"]
     ids = {"source_id": source_id, "account_id": account_id, "key_id": key_id, "session_id": session_id}
-    return {**ids, "slug": "quickbooks"}
+    return {**ids, "webhook_id": webhook_id, "slug": "quickbooks"}
 
 
 def operations(api: httpx.Client) -> list[AnyOperation]:

@@ -227,6 +227,23 @@ async def test_a_dead_endpoint_slows_no_other(hooks: Hooks, service: Service, re
             dead.gate.set()
 
 
+async def test_many_endpoints_that_keep_silent_at_the_same_time_hold_up_no_other(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    async with Receiver(gate=asyncio.Event()) as silent:
+        dead = [(await hooks.make(f"{silent.url}/{number}"))[0] for number in range(24)]
+        async with delivering(service):
+            await hooks.happen()
+            await silent.come(16)
+            live, _ = await hooks.make(receiver.url)
+            await hooks.happen()
+            await hooks.until(live, state="delivered")
+            for webhook_id in dead:  # they are waited for all the while
+                assert {one["tries"] for one in await hooks.deliveries(webhook_id)} == {0}
+            assert silent.gate is not None
+            silent.gate.set()
+
+
 async def test_a_failing_endpoint_is_asked_by_one_delivery_at_a_time_and_given_everything_once_it_answers(
     hooks: Hooks, service: Service, receiver: Receiver
 ) -> None:

@@ -51,6 +51,25 @@ async def test_an_event_that_is_given_up_lets_the_next_one_go(
     assert given_up["event_id"] == public(first)
 
 
+async def test_an_event_that_is_no_longer_kept_lets_the_next_one_go_though_others_are_still_to_be_sent(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url, ordered=True)
+    receiver.script.extend([Said(500, b""), Said(500, b"")])
+    async with delivering(service):
+        first, second = await hooks.happen(2, subject=uuid4())
+        await hooks.tried(webhook_id, 1)
+        await hooks.happen(1)  # which stays on the list, too
+        await hooks.tried(webhook_id, 2)
+        assert [one["next_try_at"] is None for one in await hooks.deliveries(webhook_id)] == [False, True, False]
+        await service.sql("DELETE FROM events WHERE id = :id", id=first.id)
+        await service.sql("UPDATE webhook_deliveries SET due_at = now() WHERE event_id = :id", id=first.id)
+        await service.sql("UPDATE webhook_lanes SET wake_at = now(), rest_until = NULL")
+        await hooks.until(webhook_id, state="delivered")
+    assert receiver.ids[-1] == public(second)
+    assert [one["state"] for one in await hooks.deliveries(webhook_id)] == ["pending", "delivered", "failed"]
+
+
 async def test_what_waits_goes_at_once_when_order_is_not_wanted_any_more(
     hooks: Hooks, service: Service, receiver: Receiver
 ) -> None:

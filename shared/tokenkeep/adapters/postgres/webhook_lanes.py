@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.event_log import event_from_row
+from tokenkeep.adapters.postgres.webhook_turns import let_go_behind
 from tokenkeep.adapters.postgres.webhooks import PARK, PARKED_AT_ONCE, valid_secrets
 from tokenkeep.application.webhooks import Lane, ToDeliver, Wave
 from tokenkeep.domain.credential import SealedKey
@@ -37,10 +38,10 @@ UPDATE webhook_lanes AS l
  WHERE l.webhook_id = due.webhook_id
 RETURNING l.webhook_id, due.url, due.ordered, due.key_id, due.wrapped_key
 """)  # noqa: S608 - only our own number is put in
-# A delivery whose event is deleted has nothing to be sent. One of an ordered endpoint waits behind others of its subject.
+# A delivery of an ordered endpoint waits behind others of its subject. One whose event is deleted has nothing to be sent.
 _WAVE = text("""
 WITH due AS MATERIALIZED (
-    SELECT d.position, d.tries, d.due_at,
+    SELECT d.position, d.tries, d.due_at, d.subject AS about,
            CAST(:ordered AS boolean) AND EXISTS (
                SELECT FROM webhook_deliveries AS p WHERE p.webhook_id = d.webhook_id AND p.subject = d.subject
                   AND p.state = 'pending' AND p.position < d.position) AS behind,
@@ -54,7 +55,7 @@ WITH due AS MATERIALIZED (
            error = CASE WHEN due.behind THEN d.error ELSE 'the event is no longer kept' END
       FROM due WHERE d.webhook_id = :id AND d.position = due.position AND (due.behind OR due.id IS NULL)
 )
-SELECT * FROM due WHERE NOT behind AND id IS NOT NULL ORDER BY due_at, position LIMIT :size
+SELECT * FROM due WHERE NOT behind ORDER BY due_at, position LIMIT :size
 """)
 # Of those that wait behind others: all where the endpoint is not ordered any more. Where it is, whoever they wait for lets
 # them go; only if nobody is left who could, those go that are behind none.
@@ -103,13 +104,16 @@ class PostgresLanes:
         given = {"id": lane.webhook_id, "ordered": lane.ordered, "looked_at": looked_at, "size": size}
         async with self._database.transaction() as connection:
             rows = (await connection.execute(_WAVE, given)).mappings().all()
+            ended = [row["about"] for row in rows if row["id"] is None]
+            if ended and lane.ordered:
+                await let_go_behind(connection, lane.webhook_id, ended)
             if not rows:
                 # The turn's end sets when the endpoint is looked at again.
                 waiting = {"id": lane.webhook_id, "ordered": lane.ordered, "most": _LET_GO_AT_ONCE}
                 await connection.execute(_LET_GO, waiting)
-                return Wave((), ())
             secrets = await valid_secrets(connection, lane.webhook_id)
-        return Wave([ToDeliver(row["position"], row["tries"], event_from_row(row)) for row in rows], secrets)
+        found = [row for row in rows if row["id"] is not None]
+        return Wave([ToDeliver(row["position"], row["tries"], event_from_row(row)) for row in found], secrets)
 
     async def put_off(self, lane: Lane, wait: timedelta) -> None:
         """Give the endpoint back, to be left alone for a while."""

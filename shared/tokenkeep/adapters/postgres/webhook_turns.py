@@ -1,5 +1,6 @@
 """The end of an endpoint's turn: what was tried is written down, what waited behind it is let go, the lane given back."""
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -83,7 +84,7 @@ class PostgresWebhookTurns:
         written = (await self._connection.execute(_RECORD, {**given, "id": lane.webhook_id, "now": now})).all()
         if lane.ordered:
             ended = {row.subject for row in written if row.state != DeliveryState.PENDING}
-            await self._connection.execute(_LET_GO, {"id": lane.webhook_id, "subjects": list(ended)})
+            await let_go_behind(self._connection, lane.webhook_id, ended)
         if any(row.state == DeliveryState.DELIVERED for row in written):
             await self._connection.execute(_DELIVERED, {"id": lane.webhook_id, "now": now})
 
@@ -97,6 +98,11 @@ class PostgresWebhookTurns:
             "rest_until": condition.rest_until,
         }
         await self._connection.execute(_GIVE_BACK, given)
+
+
+async def let_go_behind(connection: AsyncConnection, webhook_id: WebhookId, subjects: Collection[UUID]) -> None:
+    """Let the next delivery of each of these subjects go, if it waits behind one that has ended."""
+    await connection.execute(_LET_GO, {"id": webhook_id, "subjects": list(subjects)})
 
 
 def _row(after: After) -> dict[str, object]:
