@@ -2,15 +2,20 @@
 
 import asyncio
 import random
-from uuid import uuid4
 
-from api_service import Service, data
+import pytest
+from sqlalchemy import text
+
+from api_service import Service
 from feeding import happened
 from tokenkeep.adapters.postgres.event_log import append_events
+from tokenkeep.adapters.postgres.webhook_feed import PostgresWebhookFeed
+from tokenkeep.domain.ids import IdKind, parse_id
 from webhook_house import Hooks, delivering, public
 from webhook_receiver import Receiver
 
 WRITERS = 8
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 async def test_events_of_transactions_that_commit_in_another_order_are_given_out_each_once(
@@ -86,59 +91,44 @@ async def test_a_change_that_was_begun_before_a_webhook_was_made_and_is_committe
     assert receiver.ids == [public(slow)]
 
 
-async def test_a_span_is_delivered_again_page_by_page_and_what_was_delivered_only_if_that_is_wanted(
+async def test_making_a_webhook_does_not_wait_for_a_writer_for_ever(service: Service) -> None:
+    async with service.foundation.database.transaction() as writing:
+        await append_events(writing, [happened(service.environment)])
+        with pytest.raises(TimeoutError):
+            await service.wired.event_tail.settle(timeout_s=0.2)
+
+
+async def test_what_is_known_of_another_server_gives_out_nothing(
     hooks: Hooks, service: Service, receiver: Receiver
 ) -> None:
-    before = await hooks.happen(3)
     webhook_id, _ = await hooks.make(receiver.url)
-    span = {"since": "2025-12-31T00:00:00Z", "until": "2026-01-02T00:00:00Z"}
+    await hooks.happen()
+    feed = PostgresWebhookFeed(service.foundation.database)
+    settled = await service.wired.event_tail.settle()
+    assert await feed.give(settled=settled, server="another one") is None
+    assert await hooks.deliveries(webhook_id) == []
+    assert await feed.give(settled=settled, server=service.wired.event_tail.server) == settled
+    assert len(await hooks.deliveries(webhook_id)) == 1
+
+
+async def test_a_giver_that_dies_in_the_middle_has_done_nothing(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url)
+    await hooks.happen(5)
+    feed = PostgresWebhookFeed(service.foundation.database)
+    settled = await service.wired.event_tail.settle()
+    parsed = parse_id(IdKind.WEBHOOK, webhook_id)
+    async with service.foundation.database.transaction() as connection:
+        # The lane is held, so that it comes as far as it can without being done.
+        await connection.execute(text("SELECT FROM webhook_lanes WHERE webhook_id = :id FOR UPDATE"), {"id": parsed})
+        giving = asyncio.create_task(feed.give(settled=settled, server=service.wired.event_tail.server))
+        async with asyncio.timeout(1.5):
+            while not (await connection.execute(text(WAITING))).scalar_one():  # noqa: ASYNC110 - locks tell nobody
+                await asyncio.sleep(0.01)
+        giving.cancel()
+        await asyncio.wait({giving})
+    assert await hooks.deliveries(webhook_id) == []
     async with delivering(service):
-        after = await hooks.happen(2)
-        await hooks.until(webhook_id, state="delivered", count=2)
-        missed = await hooks.call("POST", webhook_id, "/redeliver", 202, json=span)
-        assert missed == {"count": 3, "next_cursor": None}
         await hooks.until(webhook_id, state="delivered", count=5)
-        assert (await hooks.call("POST", webhook_id, "/redeliver", 202, json=span))["count"] == 0
-        again = await hooks.call("POST", webhook_id, "/redeliver", 202, json={**span, "include_delivered": True})
-        assert again["count"] == 5
-        await receiver.come(10)
-        nothing = await hooks.call(
-            "POST", webhook_id, "/redeliver", 202, json={**span, "until": "2026-01-01T00:00:00Z"}
-        )
-        assert nothing["count"] == 0
-    assert sorted(receiver.ids) == sorted([public(one) for one in (*before, *after)] * 2)
-
-
-async def test_one_event_is_delivered_again_with_the_same_id(
-    hooks: Hooks, service: Service, receiver: Receiver
-) -> None:
-    webhook_id, secret = await hooks.make(receiver.url)
-    async with delivering(service):
-        [event] = await hooks.happen()
-        await hooks.until(webhook_id, state="delivered")
-        again = await hooks.call("POST", webhook_id, "/redeliver", 202, json={"event_id": public(event)})
-        assert again["count"] == 1
-        await receiver.come(2)
-        await hooks.until(webhook_id, state="delivered")
-    assert receiver.ids == [public(event)] * 2
-    assert receiver.received[1].verify(secret) == receiver.received[0].verify(secret)
-    async with service.client() as admin:
-        listed = data(await admin.get("/v1/audit", params={"target": webhook_id, "action": "webhook.redeliver"}))
-    assert len(listed) == 1
-
-
-async def test_a_delivery_whose_event_is_no_longer_kept_is_given_up(
-    hooks: Hooks, service: Service, receiver: Receiver
-) -> None:
-    webhook_id, _ = await hooks.make(receiver.url, ordered=True)
-    about = uuid4()
-    async with delivering(service):
-        [event] = await hooks.happen(1, subject=about)
-        await hooks.until(webhook_id, state="delivered")
-        await service.sql("DELETE FROM events WHERE id = :id", id=event.id)
-        await hooks.call("POST", webhook_id, "/redeliver", 202, json={"event_id": public(event)})
-        await hooks.until(webhook_id, state="failed")
-        [given_up] = await hooks.deliveries(webhook_id)
-        assert (given_up["error"], given_up["subject"]) == ("the event is no longer kept", None)
-        await hooks.happen(1, subject=about)
-        await hooks.until(webhook_id, state="delivered")
+    assert len(receiver.received) == 5

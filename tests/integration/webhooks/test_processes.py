@@ -5,7 +5,7 @@ import signal
 
 from api_service import Service
 from road_processes import process
-from webhook_house import Hooks, public
+from webhook_house import Hooks, delivering, public
 from webhook_receiver import Receiver
 
 OVERDUE = "UPDATE webhook_lanes SET lease_until = now() WHERE lease_until IS NOT NULL"
@@ -30,6 +30,26 @@ async def test_what_a_killed_worker_was_delivering_comes_again_with_the_same_id(
     assert receiver.ids == [public(event)] * 2
     for message in receiver.received:
         message.verify(secret)
+
+
+async def test_a_deliverer_that_was_away_for_longer_than_its_lease_writes_nothing(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url)
+    receiver.gate = asyncio.Event()
+    async with delivering(service):
+        await hooks.happen()
+        await receiver.come(1)
+        # As another one would have it by now, and then be over as well.
+        await service.sql(
+            "UPDATE webhook_lanes SET holder = gen_random_uuid(), lease_until = now() + interval '1 second'"
+        )
+        receiver.gate.set()
+        await receiver.come(2)
+        await hooks.until(webhook_id, state="delivered")
+    [delivered] = await hooks.deliveries(webhook_id)
+    assert delivered["tries"] == 1
+    assert len(set(receiver.ids)) == 1
 
 
 async def test_workers_that_are_killed_in_a_burst_miss_no_event_for_any_endpoint(
