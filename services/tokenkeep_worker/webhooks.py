@@ -6,6 +6,7 @@ They have a few database connections of their own, and bounds on what is under w
 import asyncio
 from dataclasses import dataclass
 from time import monotonic
+from typing import Self
 
 import structlog
 
@@ -20,6 +21,7 @@ from tokenkeep.adapters.telemetry.webhook_observer import WebhookTelemetry
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.clock import boottime
 from tokenkeep.adapters.token_endpoint.lending import LentConnections
+from tokenkeep.adapters.token_endpoint.look_ups import OwnLookUps
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring_file import read_keyring
@@ -49,6 +51,37 @@ _log = structlog.get_logger("tokenkeep.worker")
 
 
 @dataclass(frozen=True, slots=True)
+class Outlet:
+    """Connections to endpoints, and the threads in which their names are looked up: one for each that is delivered to."""
+
+    pool: ConnectionPool
+    look_ups: OwnLookUps
+
+    @classmethod
+    def open(cls, policy: AddressPolicy, *, endpoints: int) -> Self:
+        """For so many endpoints at once."""
+        look_ups = OwnLookUps(endpoints)
+        pool = ConnectionPool(
+            policy,
+            max_idle=8,
+            connect_timeout_s=DEADLINE.total_seconds(),
+            max_body_bytes=_MOST_ANSWER_BYTES,
+            look_up=look_ups,
+        )
+        return cls(pool, look_ups)
+
+    def posting(self) -> PostWebhook:
+        """The use-case over these connections."""
+        clocks = ProcessClocks(boottime)
+        return PostWebhook(LentConnections(self.pool), sign_delivery, excerpt_of, clocks, wall_clock)
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self.pool.close()
+        self.look_ups.close()
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookParts:
     """What the loops work with."""
 
@@ -56,7 +89,7 @@ class WebhookParts:
     tail: EventTail
     feed: PostgresWebhookFeed
     lanes: PostgresLanes
-    endpoints: ConnectionPool
+    outlets: tuple["Outlet", ...]
     deliver: DeliverWebhooks
 
 
@@ -96,7 +129,8 @@ class WebhookDelivery:
             await end(one)
         if self._turns:
             await asyncio.wait(set(self._turns))
-        await self._parts.endpoints.close()
+        for outlet in self._parts.outlets:
+            await outlet.close()
         await self._parts.database.close()
 
     async def give(self) -> bool:
@@ -179,26 +213,25 @@ def wire_webhooks(foundation: Foundation) -> WebhookDelivery:
     Raises:
         SettingsError: There is no usable keyring.
     """
-    settings, clocks = foundation.settings, ProcessClocks(boottime)
+    settings = foundation.settings
     engine = create_engine(require_database(settings), pool_size=_CONNECTIONS, process="tokenkeep webhooks")
     database = Database(engine)
-    endpoints = ConnectionPool(
-        AddressPolicy(settings.allow_private_hosts),
-        max_idle=8,
-        connect_timeout_s=DEADLINE.total_seconds(),
-        max_body_bytes=_MOST_ANSWER_BYTES,
-    )
+    policy = AddressPolicy(settings.allow_private_hosts)
+    outlet = Outlet.open(policy, endpoints=_HEALTHY_AT_ONCE)
+    to_failing = Outlet.open(policy, endpoints=_FAILING_AT_ONCE)
     lanes = PostgresLanes(database)
     deliver = DeliverWebhooks(
         lanes=lanes,
         works=PostgresWorks(database),
         vault=Vault(read_keyring(settings.keyring, settings.keyring_file)),
-        post=PostWebhook(LentConnections(endpoints), sign_delivery, excerpt_of, clocks, wall_clock),
+        post=outlet.posting(),
+        post_to_failing=to_failing.posting(),
         observer=WebhookTelemetry(foundation.metrics),
-        clocks=clocks,
+        clocks=ProcessClocks(boottime),
     )
     tail = EventTail(PostgresEventFeed(database))
-    return WebhookDelivery(WebhookParts(database, tail, PostgresWebhookFeed(database), lanes, endpoints, deliver))
+    parts = WebhookParts(database, tail, PostgresWebhookFeed(database), lanes, (outlet, to_failing), deliver)
+    return WebhookDelivery(parts)
 
 
 async def _heard(told: asyncio.Event, within_s: float) -> None:

@@ -28,12 +28,16 @@ _UNREADABLE_REST: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class DeliverWebhooks:
-    """One turn of one endpoint: a wave of deliveries side by side, then one transaction with all that came of them."""
+    """One turn of one endpoint: a wave of deliveries side by side, then one transaction with all that came of them.
+
+    `post_to_failing` posts to endpoints that fail, and shares nothing with `post` that such an endpoint could use up.
+    """
 
     lanes: Lanes
     works: Works
     vault: Vault
     post: PostWebhook
+    post_to_failing: PostWebhook
     observer: WebhookObserver
     clocks: Clocks
 
@@ -59,7 +63,8 @@ class DeliverWebhooks:
         return len(tried)
 
     async def _try(self, lane: Lane, delivery: ToDeliver, secrets: Sequence[Secret], send_before: float) -> Tried:
-        reply = await self.post(lane.url, delivery.event, secrets, send_before=send_before)
+        post = self.post_to_failing if lane.failing else self.post
+        reply = await post(lane.url, delivery.event, secrets, send_before=send_before)
         return Tried(delivery.position, delivery.tries, reply)
 
     async def _settle(self, lane: Lane, tried: Sequence[Tried]) -> None:

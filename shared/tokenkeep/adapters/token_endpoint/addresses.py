@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, TypeGuard
 
+from tokenkeep.adapters.token_endpoint.look_ups import LookUp, look_up_by_the_loop
 from tokenkeep.adapters.token_endpoint.origin import IPAddress, MalformedUrl, Origin, literal_address, split_url
 from tokenkeep.domain.errors import ForbiddenAddress, InvalidInput, SettingsError
 
@@ -156,7 +157,13 @@ def _is_usable(sockaddr: tuple[Any, ...]) -> TypeGuard[tuple[str, int] | tuple[s
 
 
 async def resolve(
-    host: str, port: int, *, policy: AddressPolicy, timeout_s: float, field: str = "url"
+    host: str,
+    port: int,
+    *,
+    policy: AddressPolicy,
+    timeout_s: float,
+    field: str = "url",
+    look_up: LookUp = look_up_by_the_loop,
 ) -> list[ResolvedAddress]:
     """The addresses of a host, each of them checked, in the resolver's order.
 
@@ -168,10 +175,9 @@ async def resolve(
         TimeoutError: The resolver took longer than `timeout_s` seconds.
         OSError: The name does not resolve.
     """
-    loop = asyncio.get_running_loop()
     async with asyncio.timeout(timeout_s):
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+            found = await look_up(host, port)
         except UnicodeError:  # a label that is empty or too long never gets as far as the resolver
             msg = "the name is malformed"
             raise OSError(msg) from None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy, ResolvedAddress, checked_origin, resolve
 from tokenkeep.adapters.token_endpoint.clock import boottime
 from tokenkeep.adapters.token_endpoint.connection import Connection
+from tokenkeep.adapters.token_endpoint.look_ups import LookUp, look_up_by_the_loop
 from tokenkeep.adapters.token_endpoint.origin import Origin
 from tokenkeep.adapters.token_endpoint.response import MAX_BODY_BYTES
 from tokenkeep.adapters.token_endpoint.tls_contexts import TlsContexts
@@ -38,6 +39,7 @@ class ConnectionPool:
         connect_timeout_s: The longest time for DNS, TCP and TLS together, in seconds.
         max_body_bytes: The largest answer that connections take.
         now: The clock of idleness, in seconds; counts suspend.
+        look_up: Asks for the addresses of hosts.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class ConnectionPool:
         connect_timeout_s: float = 10.0,
         max_body_bytes: int = MAX_BODY_BYTES,
         now: Callable[[], float] = boottime,
+        look_up: LookUp = look_up_by_the_loop,
     ) -> None:
         self._policy = policy
+        self._look_up = look_up
         self._tls = tls or TlsContexts()
         self._max_idle = max_idle
         self._idle_ttl_s = idle_ttl_s
@@ -137,7 +141,10 @@ class ConnectionPool:
         origin, _ = end
         deadline = min(deadline, loop.time() + self._connect_timeout_s)
         try:
-            addresses = await resolve(origin.host, origin.port, policy=self._policy, timeout_s=deadline - loop.time())
+            timeout_s = deadline - loop.time()
+            addresses = await resolve(
+                origin.host, origin.port, policy=self._policy, timeout_s=timeout_s, look_up=self._look_up
+            )
             last = len(addresses) - 1
             for turn, address in enumerate(addresses):
                 until = deadline if turn == last else min(deadline, loop.time() + _PATIENCE_S)
