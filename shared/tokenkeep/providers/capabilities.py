@@ -12,7 +12,8 @@ def capabilities(it: Provider) -> Mapping[str, Any]:
 
     `refresh` says whether tokens can be renewed without the end user, `revocation` whether the provider can be told that a
     grant is to be worth nothing (a source may know an address where the catalogue does not), `verification` whether there is a cheap request that
-    shows if credentials work, `external_id` whether the provider tells whose they are.
+    shows if credentials work, `external_id` whether the provider tells whose they are, `hooks` how the notices are signed that it may
+    send to `/v1/provider-hooks`.
     """
     check = it.verification
     return {
@@ -27,6 +28,7 @@ def capabilities(it: Provider) -> Mapping[str, Any]:
         "external_id": it.token_external_id_path is not None or (check is not None and check.external_id is not None),
         "single_active_access_token": it.single_active_access_token,
         "revocation_event": it.revocation_event,
+        "hooks": None if it.hooks is None else it.hooks.scheme.value,
     }
 
 

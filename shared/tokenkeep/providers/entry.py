@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tokenkeep.domain.account import AuthType
+from tokenkeep.providers.hook_rules import ProviderHooks
 from tokenkeep.providers.meaning import AnswerRule
 
 
@@ -135,6 +136,7 @@ class Provider:
     `refresh_with` says what a refresh presents. `gives_refresh_token` False: there is none, and nothing to refresh.
     `single_active_access_token`: a refresh ends the former access token at once. `signed_token_requests`: the provider wants token
     requests signed in a way of its own, which takes a hook.
+    `hooks` says how the notices are signed and read that it sends by itself.
     `credentials_help` tells end users where they find what the form for their credentials asks.
     The `assertion_` members are about the assertions of the grant `jwt_bearer`: further claims, and how long one is good for.
     """
@@ -200,6 +202,7 @@ class Provider:
     placeholders: tuple[Property, ...] = ()
     verification: Verification | None = None
     revocation_event: str | None = None
+    hooks: ProviderHooks | None = None
     request_token_url: str | None = None
     access_token_url: str | None = None
     signature_method: str | None = None

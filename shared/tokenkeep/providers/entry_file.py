@@ -34,6 +34,7 @@ from tokenkeep.providers.fields import (
     OAUTH1_FIELDS,
     OAUTH2_FIELDS,
 )
+from tokenkeep.providers.hook_files import read_hooks
 from tokenkeep.providers.revocation_way import REVOCATION_NAMES, address_complaint
 
 _SLUG = Text(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", "a slug of lower-case letters, digits and hyphens")
@@ -72,6 +73,7 @@ _STRUCTURED: Mapping[str, Callable[[EntryFile, str, object], object]] = {
     "credentials": read_credential_fields,
     "answers": read_answers,
     "verify": read_verification,
+    "hooks": read_hooks,
 }
 _MEMBERS = {"credentials": "credential_fields", "verify": "verification"}
 # What a source may say for itself, a data file says under `verify`; and a callout needs a secret that only a source has.

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 _BRACES = re.compile(r"[{}\s]")
@@ -211,4 +211,14 @@ class Pairs:
         return Params().schema()
 
 
-Field = Url | Choice | Whole | Text | Prose | Flag | Listed | Params | Pairs
+class OwnKind(Protocol):
+    """A kind of field that a part of the files brings along."""
+
+    def complaint(self, value: object) -> Complaint | None:
+        """What is wrong with the value, or None."""
+
+    def schema(self) -> dict[str, Any]:
+        """The field in JSON Schema."""
+
+
+Field = Url | Choice | Whole | Text | Prose | Flag | Listed | Params | Pairs | OwnKind

@@ -13,6 +13,7 @@ from tokenkeep.providers.entry_parts import (
     VERIFY_FIELDS,
 )
 from tokenkeep.providers.field_kinds import Field
+from tokenkeep.providers.hook_files import CHALLENGE_FIELDS, EVENT_FIELDS, HOOK_FIELDS, SIGNATURE_FIELDS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -48,7 +49,18 @@ def _parts() -> dict[str, Any]:
         "credentials": _named({**_object(_shown(CREDENTIAL_FIELDS)), "required": ["title"]}),
         "answers": {"type": "array", "items": answer},
         "verify": {**_object(_shown(VERIFY_FIELDS)), "required": ["url"]},
+        "hooks": _hooks(),
     }
+
+
+def _hooks() -> dict[str, Any]:
+    event = {**_object(_shown(EVENT_FIELDS)), "required": ["means"]}
+    parts = {
+        "signature": {**_object(_shown(SIGNATURE_FIELDS)), "required": ["header"]},
+        "challenge": {**_object(_shown(CHALLENGE_FIELDS)), "required": ["type", "value", "answer"]},
+        "events": {"type": "object", "additionalProperties": event},
+    }
+    return {**_object({**_shown(HOOK_FIELDS), **parts}), "required": ["scheme"]}
 
 
 def _shown(fields: Mapping[str, Field]) -> dict[str, Any]:
