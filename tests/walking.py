@@ -61,9 +61,11 @@ async def description(service: Service) -> dict[str, Any]:
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """All that take an API key; what providers call takes none."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            yield method.upper(), path, operation
+            if operation["security"]:
+                yield method.upper(), path, operation
 
 
 async def things(service: Service) -> dict[str, str]:

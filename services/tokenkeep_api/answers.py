@@ -96,7 +96,7 @@ class AccountSchemaAnswer(Answer):
 
 
 class SourceAnswer(Answer):
-    """A source. Its client secret is write-only.
+    """A source. Its secrets are write-only; `has_hook_secret` tells whether there is one that its provider signs notices with.
 
     `proving`: its client was changed, and one account is tried before the others follow.
     """
@@ -114,6 +114,7 @@ class SourceAnswer(Answer):
     paused_reason: str | None
     proving: bool
     paused_at: datetime | None
+    has_hook_secret: bool
     created_at: datetime
     updated_at: datetime
 

@@ -29,6 +29,7 @@ from tokenkeep_api.routes import (
     event_feed,
     events,
     imports,
+    provider_hooks,
     providers,
     sources,
     webhooks,
@@ -71,6 +72,7 @@ def create_app(
         audit,
     )
     routers = [*(module.routes(wired) for module in modules), event_feed.routes(wired, stream_times)]
+    routers.append(provider_hooks.routes(wired))
     for router in routers:
         app.include_router(router)
     pages = Pages.load(settings.external_url)

@@ -12,7 +12,7 @@ from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.api_key import Scope as ApiScope
 from tokenkeep.domain.errors import InvalidInput, NotAllowed, NotAuthenticated, RateLimited
 from tokenkeep.domain.secret import Secret
-from tokenkeep_api.api_paths import is_api
+from tokenkeep_api.api_paths import is_api, is_provider_hook
 from tokenkeep_api.client_addresses import ClientAddresses
 from tokenkeep_api.problems import problem_of
 from tokenkeep_api.rate_limits import RateLimits
@@ -40,7 +40,7 @@ class KeyUses(Protocol):
 class Authentication:
     """ASGI middleware: nothing of the API (`is_api`) is reached, and no body read, without a valid API key, nor too often with one.
 
-    What is elsewhere is open, and limited by address.
+    What is elsewhere is open, and limited by address; so is what providers call, whose signatures their route looks at.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Authentication:
     async def _admit(self, scope: Scope) -> None:
         path = scope["path"]
         address = scope["state"]["address"] = self._addresses(scope)
-        if is_api(path):
+        if is_api(path) and not is_provider_hook(path):
             caller = await self._caller(scope, address)
             scope["state"]["caller"] = caller
             self._uses.note(caller)

@@ -39,7 +39,8 @@ class SourceBody(Body):
     OAuth 2 and OAuth 1.0a want a `client_id`; where machines come by their tokens, accounts may bring their own instead. What
     `client_secret` holds depends on the option `token_endpoint_auth_method`: a secret, a key, or a key with certificates; with
     OAuth 1.0a on `signature_method`. `refresh_callout_secret` (`whsec_…`) signs what is posted to the option
-    `refresh_callout_url`.
+    `refresh_callout_url`. With `hook_secret` the provider signs what it sends to `/v1/provider-hooks/{id}`, where it has a secret of
+    its own for that.
     """
 
     provider: Line
@@ -49,6 +50,7 @@ class SourceBody(Body):
     scopes: Annotated[list[ScopeName], Field(max_length=200)] = []
     options: dict[str, Any] = {}
     refresh_callout_secret: SecretText | None = None
+    hook_secret: SecretText | None = None
 
     def wanted(self) -> NewSource:
         """The source that is described."""
@@ -60,11 +62,15 @@ class SourceBody(Body):
             scopes=tuple(dict.fromkeys(self.scopes)),
             options=self.options,
             callout_secret=self.refresh_callout_secret,
+            hook_secret=self.hook_secret,
         )
 
 
 class SourceChangeBody(Body):
-    """What of a source is to be changed. `options` are replaced as a whole; null takes a secret away."""
+    """What of a source is to be changed. `options` are replaced as a whole; null takes a secret away.
+
+    A `hook_secret` that is replaced is still taken for 24 hours.
+    """
 
     name: Line | None = None
     client_id: Line | None = None
@@ -72,12 +78,13 @@ class SourceChangeBody(Body):
     scopes: Annotated[list[ScopeName], Field(max_length=200)] | None = None
     options: dict[str, Any] | None = None
     refresh_callout_secret: SecretText | None = None
+    hook_secret: SecretText | None = None
 
     @model_validator(mode="after")
     def _something_given(self) -> Self:
         if not self.model_fields_set:
             raise InvalidInput("body", "names nothing that is to be changed")
-        for field in sorted(self.model_fields_set - {"client_secret", "refresh_callout_secret"}):
+        for field in sorted(self.model_fields_set - {"client_secret", "hook_secret", "refresh_callout_secret"}):
             if getattr(self, field) is None:
                 raise InvalidInput(field, "can't be null")
         return self
@@ -93,6 +100,8 @@ class SourceChangeBody(Body):
             options=self.options,
             callout_secret=self.refresh_callout_secret,
             drop_callout_secret=self._takes_away("refresh_callout_secret"),
+            hook_secret=self.hook_secret,
+            drop_hook_secret=self._takes_away("hook_secret"),
         )
 
     def _takes_away(self, field: str) -> bool:

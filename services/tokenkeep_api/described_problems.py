@@ -8,7 +8,7 @@ from tokenkeep_api.problems import PROBLEM_TYPE
 
 _ABOUT = {
     400: "The body is not JSON.",
-    401: "There is no valid API key.",
+    401: "There is no valid API key, or no valid signature where that stands in its place.",
     403: "The API key lacks the scope that `scope` names.",
     404: "There is no such thing in the API key's environment.",
     408: "The request took too long to arrive.",

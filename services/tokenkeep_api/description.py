@@ -28,7 +28,7 @@ SECURITY_SCHEME = "api_key"
 _REFERENCE = "#/components/schemas/{model}"
 _ABOUT = f"""Custody of OAuth grants: every account fresh, no refresh token lost or spent twice.
 
-Every call takes an API key: `Authorization: Bearer tk_…`. A key belongs to one environment; the bootstrap
+Every call takes an API key, but for those that providers make: `Authorization: Bearer tk_…`. A key belongs to one environment; the bootstrap
 admin key chooses one by the header `{ENVIRONMENT_HEADER}`. Success is `{{"data": …}}`, and lists add `next_cursor`; calls
 under `/oauth1/v1` and `/oauth2/v1` answer without `data`.
 Errors are `{PROBLEM_TYPE}` (RFC 9457) with a stable `code`. A POST that creates honours `{IDEMPOTENCY_HEADER}`."""
@@ -74,13 +74,14 @@ def _scopes(routes: list[BaseRoute]) -> Iterator[tuple[str, str, tuple[Scope, ..
         if isinstance(route, APIRoute):
             needed = [one.call.scopes for one in route.dependant.dependencies if isinstance(one.call, Allowed)]
             for method in route.methods or ():
-                yield route.path, method.lower(), needed[0]
+                yield route.path, method.lower(), needed[0] if needed else ()
     for path, method, scope, _operation, _answer in tokens.descriptions():
         yield path, method, (scope,)
 
 
 def _complete(operation: dict[str, Any], path: str, method: str, scopes: tuple[Scope, ...]) -> None:
-    operation["security"] = [{SECURITY_SCHEME: [scope.value for scope in scopes]}]
+    # Without a scope it takes no key: a provider's own signature stands in its place.
+    operation["security"] = [{SECURITY_SCHEME: [scope.value for scope in scopes]}] if scopes else []
     operation["responses"].pop("422", None)
     add_problems(operation, path, method)
     if method == "post" and "201" in operation["responses"]:

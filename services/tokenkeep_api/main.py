@@ -26,6 +26,7 @@ from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
 from tokenkeep.adapters.redis.connection import connect_blocking
 from tokenkeep.adapters.redis.queue import DramatiqRefreshQueue, create_broker
 from tokenkeep.adapters.redis.wakeups import RedisWaiters
+from tokenkeep.adapters.security_events.tokens import JoseEventTokens
 from tokenkeep.adapters.telemetry.logs import configure_logging
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.clock import boottime
@@ -44,6 +45,7 @@ from tokenkeep.application.discard_grant import DiscardGrant
 from tokenkeep.application.discover_metadata import DiscoverMetadata
 from tokenkeep.application.exchange_code import ExchangeCode
 from tokenkeep.application.first_answers import AskOnce
+from tokenkeep.application.hook_proofs import ProveHook
 from tokenkeep.application.import_accounts import ImportAccounts
 from tokenkeep.application.issue_api_key import Authenticate, IssueApiKey, WithdrawApiKey
 from tokenkeep.application.machine_requests import MachineRequests
@@ -59,10 +61,13 @@ from tokenkeep.application.request_refresh import RequestRefresh
 from tokenkeep.application.request_revocation import RequestRevocation
 from tokenkeep.application.resume_source import ResumeSource
 from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.security_event_keys import SecurityEventKeys
+from tokenkeep.application.settle_notices import SettleNotices
 from tokenkeep.application.sign_check import SignCheck
 from tokenkeep.application.sign_request import SignRequest
 from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.application.start_authorization import StartAuthorization
+from tokenkeep.application.take_provider_hook import TakeProviderHook
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.update_account import UpdateAccount
 from tokenkeep.application.vend_token import VendToken
@@ -86,6 +91,8 @@ from tokenkeep_api.webhooks import Webhooks
 from tokenkeep_api.wired import Wired
 
 _PREPARATION_MARGIN = timedelta(seconds=10)
+# A provider that waits for an answer gives up after some seconds, and comes again.
+_KEYS_DEADLINE = timedelta(seconds=5)
 
 _log = structlog.get_logger("tokenkeep.api")
 
@@ -188,6 +195,18 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         request_refresh=RequestRefresh(works, demand),
         verify_account=VerifyAccount(works, vend, check, sealer, stores, foundation.links),
         accept_events=AcceptEvents(works, foundation.metrics),
+        take_provider_hook=TakeProviderHook(
+            works,
+            foundation.catalogue,
+            ProveHook(
+                clients,
+                SecurityEventKeys(AskOnce(LentConnections(endpoints), clocks, min(deadline, _KEYS_DEADLINE)), clocks),
+                JoseEventTokens(),
+                wall_clock,
+            ),
+            SettleNotices(works, queue, foundation.links),
+            foundation.metrics,
+        ),
         connecting=Connecting.wire(
             foundation,
             works,

@@ -97,6 +97,11 @@ class RateLimits:
             taken = self._strangers.take(neighbourhood(address), now=self._clock())
             self._settle(self._strangers, taken, state, "address_rate", "from this address without a valid API key")
 
+    def give_back_stranger(self, address: str | None) -> None:
+        """The last request without a key was one that its signature has proven."""
+        if self._keys is not None:
+            self._strangers.give_back(neighbourhood(address))
+
     def begin(self, key_hash: bytes, address: str | None, state: State) -> Payer | None:
         """One request with this key, before it is looked up, and who pays for it. Raises `RateLimited`."""
         if self._keys is None:

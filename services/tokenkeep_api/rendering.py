@@ -179,6 +179,7 @@ def source(it: Source, catalogue: Catalogue) -> dict[str, Any]:
         "paused_reason": it.paused_reason,
         "proving": it.proving,
         "paused_at": _time(it.paused_at),
+        "has_hook_secret": it.has_hook_secret,
         "created_at": rfc3339(it.created_at),
         "updated_at": rfc3339(it.updated_at),
     }

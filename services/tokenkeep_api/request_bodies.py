@@ -10,6 +10,7 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tokenkeep_api.api_paths import is_provider_hook
 from tokenkeep_api.problems import Problem
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -21,6 +22,7 @@ NDJSON = "application/x-ndjson"
 EVENTS_PATH = "/v1/events"
 CLOUDEVENT = "application/cloudevents+json"
 CLOUDEVENTS = "application/cloudevents-batch+json"
+SECURITY_EVENT = "application/secevent+jwt"
 
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
@@ -36,7 +38,8 @@ _BEYOND_ALL_BOUNDS: int = 10**_MOST_DIGITS
 class BoundedBodies:
     """ASGI middleware: no body over 1 MiB, none that takes longer than 15 s to arrive, none that is not JSON.
 
-    Under `/connect`, where browsers come, a body is a form. Events may be declared to be CloudEvents.
+    Under `/connect`, where browsers come, a body is a form. Events may be declared to be CloudEvents, and providers send security
+    event tokens.
 
     An import's body is a stream: NDJSON of any size, of which each 16 KiB have 60 s to come, so that nobody holds one of the few
     places by a byte now and then; its lines are bounded where they are read. Only the time counts in which something is
@@ -143,6 +146,8 @@ def _media_types(path: str) -> tuple[str, ...]:
         return (_FORM,)
     if path == IMPORT_PATH:
         return (NDJSON,)
+    if is_provider_hook(path):
+        return (_JSON, SECURITY_EVENT)
     return (_JSON, CLOUDEVENT, CLOUDEVENTS) if path == EVENTS_PATH else (_JSON,)
 
 

@@ -21,6 +21,7 @@ from tokenkeep.application.request_refresh import RequestRefresh
 from tokenkeep.application.resume_source import ResumeSource
 from tokenkeep.application.sign_request import SignRequest
 from tokenkeep.application.start_authorization import StartAuthorization
+from tokenkeep.application.take_provider_hook import TakeProviderHook
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.update_account import UpdateAccount
 from tokenkeep.application.vend_token import VendToken
@@ -64,6 +65,7 @@ class Wired:
     request_refresh: RequestRefresh
     verify_account: VerifyAccount
     accept_events: AcceptEvents
+    take_provider_hook: TakeProviderHook
     connecting: Connecting
     issue_api_key: IssueApiKey
     withdraw_api_key: WithdrawApiKey

@@ -1,6 +1,6 @@
 """How many events of each shard Redis has been seen to have, so that it shows when its data went back in time.
 
-Revision: 0018, after 0015. A relay of the release before counts nothing; what it publishes is not missed by one that does.
+Revision: 0018, after 0017. A relay of the release before counts nothing; what it publishes is not missed by one that does.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0018"
-down_revision: str | None = "0015"
+down_revision: str | None = "0017"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 

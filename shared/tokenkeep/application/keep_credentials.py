@@ -18,10 +18,12 @@ from tokenkeep.domain.source import Source
 from tokenkeep.providers.account_properties import missing_properties
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.entry import Presented, Provider
+from tokenkeep.providers.hook_rules import HookScheme
 from tokenkeep.providers.lifetimes import refresh_end
 from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.request_credentials import request_credentials
 from tokenkeep.providers.rules import OAuth2Rules
+from tokenkeep.providers.security_events import token_marks
 from tokenkeep.providers.token_request import check_properties
 
 
@@ -151,8 +153,16 @@ class Keeping:
         sealed = sealer.seal(account_id, key, held, version, kept=None, presented=self._presented)
         # A machine's key may serve many accounts, and is spent by none of them.
         claimed = None if self._presented is Presented.MACHINE_CREDENTIALS else held.refresh_token
-        claim = None if claimed is None else GrantClaim(fingerprint(claimed), _client_key(self.source))
+        claim = None if claimed is None else self._claim(claimed)
         return PreparedCredentials(version, key, sealed, claim, _fingerprints(held))
+
+    def _claim(self, token: Secret) -> GrantClaim:
+        claim = GrantClaim(fingerprint(token), _client_key(self.source))
+        hooks = self.provider.hooks
+        if hooks is None or hooks.scheme is not HookScheme.SECURITY_EVENT_TOKEN:
+            return claim
+        whole, beginning = token_marks(token)
+        return replace(claim, token_mark=whole.digest, prefix_mark=beginning.digest)
 
 
 def fingerprint(token: Secret) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.callout_secrets import check_callout, seal_callout_secret
 from tokenkeep.application.check_client import check_client
+from tokenkeep.application.hook_secrets import FORMER_FOR, check_hook_secret, seal_hook_secret
 from tokenkeep.application.ports import RequestSigner, Vault
 from tokenkeep.application.sealing import CLIENT_SECRET
 from tokenkeep.application.source_clients import SourceClients
@@ -37,6 +38,7 @@ class NewSource:
     scopes: tuple[str, ...]
     options: Mapping[str, Any]
     callout_secret: Secret | None = None
+    hook_secret: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class CreateSource:
             self.clients, self.signer, provider, options, client_id=wanted.client_id, secret=wanted.client_secret
         )
         check_callout(options, wanted.callout_secret)
+        check_hook_secret(provider, wanted.hook_secret)
         source_id = SourceId(new_id())
         now = await work.accounts.now()
         source = Source(
@@ -77,6 +80,7 @@ class CreateSource:
             secret_version=1,
             created_at=now,
             updated_at=now,
+            has_hook_secret=wanted.hook_secret is not None,
         )
         key = self.vault.new_data_key(source_id)
         sealed = None
@@ -86,6 +90,9 @@ class CreateSource:
         await work.sources.add(source, key, sealed)
         callout_secret = seal_callout_secret(self.vault, source_id, key, wanted.callout_secret)
         await work.sources.save_callout_secret(source_id, callout_secret)
+        if wanted.hook_secret is not None:
+            hook_secret = seal_hook_secret(self.vault, source_id, key, wanted.hook_secret)
+            await work.sources.save_hook_secret(source_id, hook_secret, former_for=FORMER_FOR)
         await work.audit(AuditEntry(caller, "source.create", format_id(IdKind.SOURCE, source_id)))
         return source
 
@@ -94,7 +101,8 @@ class CreateSource:
 class SourceChange:
     """What of a source is to be changed; None leaves it as it is.
 
-    `drop_secret`: it has no client secret from now on; `drop_callout_secret`: nor one for callouts.
+    `drop_secret`: it has no client secret from now on; `drop_callout_secret`, `drop_hook_secret`: nor one for callouts, or for the
+    provider's notices.
     """
 
     name: str | None = None
@@ -105,6 +113,8 @@ class SourceChange:
     options: Mapping[str, Any] | None = None
     callout_secret: Secret | None = None
     drop_callout_secret: bool = False
+    hook_secret: Secret | None = None
+    drop_hook_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +155,7 @@ class UpdateSource:
             await self._seal(work, changed, change)
             if source.auth_type is AuthType.OAUTH2:  # of the others none is refreshed, so nothing would prove them
                 changed, event_type = prove(changed, now=now, new_secret=new_secret)
+        changed = await self._keep_hook_secret(work, changed, change)
         number = told + (event_type is not None)
         await work.sources.save(changed, event_sequence=number)
         if event_type is not None:
@@ -167,6 +178,18 @@ class UpdateSource:
             options=options,
             updated_at=now,
         )
+
+    async def _keep_hook_secret(self, work: Work, source: Source, change: SourceChange) -> Source:
+        """The source with its new hook secret. It proves providers and not the client, so nothing is to be proven anew."""
+        if change.hook_secret is None and not change.drop_hook_secret:
+            return source
+        check_hook_secret(self.catalogue.get(source.provider), change.hook_secret)
+        sealed = None
+        if change.hook_secret is not None:
+            key = (await work.sources.config(source.id)).sealed_key
+            sealed = seal_hook_secret(self.vault, source.id, key, change.hook_secret)
+        await work.sources.save_hook_secret(source.id, sealed, former_for=FORMER_FOR)
+        return replace(source, has_hook_secret=sealed is not None)
 
     async def _check_destinations(self, work: Work, caller: Caller, source: Source, changed: Source) -> None:
         """Who says where refresh tokens go may have them (ADR 0035)."""

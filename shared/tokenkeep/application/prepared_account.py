@@ -16,11 +16,14 @@ from tokenkeep.domain.lease import Lease
 class GrantClaim:
     """The refresh token that an account came with, by its SHA-256, and what tells the client that it was given to.
 
-    Without a `client` (the source has no client id) it is claimed for the source alone.
+    Without a `client` (the source has no client id) it is claimed for the source alone. By the marks a provider that tells of
+    single tokens is understood; where it tells of none, there are none.
     """
 
     fingerprint: bytes
     client: bytes | None
+    token_mark: bytes | None = None
+    prefix_mark: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

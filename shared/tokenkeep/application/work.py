@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from tokenkeep.application.import_progress import ImportChunk, ImportProgress, N
 from tokenkeep.application.inbox import Inbox
 from tokenkeep.application.ports import CustodyLedger
 from tokenkeep.application.prepared_account import GrantClaim, PreparedAccount, Storing, StoringEach
+from tokenkeep.application.provider_notices import ProviderNotices
 from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.application.revocations import NewRevocation
 from tokenkeep.application.webhooks import Webhooks, WebhookTurns
@@ -90,6 +91,10 @@ class Sources(Protocol):
     async def save_client_secret(self, source_id: SourceId, ciphertext: bytes | None) -> None: ...
 
     async def save_callout_secret(self, source_id: SourceId, ciphertext: bytes | None) -> None: ...
+
+    async def save_hook_secret(
+        self, source_id: SourceId, ciphertext: bytes | None, *, former_for: timedelta
+    ) -> None: ...
 
     async def holds_grants(self, source_id: SourceId) -> bool: ...
 
@@ -191,6 +196,9 @@ class Work(Protocol):
 
     @property
     def webhook_turns(self) -> WebhookTurns: ...
+
+    @property
+    def provider_notices(self) -> ProviderNotices: ...
 
     @property
     def ledger(self) -> CustodyLedger: ...

@@ -1,7 +1,8 @@
-"""What follows from what services report of an account's token or grant."""
+"""What follows from what services report of an account's token or grant, and from what providers tell by themselves."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from tokenkeep.domain.account import AccountState
 from tokenkeep.domain.attempt import Outcome
@@ -10,6 +11,9 @@ from tokenkeep.domain.standing import Settlement, Standing
 
 REPORTED = "reported by a service"
 """The detail of an account that was disabled on a service's word."""
+
+CLOSE: Final = timedelta(seconds=60)
+"""How far a provider's clock and ours may be apart, and how long what it has ended may still seem alive to itself."""
 
 
 class Follows(StrEnum):
@@ -29,6 +33,29 @@ def on_revocation_report(standing: Standing, *, reported_at: datetime) -> Follow
     if standing.account.state is not AccountState.ACTIVE or standing.credential.obtained_at > reported_at:
         return Follows.NOTHING
     return Follows.DISABLING if standing.lease.next_refresh_at is None else Follows.ASKING
+
+
+def on_provider_notice(standing: Standing, *, happened_at: datetime, believed: bool) -> Follows:
+    """What follows when the provider itself has told, signed, that an account's grant is over (ADR 0037).
+
+    Its word disables at once. A notice says nothing of what the provider gave after the time that it speaks of; where the two are
+    so close that its clock and ours may differ about the order, it is asked. So it is where its word alone is not enough
+    (`believed` is false), if there is anything to ask with.
+    """
+    given_at = standing.credential.obtained_at
+    if standing.account.state is not AccountState.ACTIVE or given_at > happened_at + CLOSE:
+        return Follows.NOTHING
+    can_be_asked = standing.lease.next_refresh_at is not None
+    if given_at > happened_at:
+        return Follows.ASKING if can_be_asked else Follows.NOTHING
+    return Follows.DISABLING if believed or not can_be_asked else Follows.ASKING
+
+
+def on_provider_suspicion(standing: Standing, *, happened_at: datetime) -> Follows:
+    """What follows when a provider has told something that may mean that the grant is over: it is asked, where it can be."""
+    if standing.account.state is not AccountState.ACTIVE or standing.credential.obtained_at > happened_at + CLOSE:
+        return Follows.NOTHING
+    return Follows.NOTHING if standing.lease.next_refresh_at is None else Follows.ASKING
 
 
 def token_rejected(standing: Standing) -> Settlement:

@@ -56,6 +56,7 @@ class Source:
     probes: int = 0
     rollback_accepted_at: datetime | None = None
     revocations_confirmed_at: datetime | None = None
+    has_hook_secret: bool = False
 
     @property
     def admits_all(self) -> bool:

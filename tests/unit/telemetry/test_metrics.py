@@ -38,6 +38,7 @@ CONTRACT = {
     "tokenkeep_webhook_deliveries_total": ("counter", {"outcome"}),
     # Beyond the contract.
     "tokenkeep_webhooks_disabled_total": ("counter", {"reason"}),
+    "tokenkeep_provider_hooks_total": ("counter", {"provider", "result"}),
     "tokenkeep_requests_refused_total": ("counter", {"reason"}),
     "tokenkeep_build_info": ("gauge", {"version", "python"}),
 }
@@ -67,6 +68,7 @@ def busy() -> Metrics:
     metrics.token_vended("quickbooks", "stored", 0.002)
     metrics.inbox_event_taken("tokenkeep.account.unauthorized", "accepted")
     metrics.revocation_ended("quickbooks", RevocationEnd.REVOKED)
+    metrics.provider_hook_taken("shopify", "disabled")
     metrics.observe_fleet(figures())
     return metrics
 

@@ -27,11 +27,18 @@ SELECT g.account_id, o.environment = s.environment AS is_near
 """  # noqa: S608 - only our own names are put in
 
 
-_CLAIM = Columns(account_id="uuid", source_id="uuid", fingerprint="bytea", client="bytea")
+_CLAIM = Columns(
+    account_id="uuid",
+    source_id="uuid",
+    fingerprint="bytea",
+    client="bytea",
+    token_mark="bytea",  # noqa: S106 - the type of a column
+    prefix_mark="bytea",
+)
 # Two at once meet at a unique index, be they of one source or of one client.
 _INSERT = text(f"""
-INSERT INTO imported_grants (source_id, fingerprint, account_id, client)
-SELECT source_id, fingerprint, account_id, client FROM {_CLAIM.relation("n")}
+INSERT INTO imported_grants (source_id, fingerprint, account_id, client, token_mark, prefix_mark)
+SELECT source_id, fingerprint, account_id, client, token_mark, prefix_mark FROM {_CLAIM.relation("n")}
 ON CONFLICT DO NOTHING RETURNING account_id
 """)  # noqa: S608 - only our own names are put in
 _HOLDER = text(f"SELECT h.* FROM {_CLAIM.relation('n')} CROSS JOIN LATERAL ({holder_of('n')}) AS h")  # noqa: S608 - as above
@@ -48,6 +55,8 @@ async def claim_grant(connection: AsyncConnection, account: Account, claim: Gran
         "source_id": account.source_id,
         "fingerprint": claim.fingerprint,
         "client": claim.client,
+        "token_mark": claim.token_mark,
+        "prefix_mark": claim.prefix_mark,
     }
     row = _CLAIM.parameters([claimed])
     holder = (await connection.execute(_HOLDER, row)).first()

@@ -58,6 +58,12 @@ DELETE FROM inbox_events WHERE (environment, source, id) IN (
        AND (outcome <> 'failed' OR received_at < statement_timestamp() - interval '{_KEPT_DAYS} days')
      LIMIT {_BATCH})
 """),  # noqa: S608 - only our own numbers are put in
+    # As long as it is kept, a notice that names no time of its own is known when it comes again.
+    text(f"""
+DELETE FROM provider_notices WHERE (source_id, digest) IN (
+    SELECT source_id, digest FROM provider_notices
+     WHERE received_at < statement_timestamp() - interval '{_KEPT_DAYS} days' LIMIT {_BATCH})
+"""),  # noqa: S608 - only our own numbers are put in
     # Their chunks go with them. One that breaks off on a Friday evening can be gone on with on Sunday.
     text("DELETE FROM imports WHERE progressed_at < statement_timestamp() - interval '2 days'"),
     # One that is pending is given up by whoever finds that its event is deleted: others may wait behind it.

@@ -24,7 +24,15 @@ from tokenkeep.application.prepared_account import (
 )
 from tokenkeep.domain.ids import AccountId
 
-_CLAIMS = Columns(account_id="uuid", source_id="uuid", external_id="text", fingerprint="bytea", client="bytea")
+_CLAIMS = Columns(
+    account_id="uuid",
+    source_id="uuid",
+    external_id="text",
+    fingerprint="bytea",
+    client="bytea",
+    token_mark="bytea",  # noqa: S106 - the type of a column
+    prefix_mark="bytea",
+)
 _TAKEN = text(f"""
 SELECT n.account_id AS wanted, COALESCE(i.account_id, CASE WHEN g.is_near THEN g.account_id END) AS taken
   FROM {_CLAIMS.relation("n")}
@@ -40,8 +48,8 @@ SELECT source_id, external_id, account_id FROM {_CLAIMS.relation("n")}
 ON CONFLICT DO NOTHING RETURNING account_id
 """)  # noqa: S608 - only our own names are put in
 _CLAIM_GRANTS = text(f"""
-INSERT INTO imported_grants (source_id, fingerprint, account_id, client)
-SELECT source_id, fingerprint, account_id, client FROM {_CLAIMS.relation("n")}
+INSERT INTO imported_grants (source_id, fingerprint, account_id, client, token_mark, prefix_mark)
+SELECT source_id, fingerprint, account_id, client, token_mark, prefix_mark FROM {_CLAIMS.relation("n")}
  WHERE fingerprint IS NOT NULL ORDER BY fingerprint, client, source_id
 ON CONFLICT DO NOTHING RETURNING account_id
 """)  # noqa: S608 - only our own names are put in
@@ -155,6 +163,8 @@ def _claim_row(one: PreparedAccount) -> dict[str, Any]:
         "external_id": one.identity,
         "fingerprint": None if one.claim is None else one.claim.fingerprint,
         "client": None if one.claim is None else one.claim.client,
+        "token_mark": None if one.claim is None else one.claim.token_mark,
+        "prefix_mark": None if one.claim is None else one.claim.prefix_mark,
     }
 
 

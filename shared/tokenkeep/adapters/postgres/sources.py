@@ -1,11 +1,11 @@
 """Sources: as they are managed, and as refreshes need them."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, delete, false, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Row, case, delete, false, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.engine import Database
@@ -130,6 +130,22 @@ class PostgresSources:
             update(SourceRow).where(SourceRow.id == source_id).values(callout_secret_ciphertext=ciphertext)
         )
 
+    async def save_hook_secret(self, source_id: SourceId, ciphertext: bytes | None, *, former_for: timedelta) -> None:
+        """Replace the sealed secret that the provider signs its notices with, which is good for a while yet.
+
+        None: there is none any more, nor a former one.
+        """
+        values: dict[str, Any] = {"hook_secret_ciphertext": ciphertext}
+        if ciphertext is None:
+            values |= {"former_hook_secret_ciphertext": None, "former_hook_secret_until": None}
+        else:
+            had_one = SourceRow.hook_secret_ciphertext.is_not(None)
+            values |= {
+                "former_hook_secret_ciphertext": SourceRow.hook_secret_ciphertext,
+                "former_hook_secret_until": case((had_one, func.clock_timestamp() + former_for)),
+            }
+        await self._connection.execute(update(SourceRow).where(SourceRow.id == source_id).values(**values))
+
     async def holds_grants(self, source_id: SourceId) -> bool:
         """Whether there are refresh tokens that could be sent on the source's behalf: to be refreshed, or revoked."""
         return bool((await self._connection.execute(_HOLDS_GRANTS, {"source_id": source_id})).scalar_one())
@@ -205,6 +221,7 @@ def source_from(row: Row[Any]) -> Source:
         probes=row.probes,
         rollback_accepted_at=row.rollback_accepted_at,
         revocations_confirmed_at=row.revocations_confirmed_at,
+        has_hook_secret=row.hook_secret_ciphertext is not None,
     )
 
 

@@ -19,6 +19,7 @@ from tokenkeep.adapters.postgres.identities import PostgresIdentities
 from tokenkeep.adapters.postgres.imports import PostgresImports
 from tokenkeep.adapters.postgres.inbox import PostgresInbox
 from tokenkeep.adapters.postgres.new_accounts import PostgresNewAccounts
+from tokenkeep.adapters.postgres.provider_notices import PostgresProviderNotices
 from tokenkeep.adapters.postgres.releases import PostgresReleases
 from tokenkeep.adapters.postgres.revocation_requests import PostgresRevocations
 from tokenkeep.adapters.postgres.sources import PostgresSources
@@ -51,6 +52,7 @@ class PostgresWork:
         self.inbox = PostgresInbox(connection)
         self.webhooks = PostgresWebhooks(connection)
         self.webhook_turns = PostgresWebhookTurns(connection)
+        self.provider_notices = PostgresProviderNotices(connection)
 
     async def tell(self, events: Sequence[Event]) -> None:
         """Write events beside the change that they tell."""

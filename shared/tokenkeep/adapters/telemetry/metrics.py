@@ -14,6 +14,8 @@ from tokenkeep.application.accept_events import ReceptionStatus
 from tokenkeep.application.fleet import FleetFigures
 from tokenkeep.application.inbox import Outcome as InboxOutcome
 from tokenkeep.application.revocations import RevocationEnd
+from tokenkeep.application.settle_notices import NoticeResult
+from tokenkeep.application.take_provider_hook import CallResult
 from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.attempt import Outcome, Trigger
 from tokenkeep.domain.incoming_event import IncomingType
@@ -39,6 +41,9 @@ INBOX_TYPES: Final = frozenset(kind.value for kind in IncomingType)
 
 INBOX_RESULTS: Final = frozenset({*(status.value for status in ReceptionStatus), *(end.value for end in InboxOutcome)})
 """How events are received, and what comes of those that were accepted."""
+
+HOOK_RESULTS: Final = frozenset({*(one.value for one in CallResult), *(one.value for one in NoticeResult)})
+"""What becomes of providers' calls, and of the notices that they bring."""
 
 REFUSALS: Final = frozenset({"key_rate", "address_rate"})
 """Why a request was turned away: its API key asks too often, or an address without one."""
@@ -122,6 +127,10 @@ class Metrics:
     def webhook_disabled(self, reason: str) -> None:
         """Count a webhook that was disabled, by one of `WEBHOOK_DISABLED_REASONS`."""
         self._webhooks_disabled.labels(_known(reason, WEBHOOK_DISABLED_REASONS)).inc()
+
+    def provider_hook_taken(self, provider: str | None, result: str) -> None:
+        """Count a provider's call, or a notice that it brought, by one of `HOOK_RESULTS`."""
+        self._hooks.labels(provider or OTHER, _known(result, HOOK_RESULTS)).inc()
 
     def revocation_ended(self, provider: str | None, end: RevocationEnd) -> None:
         """Count a grant that was to be revoked, by how that ended; of a source that is gone the provider is not known."""
@@ -214,6 +223,13 @@ class Metrics:
             ["type", "result"],
             registry=self._registry,
         )
+        self._hooks = Counter(
+            "tokenkeep_provider_hooks_total",
+            "Calls of providers that were refused, and notices that were taken, by provider and by what became of them.",
+            ["provider", "result"],
+            registry=self._registry,
+        )
+        self._hooks.labels(OTHER, CallResult.REFUSED.value)
 
     def _declare_webhooks(self) -> None:
         self._webhook_deliveries = Counter(

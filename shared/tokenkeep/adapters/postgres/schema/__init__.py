@@ -29,7 +29,7 @@ from tokenkeep.adapters.postgres.schema.events import (
 )
 from tokenkeep.adapters.postgres.schema.inbox import InboxEventRow
 from tokenkeep.adapters.postgres.schema.metadata import NOW, Base
-from tokenkeep.adapters.postgres.schema.sources import RevocationRow, SourceRow
+from tokenkeep.adapters.postgres.schema.sources import ProviderNoticeRow, RevocationRow, SourceRow
 from tokenkeep.adapters.postgres.schema.webhooks import (
     WebhookCursorRow,
     WebhookDeliveryRow,
@@ -63,6 +63,7 @@ __all__ = [
     "OutboxMarkRow",
     "OutboxRow",
     "OutboxShardRow",
+    "ProviderNoticeRow",
     "ReceiptRow",
     "ReleaseRow",
     "RevocationHostRow",

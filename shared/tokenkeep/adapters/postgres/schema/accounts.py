@@ -62,6 +62,15 @@ class AccountIdentityRow(Base):
     """One row for each verified external id of a source: two accounts never share one."""
 
     __tablename__ = "account_identities"
+    # For ids that begin alike, whatever the database's collation: all users of one workspace.
+    __table_args__ = (
+        Index(
+            "ix_account_identities_prefix",
+            "source_id",
+            "external_id",
+            postgresql_ops={"external_id": "text_pattern_ops"},
+        ),
+    )
 
     source_id: Mapped[UUID] = mapped_column(primary_key=True)
     external_id: Mapped[str] = mapped_column(primary_key=True)
@@ -84,13 +93,20 @@ class ImportedGrantRow(Base):
     """The refresh token that an account came with, by its SHA-256: the same grant is never taken into custody twice.
 
     Two accounts that present the same refresh token would look to the provider like a thief. `client` tells the client that it
-    was given to, in whatever environment; None: there is none, or the release before has written the row.
+    was given to, in whatever environment; None: there is none, or the release before has written the row. `token_mark` and
+    `prefix_mark`: by what a provider that tells of single tokens names this one, hashed; None: it names none.
     """
 
     __tablename__ = "imported_grants"
-    __table_args__ = (Index(None, "fingerprint", "client", unique=True),)
+    __table_args__ = (
+        Index(None, "fingerprint", "client", unique=True),
+        Index(None, "source_id", "token_mark", postgresql_where=text("token_mark IS NOT NULL")),
+        Index(None, "source_id", "prefix_mark", postgresql_where=text("prefix_mark IS NOT NULL")),
+    )
 
     source_id: Mapped[UUID] = mapped_column(primary_key=True)
     fingerprint: Mapped[bytes] = mapped_column(primary_key=True)
     account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
     client: Mapped[bytes | None]
+    token_mark: Mapped[bytes | None]
+    prefix_mark: Mapped[bytes | None]

@@ -17,7 +17,8 @@ class SourceRow(Base):
 
     `proving`: its client was changed, so one account goes first, alone. `probe_at`: when a scheduler next picks the one
     account that may be refreshed though the source is paused or proving; `probe_account_id` is that account. `waking`: it
-    was resumed, and its accounts that were put aside wait to be looked at.
+    was resumed, and its accounts that were put aside wait to be looked at. `former_hook_secret_ciphertext`: the hook secret that
+    was replaced; providers may go on signing with it until `former_hook_secret_until`.
     """
 
     __tablename__ = "sources"
@@ -26,6 +27,10 @@ class SourceRow(Base):
         one_of("state", SourceState),
         CheckConstraint("(state = 'paused') = (paused_reason IS NOT NULL)", name="paused_has_reason"),
         CheckConstraint("probe_account_id IS NULL OR probe_at IS NOT NULL", name="probe_has_time"),
+        CheckConstraint(
+            "(former_hook_secret_ciphertext IS NULL) = (former_hook_secret_until IS NULL)",
+            name="former_hook_secret_has_end",
+        ),
         Index(None, "environment", "id"),
         Index(None, "provider", "client_id"),
     )
@@ -40,6 +45,9 @@ class SourceRow(Base):
     wrapped_key: Mapped[bytes]
     client_secret_ciphertext: Mapped[bytes | None]
     callout_secret_ciphertext: Mapped[bytes | None]
+    hook_secret_ciphertext: Mapped[bytes | None]
+    former_hook_secret_ciphertext: Mapped[bytes | None]
+    former_hook_secret_until: Mapped[datetime | None]
     secret_version: Mapped[int] = mapped_column(server_default=text("1"))
     scopes: Mapped[list[str]]
     options: Mapped[dict[str, Any]]
@@ -75,3 +83,18 @@ class RevocationRow(Base):
     held: Mapped[bool]
     reason: Mapped[str]
     detail: Mapped[str | None]
+
+
+class ProviderNoticeRow(Base):
+    """Notices of providers that were worked off, by their digests: one that names no time is known when it comes again.
+
+    `believed`: accounts were disabled on its word alone.
+    """
+
+    __tablename__ = "provider_notices"
+    __table_args__ = (Index(None, "source_id", "received_at"), Index(None, "received_at", postgresql_using="brin"))
+
+    source_id: Mapped[UUID] = mapped_column(ForeignKey("sources.id", ondelete="CASCADE"), primary_key=True)
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    received_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    believed: Mapped[bool]

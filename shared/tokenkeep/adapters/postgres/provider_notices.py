@@ -1,0 +1,96 @@
+"""Notices of providers: whom they mean, and which were taken before."""
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tokenkeep.adapters.postgres.sources import PostgresSources
+from tokenkeep.application.provider_notices import HookedSource
+from tokenkeep.domain.ids import AccountId, SourceId
+from tokenkeep.providers.hook_notices import NamedAccount, TokenMark
+
+_MOST_ACCOUNTS = 10_000
+_SECRETS = text("""
+SELECT hook_secret_ciphertext,
+       CASE WHEN former_hook_secret_until > clock_timestamp() THEN former_hook_secret_ciphertext END AS former
+  FROM sources WHERE id = :id
+""")
+# `~>=~` and `~<~` compare byte by byte, which the index of prefixes is in the order of. The colon that joins ids' parts is
+# followed by the semicolon. An id whose kind nobody kept is compared as it is (ADR 0026).
+_NAMED = text(f"""
+WITH meant AS (
+    SELECT account_id FROM account_identities
+     WHERE source_id = :source_id AND external_id = ANY(CAST(:whole AS text[]))
+    UNION
+    SELECT i.account_id
+      FROM unnest(CAST(:parts AS text[])) AS p(part)
+      JOIN account_identities AS i ON i.source_id = :source_id
+       AND i.external_id ~>=~ (p.part || ':') AND i.external_id ~<~ (p.part || ';')
+)
+SELECT m.account_id FROM meant AS m JOIN accounts AS a ON a.id = m.account_id
+ WHERE a.external_id_kind IS NULL OR a.external_id_kind = ANY(CAST(:kinds AS text[]))
+ ORDER BY m.account_id LIMIT {_MOST_ACCOUNTS}
+""")  # noqa: S608 - only our own number is put in
+_WITH_TOKENS = text("""
+SELECT DISTINCT account_id FROM imported_grants
+ WHERE source_id = :source_id
+   AND (token_mark = ANY(CAST(:marks AS bytea[])) OR prefix_mark = ANY(CAST(:marks AS bytea[])))
+ ORDER BY account_id
+""")
+_WAS_TAKEN = text("SELECT EXISTS (SELECT FROM provider_notices WHERE source_id = :source_id AND digest = :digest)")
+_COUNT = text("""
+SELECT count(*) FROM (SELECT FROM provider_notices
+                       WHERE source_id = :source_id AND believed AND received_at > clock_timestamp() - CAST(:within AS interval)
+                       LIMIT :most) AS lately
+""")
+_NOTE = text("""
+INSERT INTO provider_notices (source_id, digest, believed) VALUES (:source_id, :digest, :believed) ON CONFLICT DO NOTHING
+""")
+
+
+class PostgresProviderNotices:
+    """Notices over one connection; the caller commits."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def source(self, source_id: SourceId) -> HookedSource | None:
+        """The source that the provider was told to send notices for, whatever its environment."""
+        row = (await self._connection.execute(_SECRETS, {"id": source_id})).first()
+        if row is None:
+            return None
+        config = await PostgresSources(self._connection).config(source_id)
+        return HookedSource(config, row.hook_secret_ciphertext, row.former)
+
+    async def accounts(
+        self, source_id: SourceId, named: Sequence[NamedAccount], kinds: Collection[str]
+    ) -> list[AccountId]:
+        """The source's accounts whose verified ids, of one of these kinds, are named, in the order of their ids."""
+        parameters = {
+            "source_id": source_id,
+            "whole": [one.value for one in named if not one.and_below],
+            "parts": [one.value for one in named if one.and_below],
+            "kinds": list(kinds),
+        }
+        return [AccountId(row.account_id) for row in await self._connection.execute(_NAMED, parameters)]
+
+    async def accounts_with(self, source_id: SourceId, marks: Sequence[TokenMark]) -> list[AccountId]:
+        """The source's accounts that came with one of these refresh tokens."""
+        parameters = {"source_id": source_id, "marks": [mark.digest for mark in marks]}
+        return [AccountId(row.account_id) for row in await self._connection.execute(_WITH_TOKENS, parameters)]
+
+    async def was_taken(self, source_id: SourceId, digest: bytes) -> bool:
+        """Whether this notice has been worked off before."""
+        parameters = {"source_id": source_id, "digest": digest}
+        return bool((await self._connection.execute(_WAS_TAKEN, parameters)).scalar_one())
+
+    async def count_believed(self, source_id: SourceId, *, within: timedelta, most: int) -> int:
+        """How many notices of the source were believed lately, counted up to `most`."""
+        parameters = {"source_id": source_id, "within": within, "most": most}
+        return int((await self._connection.execute(_COUNT, parameters)).scalar_one())
+
+    async def note(self, source_id: SourceId, digest: bytes, *, believed: bool) -> None:
+        """This notice has been worked off."""
+        await self._connection.execute(_NOTE, {"source_id": source_id, "digest": digest, "believed": believed})

@@ -1,0 +1,150 @@
+"""Give a proven notice its effect: accounts whose grants their provider says are over are disabled, or it is asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, assert_never
+
+from tokenkeep.application.auditing import AuditEntry
+from tokenkeep.application.linking import ConnectLinks
+from tokenkeep.application.ports import RefreshQueue
+from tokenkeep.application.refreshing import LockedAccount, SettlementWrite, SourceConfig
+from tokenkeep.application.telling import number_events
+from tokenkeep.application.work import Work, Works
+from tokenkeep.domain.account import DisabledReason
+from tokenkeep.domain.api_key import Caller
+from tokenkeep.domain.attempt import Trigger
+from tokenkeep.domain.connect_link import LinkMaker
+from tokenkeep.domain.ids import AccountId, IdKind, format_id
+from tokenkeep.domain.reports import Follows, on_provider_notice, on_provider_suspicion
+from tokenkeep.domain.transitions import disable
+from tokenkeep.providers.entry import Provider
+from tokenkeep.providers.hook_kinds import hook_kinds
+from tokenkeep.providers.hook_notices import Notice
+from tokenkeep.providers.hook_rules import HookMeaning
+
+ACTOR: Final = "provider"
+"""Who does it, in the audit trail and in an account's `disabled.by`: the provider, by a notice of its own."""
+
+ACTION: Final = "account.provider_notice"
+MOST_BELIEVED: Final = 100
+"""How many notices of a source are believed on their word alone within `_LATELY`; beyond them the provider is asked (ADR 0037)."""
+
+_LATELY: Final = timedelta(minutes=10)
+_LONGEST_DETAIL: Final = 200
+
+
+class NoticeResult(StrEnum):
+    """What became of a notice.
+
+    `moot`: whoever it means is disabled already, or has credentials that are younger than it. `unmatched`: it means nobody here.
+    """
+
+    DISABLED = "disabled"
+    ASKED = "asked"
+    MOOT = "moot"
+    UNMATCHED = "unmatched"
+    IGNORED = "ignored"
+    ILLEGIBLE = "illegible"
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """A notice on its way, and by whom and when it is taken."""
+
+    notice: Notice
+    sender: Caller
+    correlation_id: str
+    links: LinkMaker
+    believed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SettleNotices:
+    """Each notice in one transaction with the events and the audit trail: it is durable when this returns."""
+
+    works: Works
+    queue: RefreshQueue
+    links: ConnectLinks
+
+    async def __call__(
+        self, source: SourceConfig, provider: Provider, notice: Notice, *, correlation_id: str, address: str | None
+    ) -> NoticeResult:
+        """What became of it."""
+        if notice.means is HookMeaning.NOTHING:
+            return NoticeResult.IGNORED
+        links = await self.links()
+        sender = Caller(ACTOR, source.environment, frozenset(), address)
+        async with self.works() as work:
+            # One that names no time can't be told from its repetition by the credentials' age.
+            if notice.happened_at is None and await work.provider_notices.was_taken(source.id, notice.digest):
+                return NoticeResult.MOOT
+            account_ids = await self._meant(work, source, provider, notice)
+            if not account_ids:
+                return NoticeResult.UNMATCHED
+            lately = await work.provider_notices.count_believed(source.id, within=_LATELY, most=MOST_BELIEVED)
+            letter = _Letter(notice, sender, correlation_id, links, believed=lately < MOST_BELIEVED)
+            disabled, asked = await self._settle(work, account_ids, letter)
+            await work.provider_notices.note(source.id, notice.digest, believed=bool(disabled))
+        if asked:
+            await self.queue.enqueue(asked, trigger=Trigger.REPORT, correlation_id=correlation_id)
+        if disabled:
+            return NoticeResult.DISABLED
+        return NoticeResult.ASKED if asked else NoticeResult.MOOT
+
+    async def _meant(self, work: Work, source: SourceConfig, provider: Provider, notice: Notice) -> Sequence[AccountId]:
+        notices = work.provider_notices
+        by_id = await notices.accounts(source.id, notice.accounts, hook_kinds(provider, notice.accounts))
+        by_token = await notices.accounts_with(source.id, notice.tokens) if notice.tokens else []
+        return sorted({*by_id, *by_token})
+
+    async def _settle(
+        self, work: Work, account_ids: Sequence[AccountId], letter: _Letter
+    ) -> tuple[list[AccountId], list[AccountId]]:
+        """Whom it disabled, and of whom the provider is asked."""
+        disabled: list[AccountId] = []
+        asked: list[AccountId] = []
+        writes: list[SettlementWrite] = []
+        for account_id, locked in (await work.ledger.lock(account_ids)).items():
+            match _follows(locked, letter):
+                case Follows.NOTHING:
+                    continue
+                case Follows.ASKING:
+                    await work.demand(account_id, locked.now)
+                    asked.append(account_id)
+                case Follows.DISABLING:
+                    writes.append(_disabling(locked, letter))
+                    disabled.append(account_id)
+                case never:
+                    assert_never(never)
+        if writes:
+            await work.ledger.write(writes)
+        told = [AuditEntry(letter.sender, ACTION, format_id(IdKind.ACCOUNT, one)) for one in (*disabled, *asked)]
+        if told:
+            await work.audit(*told)
+        return disabled, asked
+
+
+def _follows(locked: LockedAccount, letter: _Letter) -> Follows:
+    at = _happened_at(letter.notice, locked.now)
+    if letter.notice.means is HookMeaning.SUSPECTED:
+        return on_provider_suspicion(locked.standing, happened_at=at)
+    return on_provider_notice(locked.standing, happened_at=at, believed=letter.believed)
+
+
+def _happened_at(notice: Notice, now: datetime) -> datetime:
+    """A time to come, as of a clock that is ahead of ours, is now."""
+    return now if notice.happened_at is None else min(notice.happened_at, now)
+
+
+def _disabling(locked: LockedAccount, letter: _Letter) -> SettlementWrite:
+    detail = f"told by the provider: {letter.notice.type}"[:_LONGEST_DETAIL]
+    decided = disable(locked.standing, DisabledReason.UNINSTALLED, by=ACTOR, now=locked.now, detail=detail)
+    assert decided is not None  # noqa: S101 - the account is active
+    settlement, events = number_events(
+        decided, now=locked.now, correlation_id=letter.correlation_id, links=letter.links
+    )
+    return SettlementWrite(
+        before=locked.standing, settlement=settlement, attempt=None, events=events, settled_at=locked.now
+    )

@@ -1,0 +1,387 @@
+"""`POST /v1/provider-hooks/{source_id}`: what providers tell by themselves, signed as they sign it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import yaml
+
+from api_service import Service, data, open_service, problem
+from hook_effects import counted, events_of, state_of
+from provider_samples import (
+    CLIENT_SECRET,
+    GITHUB_USER,
+    HUBSPOT,
+    INTUIT,
+    SECRET,
+    SHOPIFY,
+    SLACK_APP,
+    SLACK_TOKENS,
+    STRIPE,
+    XERO,
+    XERO_INTENT,
+    ZOOM,
+    Sample,
+    by_xero,
+    by_zoom,
+)
+from token_server import TokenServer, says
+from tokenkeep.domain.ids import IdKind, format_id, parse_id
+from whoami_server import WhoamiServer
+
+SLUGS = ("shopify", "slack", "github-app-user", "stripe-connect", "zoom", "hubspot", "quickbooks", "xero")
+CONNECTABLE = (SHOPIFY, SLACK_APP, SLACK_TOKENS, GITHUB_USER, STRIPE, ZOOM, HUBSPOT)
+"""Those whose accounts are connected here with tokens of their own."""
+PROPERTIES = {"shopify": {"subdomain": "super-toys"}}
+JSON = {"content-type": "application/json; charset=utf-8"}
+
+
+@pytest.fixture
+async def whoami() -> AsyncIterator[WhoamiServer]:
+    async with WhoamiServer() as started:
+        yield started
+
+
+@pytest.fixture
+async def service(
+    api_database_url: str, redis_url: str, tmp_path: Path, whoami: WhoamiServer, server: TokenServer
+) -> AsyncIterator[Service]:
+    """The catalogue's own entries, but for where tokens are had and people are known."""
+    for slug in SLUGS:
+        entry: dict[str, Any] = {"extends": slug, "token_url": server.url}
+        entry["verify"] = {"url": whoami.url, "external_id": "sub"}
+        (tmp_path / f"{slug}.yaml").write_text(yaml.safe_dump(entry))
+    changes = {"providers_dir": tmp_path, "public_url": "https://tokenkeep.example"}
+    async with open_service(api_database_url, redis_url, **changes) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def provider(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody without an API key."""
+    async with service.client(None) as client:
+        yield client
+
+
+async def a_source(admin: httpx.AsyncClient, sample: Sample, **changes: Any) -> str:
+    body = {"provider": sample.slug, "name": "n", "client_id": f"c-{uuid4().hex}", "client_secret": CLIENT_SECRET}
+    own = {} if sample.secret == CLIENT_SECRET else {"hook_secret": SECRET}
+    return str(data(await admin.post("/v1/sources", json={**body, **own, **changes}), 201)["id"])
+
+
+async def an_account(
+    admin: httpx.AsyncClient, whoami: WhoamiServer, source_id: str, sample: Sample, external_id: str, **changes: Any
+) -> str:
+    grant = uuid4().hex
+    whoami.people[f"access-{grant}.1"] = external_id
+    tokens = {"access_token": f"access-{grant}.1", "refresh_token": f"{grant}.1", "expires_in": 3600}
+    body = {"source_id": source_id, "credentials": tokens, "properties": PROPERTIES.get(sample.slug, {})}
+    made = data(await admin.post("/v1/accounts", json={**body, **changes}), 201)
+    assert (made["state"], made["external_id"], made["external_id_verified"]) == ("active", external_id, True)
+    return str(made["id"])
+
+
+async def told(
+    provider: httpx.AsyncClient, source_id: str, sample: Sample, at: datetime | None = None, **how: str
+) -> httpx.Response:
+    """The provider's call about something of now, or of then."""
+    path = f"/v1/provider-hooks/{source_id}"
+    body, headers = sample.request(at or datetime.now(UTC), url=f"https://tokenkeep.example{path}", **how)
+    return await provider.post(path, content=body, headers={**JSON, **headers})
+
+
+@pytest.mark.parametrize("sample", CONNECTABLE, ids=lambda it: f"{it.slug}-{it.origin[-12:]}")
+async def test_a_signed_uninstall_disables_whom_it_names_before_it_is_answered(
+    service: Service,
+    admin: httpx.AsyncClient,
+    provider: httpx.AsyncClient,
+    whoami: WhoamiServer,
+    sample: Sample,
+) -> None:
+    source_id = await a_source(admin, sample)
+    meant = [await an_account(admin, whoami, source_id, sample, one) for one in sample.meant]
+    bystander = await an_account(admin, whoami, source_id, sample, "somebody-else")
+    elsewhere = await a_source(admin, sample)
+    other = await an_account(admin, whoami, elsewhere, sample, sample.meant[0])
+    answer = await told(provider, source_id, sample)
+    assert (answer.status_code, answer.content) == (200, b"")
+    for account_id in meant:
+        account = data(await admin.get(f"/v1/accounts/{account_id}"))
+        assert account["state"] == "disabled"
+        assert (account["disabled"]["reason"], account["disabled"]["by"]) == ("uninstalled", "provider")
+        assert await events_of(service, account_id) == ["created", "activated", "disabled"]
+        [event] = await service.sql(
+            "SELECT data FROM events WHERE subject = :id AND type = 'tokenkeep.account.disabled'",
+            id=parse_id(IdKind.ACCOUNT, account_id),
+        )
+        assert event["data"]["reason"] == "uninstalled"
+        assert event["data"]["connect_url"].startswith("https://tokenkeep.example/connect/accounts/acc_")
+        [entry] = data(await admin.get("/v1/audit", params={"target": account_id, "action": "account.provider_notice"}))
+        assert (entry["actor"], entry["address"]) == ("provider", "192.0.2.7")
+    for account_id in (bystander, other):
+        assert await state_of(admin, account_id) == ("active", None)
+    assert counted(service, sample.slug)["disabled"] == 1
+
+
+@pytest.mark.parametrize("sample", [*CONNECTABLE, INTUIT, XERO], ids=lambda it: f"{it.slug}-{it.origin[-12:]}")
+async def test_a_bad_signature_changes_nothing_and_is_counted(
+    service: Service,
+    admin: httpx.AsyncClient,
+    provider: httpx.AsyncClient,
+    whoami: WhoamiServer,
+    sample: Sample,
+) -> None:
+    source_id = await a_source(admin, sample)
+    account_id = None
+    if sample.meant:
+        account_id = await an_account(admin, whoami, source_id, sample, sample.meant[0])
+    refused = await told(provider, source_id, sample, secret="guessed")
+    problem(refused, 401, "not_authenticated")
+    unsigned = await provider.post(
+        f"/v1/provider-hooks/{source_id}", content=sample.request(datetime.now(UTC))[0], headers=JSON
+    )
+    problem(unsigned, 401, "not_authenticated")
+    if account_id is not None:
+        assert await state_of(admin, account_id) == ("active", None)
+        assert await events_of(service, account_id) == ["created", "activated"]
+    assert counted(service, sample.slug) == {"refused": 2.0}
+
+
+@pytest.mark.parametrize("sample", [SLACK_APP, ZOOM, STRIPE, HUBSPOT], ids=lambda it: it.slug)
+async def test_a_call_that_was_signed_too_long_ago_changes_nothing(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer, sample: Sample
+) -> None:
+    source_id = await a_source(admin, sample)
+    account_id = await an_account(admin, whoami, source_id, sample, sample.meant[0])
+    problem(
+        await told(provider, source_id, sample, datetime.now(UTC) - timedelta(seconds=310)), 401, "not_authenticated"
+    )
+    assert await state_of(admin, account_id) == ("active", None)
+    assert counted(service, sample.slug) == {"refused": 1.0}
+
+
+async def test_what_is_not_proven_does_not_tell_which_sources_there_are(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient
+) -> None:
+    hookless = await service.source("https://93.184.215.14/token")
+    secretless = await a_source(admin, SLACK_APP, hook_secret=None)
+    known = await a_source(admin, SLACK_APP)
+    answers = [
+        await told(provider, source_id, SLACK_APP, secret="guessed")
+        for source_id in (known, secretless, hookless, format_id(IdKind.SOURCE, uuid4()), "src_x", "nonsense")
+    ]
+    documents = [answer.json() for answer in answers]
+    assert {answer.status_code for answer in answers} == {401}
+    assert all(document == documents[0] for document in documents)
+    headers = [set(answer.headers) for answer in answers]
+    assert all(named == headers[0] for named in headers)
+    assert counted(service, "other")["refused"] >= 4
+
+
+async def test_a_notice_that_comes_again_says_nothing_of_a_grant_that_was_given_since(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer, server: TokenServer
+) -> None:
+    source_id = await a_source(admin, SHOPIFY)
+    account_id = await an_account(admin, whoami, source_id, SHOPIFY, SHOPIFY.meant[0])
+    long_ago = datetime.now(UTC) - timedelta(minutes=5)
+    assert (await told(provider, source_id, SHOPIFY)).status_code == 200
+    assert await state_of(admin, account_id) == ("disabled", "uninstalled")
+    whoami.people["access-anew.1"] = SHOPIFY.meant[0]
+    anew = {"access_token": "access-anew.1", "refresh_token": "anew.1", "expires_in": 3600}
+    data(await admin.put(f"/v1/accounts/{account_id}/credentials", json=anew))
+    assert (await told(provider, source_id, SHOPIFY, long_ago)).status_code == 200
+    assert await state_of(admin, account_id) == ("active", None)
+    assert counted(service, "shopify") == {"disabled": 1.0, "moot": 1.0}
+    assert server.presented == []
+
+
+async def test_a_notice_that_names_no_time_is_known_when_it_comes_again(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    source_id = await a_source(admin, GITHUB_USER)
+    account_id = await an_account(admin, whoami, source_id, GITHUB_USER, GITHUB_USER.meant[0])
+    assert (await told(provider, source_id, GITHUB_USER)).status_code == 200
+    whoami.people["access-anew.1"] = GITHUB_USER.meant[0]
+    anew = {"access_token": "access-anew.1", "refresh_token": "anew.1", "expires_in": 3600}
+    data(await admin.put(f"/v1/accounts/{account_id}/credentials", json=anew))
+    assert (await told(provider, source_id, GITHUB_USER)).status_code == 200
+    assert await state_of(admin, account_id) == ("active", None)
+    assert counted(service, "github-app-user") == {"disabled": 1.0, "moot": 1.0}
+
+
+async def test_where_the_clocks_leave_it_open_the_provider_is_asked(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer, server: TokenServer
+) -> None:
+    source_id = await a_source(admin, SHOPIFY)
+    account_id = await an_account(admin, whoami, source_id, SHOPIFY, SHOPIFY.meant[0])
+    just_before = datetime.now(UTC) - timedelta(seconds=20)
+    assert (await told(provider, source_id, SHOPIFY, just_before)).status_code == 200
+    await service.queue.drain()
+    assert len(server.presented) == 1
+    assert await state_of(admin, account_id) == ("active", None)
+    assert counted(service, "shopify") == {"asked": 1.0}
+
+
+async def test_beyond_an_unusual_number_of_notices_the_providers_token_endpoint_decides(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer, server: TokenServer
+) -> None:
+    source_id = await a_source(admin, SHOPIFY)
+    await service.sql(
+        "INSERT INTO provider_notices (source_id, digest, believed)"
+        " SELECT :id, int4send(n), true FROM generate_series(1, 100) AS n",
+        id=parse_id(IdKind.SOURCE, source_id),
+    )
+    living = await an_account(admin, whoami, source_id, SHOPIFY, SHOPIFY.meant[0])
+    assert (await told(provider, source_id, SHOPIFY)).status_code == 200
+    await service.queue.drain()
+    assert await state_of(admin, living) == ("active", None)
+    assert counted(service, "shopify") == {"asked": 1.0}
+    server.script.append(says(400, {"error": "invalid_grant", "error_description": "revoked"}))
+    later = datetime.now(UTC) + timedelta(seconds=1)
+    assert (await told(provider, source_id, SHOPIFY, later)).status_code == 200
+    await service.queue.drain()
+    assert await state_of(admin, living) == ("disabled", "revoked")
+
+
+async def test_whoever_is_not_verified_is_not_meant(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, server: TokenServer
+) -> None:
+    source_id = await a_source(admin, STRIPE)
+    body = {
+        "source_id": source_id,
+        "external_id": STRIPE.meant[0],
+        "credentials": {"access_token": "x", "refresh_token": "unverified.1", "expires_in": 3600},
+    }
+    made = data(await admin.post("/v1/accounts", params={"verify": "false"}, json=body), 201)
+    assert (await told(provider, source_id, STRIPE)).status_code == 200
+    assert await state_of(admin, made["id"]) == ("active", None)
+    assert counted(service, "stripe-connect") == {"unmatched": 1.0}
+    assert server.presented == []
+
+
+async def test_ids_of_another_kind_are_not_compared(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    source_id = await a_source(admin, STRIPE, options={"external_id_path": "name", "userinfo_url": whoami.url})
+    whoami.people["access-k.1"] = "x"
+    tokens = {"access_token": "access-k.1", "refresh_token": "k.1", "expires_in": 3600}
+    made = data(await admin.post("/v1/accounts", json={"source_id": source_id, "credentials": tokens}), 201)
+    await service.sql(
+        "UPDATE account_identities SET external_id = :told WHERE account_id = :id",
+        told=STRIPE.meant[0],
+        id=parse_id(IdKind.ACCOUNT, made["id"]),
+    )
+    assert (await told(provider, source_id, STRIPE)).status_code == 200
+    assert await state_of(admin, made["id"]) == ("active", None)
+    assert counted(service, "stripe-connect") == {"unmatched": 1.0}
+
+
+async def test_notices_of_changes_are_taken_and_end_nothing(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient
+) -> None:
+    for sample in (INTUIT, XERO):
+        source_id = await a_source(admin, sample)
+        assert (await told(provider, source_id, sample)).status_code == 200
+        assert counted(service, sample.slug) == {"ignored": 1.0}
+
+
+async def test_xero_sees_by_our_answers_whether_we_look_at_signatures(
+    admin: httpx.AsyncClient, provider: httpx.AsyncClient
+) -> None:
+    """Its intent to receive comes several times, signed rightly and wrongly; it wants 200 and 401, and no body with the 200."""
+    intent = Sample("xero", "https://developer.xero.com/documentation/guides/webhooks/overview/", XERO_INTENT, by_xero)
+    source_id = await a_source(admin, intent)
+    right, wrong = await told(provider, source_id, intent), await told(provider, source_id, intent, secret="wrong")
+    assert (right.status_code, right.content, wrong.status_code) == (200, b"", 401)
+
+
+async def test_a_challenge_is_answered_if_it_is_signed(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient
+) -> None:
+    asked = {"payload": {"plainToken": "qgg8vlvZRS6UYooatFL8Aw"}, "event": "endpoint.url_validation"}
+    question = Sample("zoom", "https://developers.zoom.us/docs/api/webhooks/", asked, by_zoom)
+    source_id = await a_source(admin, question)
+    answer = await told(provider, source_id, question)
+    assert answer.json()["plainToken"] == "qgg8vlvZRS6UYooatFL8Aw"
+    assert len(answer.json()["encryptedToken"]) == 64
+    problem(await told(provider, source_id, question, secret="guessed"), 401, "not_authenticated")
+    assert counted(service, "zoom") == {"challenge": 1.0, "refused": 1.0}
+
+
+async def test_the_hook_secret_is_write_only_and_its_predecessor_is_taken_for_a_day(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient
+) -> None:
+    source_id = await a_source(admin, XERO)
+    path = f"/v1/sources/{source_id}"
+    shown = await admin.get(path)
+    assert data(shown)["has_hook_secret"] is True
+    assert SECRET not in shown.text
+    changed = data(await admin.patch(path, json={"hook_secret": "a new one"}))
+    assert (changed["has_hook_secret"], changed["proving"]) == (True, False)
+    for secret in (SECRET, "a new one"):
+        assert (await told(provider, source_id, XERO, secret=secret)).status_code == 200
+    await service.sql(
+        "UPDATE sources SET former_hook_secret_until = clock_timestamp() WHERE id = :id",
+        id=parse_id(IdKind.SOURCE, source_id),
+    )
+    assert (await told(provider, source_id, XERO)).status_code == 401
+    assert data(await admin.patch(path, json={"hook_secret": None}))["has_hook_secret"] is False
+    assert (await told(provider, source_id, XERO, secret="a new one")).status_code == 401
+    rows = await service.sql("SELECT * FROM sources WHERE id = :id", id=parse_id(IdKind.SOURCE, source_id))
+    assert rows[0]["former_hook_secret_ciphertext"] is None
+
+
+async def test_a_former_client_secret_is_taken_where_it_is_given_as_the_hook_secret(
+    admin: httpx.AsyncClient, provider: httpx.AsyncClient
+) -> None:
+    source_id = await a_source(admin, SHOPIFY, client_secret="renewed", hook_secret=CLIENT_SECRET)
+    for secret in ("renewed", CLIENT_SECRET):
+        assert (await told(provider, source_id, SHOPIFY, secret=secret)).status_code == 200
+
+
+async def test_a_hook_secret_that_would_be_of_no_use_is_refused(service: Service, admin: httpx.AsyncClient) -> None:
+    body = {"provider": "google", "name": "n", "client_id": "c", "client_secret": "s", "hook_secret": "x"}
+    problem(await admin.post("/v1/sources", json=body), 422, "invalid_input", "hook_secret")
+    source_id = await service.source("https://93.184.215.14/token")
+    refused = await admin.patch(f"/v1/sources/{source_id}", json={"hook_secret": "x"})
+    problem(refused, 422, "invalid_input", "hook_secret")
+
+
+async def test_only_who_proves_nothing_is_slowed_down(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient
+) -> None:
+    source_id = await a_source(admin, XERO)
+    for _ in range(150):
+        assert (await told(provider, source_id, XERO)).status_code == 200
+    answers = [(await told(provider, source_id, XERO, secret="guessed")).status_code for _ in range(150)]
+    assert set(answers) == {401, 429}
+    assert counted(service, "xero")["ignored"] == 150
+
+
+async def test_bodies_are_bounded_and_of_the_kinds_that_providers_send(
+    admin: httpx.AsyncClient, provider: httpx.AsyncClient
+) -> None:
+    path = f"/v1/provider-hooks/{await a_source(admin, XERO)}"
+    problem(await provider.post(path, content=b"x" * 1_048_577, headers=JSON), 413, "body_too_large")
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    problem(await provider.post(path, content=b"payload=1", headers=form), 415, "unsupported_media_type")
+    problem(await provider.get(path), 405, "method_not_allowed")
+    problem(await provider.post(path), 401, "not_authenticated")
+
+
+async def test_the_same_notice_many_times_at_once_disables_once(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    source_id = await a_source(admin, SLACK_APP)
+    meant = [await an_account(admin, whoami, source_id, SLACK_APP, f"TXXXXXXXX:U{n}") for n in range(5)]
+    neighbour = await an_account(admin, whoami, source_id, SLACK_APP, "TXXXXXXXXX:U1")
+    answers = await asyncio.gather(*(told(provider, source_id, SLACK_APP) for _ in range(10)))
+    assert {answer.status_code for answer in answers} == {200}
+    for account_id in meant:
+        assert await events_of(service, account_id) == ["created", "activated", "disabled"]
+    assert await state_of(admin, neighbour) == ("active", None)
