@@ -20,7 +20,9 @@ from tokenkeep_api.request_bodies import SECURITY_EVENT
 from tokenkeep_api.strict_route import StrictRoute
 from tokenkeep_api.wired import Wired
 
-_BODY: dict[str, Any] = {"schema": {"description": "What the provider sends, in its own form."}}
+_BODY: dict[str, Any] = {
+    "schema": {"type": ["object", "array"], "description": "What the provider sends, in its own form."}
+}
 _DESCRIBED: dict[str, Any] = {
     "requestBody": {
         "required": True,

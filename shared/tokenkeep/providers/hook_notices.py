@@ -69,9 +69,12 @@ def parse_body(body: bytes) -> Any:
 
 
 def read_notices(hooks: ProviderHooks, request: HookRequest, document: Any) -> Iterator[Notice | Illegible]:
-    """The notices of a body, in their order. One that can't be read stops no other."""
-    for item in islice(_items(hooks, document), MOST_NOTICES):
+    """The notices of a body, in their order. One that can't be read stops no other; those beyond the bound are one of these."""
+    items = _items(hooks, document)
+    for item in islice(items, MOST_NOTICES):
         yield _notice(hooks, request, item)
+    if next(items, None) is not None:
+        yield Illegible.ILLEGIBLE
 
 
 def first_text(places: tuple[str, ...], headers: Mapping[str, str], document: Any) -> str | None:

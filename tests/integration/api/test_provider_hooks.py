@@ -10,6 +10,8 @@ from uuid import uuid4
 import httpx
 import pytest
 import yaml
+from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from api_service import Service, data, open_service, problem
 from hook_effects import counted, events_of, state_of
@@ -385,3 +387,77 @@ async def test_the_same_notice_many_times_at_once_disables_once(
     for account_id in meant:
         assert await events_of(service, account_id) == ["created", "activated", "disabled"]
     assert await state_of(admin, neighbour) == ("active", None)
+
+
+async def test_while_the_database_is_away_the_provider_is_asked_to_come_again(redis_url: str) -> None:
+    async with (
+        open_service("postgresql://nobody@127.0.0.1:1/none", redis_url) as service,
+        service.client(None) as provider,
+    ):
+        problem(await told(provider, format_id(IdKind.SOURCE, uuid4()), XERO), 503, "temporarily_unavailable")
+
+
+async def test_a_call_is_answered_only_when_what_it_says_is_durable(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    source_id = await a_source(admin, GITHUB_USER)
+    account_id = await an_account(admin, whoami, source_id, GITHUB_USER, GITHUB_USER.meant[0])
+    async with service.foundation.database.transaction() as other:
+        locking = text("SELECT FROM leases WHERE account_id = :id FOR UPDATE")
+        await other.execute(locking, {"id": parse_id(IdKind.ACCOUNT, account_id)})
+        problem(await told(provider, source_id, GITHUB_USER), 503, "temporarily_unavailable")
+    assert await state_of(admin, account_id) == ("active", None)
+    # The very same delivery: what failed was not noted as taken.
+    assert (await told(provider, source_id, GITHUB_USER)).status_code == 200
+    assert await state_of(admin, account_id) == ("disabled", "uninstalled")
+
+
+async def test_neither_secret_nor_body_of_a_call_is_shown_anywhere(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    source_id = await a_source(admin, SLACK_TOKENS)
+    account_id = await an_account(admin, whoami, source_id, SLACK_TOKENS, SLACK_TOKENS.meant[0])
+    with capture_logs() as log:
+        answers = [await told(provider, source_id, SLACK_TOKENS, secret=secret) for secret in (SECRET, "guessed")]
+        answers.append(await admin.patch(f"/v1/sources/{source_id}", json={"hook_secret": f"{SECRET}-2"}))
+        answers.append(await admin.patch(f"/v1/sources/{source_id}", json={"hook_secret": {"a": SECRET}}))
+        answers += [await admin.get(path) for path in ("/v1/sources", "/v1/audit", f"/v1/accounts/{account_id}/events")]
+    shown = "\n".join(
+        [*(answer.text for answer in answers), str(log), service.foundation.metrics.render("")[0].decode()]
+    )
+    for hidden in (SECRET, "XXYYZZ", "EvXXXXXXXX"):
+        assert hidden not in shown
+    rows = await service.sql("SELECT * FROM sources WHERE id = :id", id=parse_id(IdKind.SOURCE, source_id))
+    assert SECRET.encode() not in b"".join(value for value in dict(rows[0]).values() if isinstance(value, bytes))
+
+
+async def test_a_provider_of_ones_own_that_is_not_sure_has_its_token_endpoint_asked(
+    api_database_url: str, redis_url: str, tmp_path: Path, whoami: WhoamiServer, server: TokenServer
+) -> None:
+    """A notice that only may mean the end of a grant: a refresh shows it."""
+    entry = {
+        "name": "Acme",
+        "auth_type": "oauth2",
+        "token_url": server.url,
+        "verify": {"url": whoami.url, "external_id": "sub"},
+        "hooks": {
+            "scheme": "hmac_sha256",
+            "signature": {"header": "x-xero-signature"},
+            "type": "type",
+            "events": {"app.paused": {"means": "suspected", "external_id": "tenant"}},
+        },
+    }
+    (tmp_path / "acme.yaml").write_text(yaml.safe_dump(entry))
+    acme = Sample("acme", "made up", {"type": "app.paused", "tenant": "t-1"}, by_xero)
+    async with (
+        open_service(api_database_url, redis_url, providers_dir=tmp_path) as service,
+        service.client() as admin,
+        service.client(None) as provider,
+    ):
+        source_id = await a_source(admin, acme)
+        account_id = await an_account(admin, whoami, source_id, acme, "t-1")
+        server.script.append(says(400, {"error": "invalid_grant", "error_description": "Token has been revoked"}))
+        assert (await told(provider, source_id, acme)).status_code == 200
+        await service.queue.drain()
+        assert await state_of(admin, account_id) == ("disabled", "revoked")
+        assert counted(service, "acme") == {"asked": 1.0}

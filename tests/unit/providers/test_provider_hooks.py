@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provider_samples import (
     ALL,
@@ -35,6 +37,7 @@ from tokenkeep.providers.hook_kinds import hook_kinds
 from tokenkeep.providers.hook_notices import Illegible, NamedAccount, Notice, happened_at, parse_body, read_notices
 from tokenkeep.providers.hook_rules import HookMeaning, ProviderHooks
 from tokenkeep.providers.hook_signatures import HookRequest, signing_secret
+from tokenkeep.providers.security_events import read_security_events
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
 CATALOGUE = load_catalogue()
@@ -142,6 +145,12 @@ def test_a_proven_body_that_is_no_notice_ends_nothing(body: bytes) -> None:
     for sample in ALL:
         for one in notices(sample, a_request(sample, body=body)):
             assert one is Illegible.ILLEGIBLE or one.means is HookMeaning.NOTHING
+
+
+def test_a_body_is_read_up_to_a_bound_and_what_is_beyond_it_is_seen() -> None:
+    creation = HUBSPOT.document[0]
+    found = list(read_notices(hooks_of("hubspot"), a_request(HUBSPOT), [creation] * 1_500))
+    assert (len(found), found[-1]) == (1_001, Illegible.ILLEGIBLE)
 
 
 def test_an_ending_that_names_nobody_is_illegible() -> None:
@@ -274,3 +283,64 @@ def test_slack_and_zoom_sign_alike_under_headers_of_their_own() -> None:
     body = b"{}"
     assert not is_proven("zoom", HookRequest("POST", URL, by_slack(body, NOW, SECRET, URL), body), SECRET)
     assert is_proven("zoom", HookRequest("POST", URL, by_zoom(body, NOW, SECRET, URL), body), SECRET)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(["\ud800", "a.b"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "type",
+                    "event",
+                    "events",
+                    "team_id",
+                    "tokens",
+                    "oauth",
+                    "payload",
+                    "sub",
+                    "subject",
+                    "subject_type",
+                    "iss",
+                ]
+            )
+            | st.text(max_size=5),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=25,
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(["x-shopify-topic", "x-github-event", "x-github-delivery", "x-shopify-triggered-at"]),
+    st.text(max_size=30),
+)
+
+
+@given(slug=st.sampled_from(sorted({one.slug for one in ALL})), headers=HEADERS, document=JSON)
+def test_any_document_is_read_or_illegible(slug: str, headers: dict[str, str], document: object) -> None:
+    for one in read_notices(hooks_of(slug), HookRequest("POST", URL, headers, b""), document):
+        assert isinstance(one, Notice | Illegible)
+
+
+@given(
+    slug=st.sampled_from(sorted({one.slug for one in ALL})),
+    value=st.text(max_size=80) | st.from_regex(r"(t=[0-9]{1,20},)?(v0|v1|sha256)?=?[0-9a-f]{64}", fullmatch=True),
+    stamp=st.text(max_size=20),
+    body=st.binary(max_size=40),
+)
+def test_no_signature_is_right_by_accident_and_none_raises(slug: str, value: str, stamp: str, body: bytes) -> None:
+    names = ("x-shopify-hmac-sha256", "x-slack-signature", "stripe-signature", "x-zm-signature", "x-hub-signature-256")
+    more = ("x-hubspot-signature-v3", "intuit-signature", "x-xero-signature")
+    stamps = ("x-slack-request-timestamp", "x-zm-request-timestamp", "x-hubspot-request-timestamp")
+    headers = dict.fromkeys((*names, *more), value) | dict.fromkeys(stamps, stamp)
+    assert not is_proven(slug, HookRequest("POST", URL, headers, body), SECRET)
+
+
+@given(events=JSON, iat=JSON, subject=JSON)
+def test_any_claims_are_read_or_illegible(events: object, iat: object, subject: object) -> None:
+    kind = "https://schemas.openid.net/secevent/oauth/event-type/tokens-revoked"
+    for said in (events, {kind: subject}, {kind: {"subject": subject}}):
+        for one in read_security_events(hooks_of("google"), {"events": said, "iat": iat, "jti": iat}):
+            assert isinstance(one, Notice | Illegible)
