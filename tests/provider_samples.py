@@ -72,6 +72,10 @@ def by_xero(body: bytes, at: datetime, secret: str, url: str) -> dict[str, str]:
     return {"x-xero-signature": base64.b64encode(_mac(secret, body)).decode()}
 
 
+def by_square(body: bytes, at: datetime, secret: str, url: str) -> dict[str, str]:
+    return {"x-square-hmacsha256-signature": base64.b64encode(_mac(secret, url.encode() + body)).decode()}
+
+
 Signing = Callable[[bytes, datetime, str, str], dict[str, str]]
 
 
@@ -219,6 +223,27 @@ HUBSPOT = Sample(
     meant=("62515",),
     timed=lambda document, at: [*document[:2], {**document[2], "occurredAt": int(at.timestamp() * 1000)}],
 )
+SQUARE = Sample(
+    "square",
+    "https://developer.squareup.com/blog/introducing-oauth-revocation-webhook-events (its members by the reference)",
+    {
+        "merchant_id": "J9Z30SF99NPFJ",
+        "type": "oauth.authorization.revoked",
+        "event_id": "d6b4ad4b-9ae1-4d1c-9f0c-6c7d3f0e5a11",
+        "created_at": "2020-01-26T02:25:34Z",
+        "data": {
+            "type": "revocation",
+            "id": "2c5d6c1e-8f1c-4b61-a9d0-2f3b6f9a6d52",
+            "object": {"revocation": {"revoked_at": "2020-01-26T02:25:34Z", "revoker_type": "MERCHANT"}},
+        },
+    },
+    by_square,
+    meant=("J9Z30SF99NPFJ",),
+    timed=lambda document, at: {
+        **document,
+        "data": {"object": {"revocation": {"revoked_at": rfc3339(at), "revoker_type": "MERCHANT"}}},
+    },
+)
 INTUIT = Sample(
     "quickbooks",
     "https://blogs.intuit.com/2025/11/12/upcoming-change-to-webhooks-payload-structure",
@@ -260,7 +285,7 @@ XERO = Sample(
 )
 XERO_INTENT = {"events": [], "lastEventSequence": 0, "firstEventSequence": 0, "entropy": "S0m3r4Nd0mt3xt"}
 
-ENDING = (SHOPIFY, SLACK_APP, SLACK_TOKENS, GITHUB_USER, GITHUB_APP, STRIPE, ZOOM, HUBSPOT)
+ENDING = (SHOPIFY, SLACK_APP, SLACK_TOKENS, GITHUB_USER, GITHUB_APP, STRIPE, ZOOM, HUBSPOT, SQUARE)
 """Those that end grants."""
 ALL = (*ENDING, INTUIT, XERO)
 

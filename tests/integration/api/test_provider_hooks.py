@@ -24,6 +24,7 @@ from provider_samples import (
     SHOPIFY,
     SLACK_APP,
     SLACK_TOKENS,
+    SQUARE,
     STRIPE,
     XERO,
     XERO_INTENT,
@@ -36,8 +37,8 @@ from token_server import TokenServer, says
 from tokenkeep.domain.ids import IdKind, format_id, parse_id
 from whoami_server import WhoamiServer
 
-SLUGS = ("shopify", "slack", "github-app-user", "stripe-connect", "zoom", "hubspot", "quickbooks", "xero")
-CONNECTABLE = (SHOPIFY, SLACK_APP, SLACK_TOKENS, GITHUB_USER, STRIPE, ZOOM, HUBSPOT)
+SLUGS = ("shopify", "slack", "github-app-user", "stripe-connect", "zoom", "hubspot", "quickbooks", "xero", "square")
+CONNECTABLE = (SHOPIFY, SLACK_APP, SLACK_TOKENS, GITHUB_USER, STRIPE, ZOOM, HUBSPOT, SQUARE)
 """Those whose accounts are connected here with tokens of their own."""
 PROPERTIES = {"shopify": {"subdomain": "super-toys"}}
 JSON = {"content-type": "application/json; charset=utf-8"}
