@@ -15,8 +15,10 @@ from structlog.testing import capture_logs
 
 from api_service import Service, data, open_service, problem
 from hook_effects import counted, events_of, state_of
+from machine_server import MachineServer
 from provider_samples import (
     CLIENT_SECRET,
+    GITHUB_APP,
     GITHUB_USER,
     HUBSPOT,
     INTUIT,
@@ -33,7 +35,9 @@ from provider_samples import (
     by_xero,
     by_zoom,
 )
+from source_clients import pem, rsa_key
 from token_server import TokenServer, says
+from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep.domain.ids import IdKind, format_id, parse_id
 from whoami_server import WhoamiServer
 
@@ -462,3 +466,40 @@ async def test_a_provider_of_ones_own_that_is_not_sure_has_its_token_endpoint_as
         await service.queue.drain()
         assert await state_of(admin, account_id) == ("disabled", "revoked")
         assert counted(service, "acme") == {"asked": 1.0}
+
+
+async def test_an_installation_that_is_deleted_disables_the_machine_that_lives_by_it(
+    api_database_url: str, redis_url: str, tmp_path: Path, whoami: WhoamiServer
+) -> None:
+    whoami.people |= {"machine-1": "any", "machine-2": "any"}
+    async with MachineServer() as machines:
+        entry: dict[str, Any] = {"extends": "github-app", "token_url": machines.url}
+        entry["verify"] = {"url": whoami.url, "external_id": "{installation_id}"}
+        (tmp_path / "github-app.yaml").write_text(yaml.safe_dump(entry))
+        async with (
+            open_service(api_database_url, redis_url, providers_dir=tmp_path) as service,
+            service.client() as admin,
+            service.client(None) as provider,
+        ):
+            source_id = await a_source(admin, GITHUB_APP, client_secret=pem(rsa_key()))
+            made = []
+            for installation in ("2", "3"):
+                body = {"source_id": source_id, "credentials": {}, "properties": {"installation_id": installation}}
+                made.append(data(await admin.post("/v1/accounts", json=body), 201))
+            assert [one["external_id"] for one in made] == ["2", "3"]
+            assert (await told(provider, source_id, GITHUB_APP)).status_code == 200
+            assert await state_of(admin, made[0]["id"]) == ("disabled", "uninstalled")
+            assert await state_of(admin, made[1]["id"]) == ("active", None)
+
+
+async def test_notices_are_forgotten_when_they_are_a_month_old(service: Service, admin: httpx.AsyncClient) -> None:
+    source_id = parse_id(IdKind.SOURCE, await a_source(admin, XERO))
+    await service.sql(
+        "INSERT INTO provider_notices (source_id, digest, received_at, believed)"
+        " SELECT :id, int4send(days), clock_timestamp() - make_interval(days => days), true"
+        " FROM unnest(ARRAY[1, 29, 31, 300]) AS days",
+        id=source_id,
+    )
+    await keep_house(service.foundation.database, audit_days=0)
+    left = await service.sql("SELECT digest FROM provider_notices WHERE source_id = :id ORDER BY digest", id=source_id)
+    assert [int.from_bytes(row["digest"]) for row in left] == [1, 29]
