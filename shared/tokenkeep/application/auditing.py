@@ -22,7 +22,7 @@ class AuditEntry:
 class AuditRecord:
     """An entry as it is read back. `actor` is an API key's id, or `admin-key`.
 
-    What an end user does is done by their connect session's id; `connect-link` opens sessions.
+    What an end user does is done by their connect session's id; `connect-link` opens sessions. `provider` tells by itself.
     """
 
     id: UUID

@@ -60,9 +60,11 @@ class SecurityEventKeys:
             ProviderUnavailable: Nobody can tell, for the moment.
         """
         kept = self._kept.setdefault(configuration_url, _Kept())
-        async with kept.lock:
-            if self._is_wanting(kept, key_id) and self._may_ask(kept):
-                await self._look(kept, configuration_url)
+        # Whoever names a key that is here does not wait for those who make up others.
+        if self._is_wanting(kept, key_id):
+            async with kept.lock:
+                if self._is_wanting(kept, key_id) and self._may_ask(kept):
+                    await self._look(kept, configuration_url)
         if kept.published is not None and kept.published.has(key_id):
             return kept.published
         if kept.failed:

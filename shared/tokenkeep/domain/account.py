@@ -84,7 +84,7 @@ class FailureReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Disabled:
-    """The fact that an account was disabled: why, when and by whom (`tokenkeep`, or an API key's id)."""
+    """The fact that an account was disabled: why, when and by whom (`tokenkeep`, an API key's id, or `provider` by a signed notice)."""
 
     reason: DisabledReason
     detail: str | None

@@ -2,7 +2,9 @@
 
 import base64
 import binascii
+import math
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from hashlib import sha256, sha512
 from itertools import islice
 from typing import Any, Final
@@ -53,8 +55,7 @@ def _notice(hooks: ProviderHooks, claims: Mapping[str, Any], kind: str, said: An
         accounts, tokens = _meant(subject, claims) if isinstance(subject, dict) else ((), ())
         if not accounts and not tokens:
             return Illegible.ILLEGIBLE
-    at = claims.get("toe", claims.get("iat"))
-    told = happened_at(str(int(at))) if isinstance(at, int | float) and not isinstance(at, bool) else None
+    told = _moment(claims.get("toe", claims.get("iat")))
     digest = sha256(f"{claims.get('iss')}\0{claims.get('jti')}\0{kind}".encode(errors="surrogatepass")).digest()
     return Notice(event.type, event.means, accounts, told, digest, tokens)
 
@@ -66,9 +67,23 @@ def _meant(
     if kind == _TOKEN:
         return (), _told_token(subject)
     sub = read_external_id(subject, "sub", {})
-    if kind not in _USERS or isinstance(sub, NoId) or not _is_same(subject.get("iss"), claims.get("iss")):
+    if (
+        not isinstance(kind, str)
+        or kind not in _USERS
+        or isinstance(sub, NoId)
+        or not _is_same(subject.get("iss"), claims.get("iss"))
+    ):
         return (), ()
     return (NamedAccount(sub),), ()
+
+
+def _moment(told: object) -> datetime | None:
+    """A NumericDate (RFC 7519, section 2), which may have a fraction."""
+    if isinstance(told, bool) or not isinstance(told, int | float):
+        return None
+    if isinstance(told, float) and not math.isfinite(told):
+        return None
+    return happened_at(str(int(told)))
 
 
 def _told_token(subject: Mapping[str, Any]) -> tuple[TokenMark, ...]:

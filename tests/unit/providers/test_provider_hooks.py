@@ -344,3 +344,16 @@ def test_any_claims_are_read_or_illegible(events: object, iat: object, subject: 
     for said in (events, {kind: subject}, {kind: {"subject": subject}}):
         for one in read_security_events(hooks_of("google"), {"events": said, "iat": iat, "jti": iat}):
             assert isinstance(one, Notice | Illegible)
+
+
+@pytest.mark.parametrize("iat", [10**400, 1e300, float("inf"), float("nan"), -5, True, "7", None, [7]])
+def test_a_token_whose_time_is_none_is_taken_for_one_of_now(iat: object) -> None:
+    kind = "https://schemas.openid.net/secevent/oauth/event-type/tokens-revoked"
+    claims = {
+        "iss": "i",
+        "iat": iat,
+        "events": {kind: {"subject": {"subject_type": "iss-sub", "iss": "i", "sub": "7"}}},
+    }
+    [notice] = read_security_events(hooks_of("google"), claims)
+    assert isinstance(notice, Notice)
+    assert notice.happened_at is None
