@@ -56,7 +56,7 @@ class _Letter:
     notice: Notice
     sender: Caller
     correlation_id: str
-    links: LinkMaker
+    links: LinkMaker | None
     believed: bool
 
 
@@ -74,7 +74,7 @@ class SettleNotices:
         """What became of it."""
         if notice.means is HookMeaning.NOTHING:
             return NoticeResult.IGNORED
-        links = await self.links()
+        links = (await self.links()).of(source)
         sender = Caller(ACTOR, source.environment, frozenset(), address)
         async with self.works() as work:
             # One that names no time can't be told from its repetition by the credentials' age.
