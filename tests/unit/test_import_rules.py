@@ -15,6 +15,7 @@ BREACHES = {
     "services-apart": ("services/tokenkeep_worker/breach.py", "import tokenkeep_scheduler.main"),
     "library-apart": ("shared/tokenkeep/application/breach.py", "import tokenkeep_worker.actors"),
     "pure": ("shared/tokenkeep/application/breach.py", "import sqlalchemy"),
+    "client-apart": ("shared/tokenkeep/client/breach.py", "import tokenkeep.application.sealing"),
     "clock-only-in-the-scheduler": ("shared/tokenkeep/adapters/postgres/breach.py", "import apscheduler"),
     "queue-only-in-the-worker": ("shared/tokenkeep/adapters/postgres/breach.py", "import dramatiq"),
     "scheduler-cannot-decrypt": ("services/tokenkeep_scheduler/breach.py", "import tokenkeep.adapters.vault.envelope"),

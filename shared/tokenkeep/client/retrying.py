@@ -1,0 +1,138 @@
+"""What becomes of an event whose handler did not return: pure decisions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+LONGEST_REASON = 500
+"""How many characters of a reason are kept."""
+
+
+class Retry(Exception):
+    """A handler raises it: not now, and not the event's fault. Does not count as a failure.
+
+    Args:
+        after: When to try again, in seconds.
+    """
+
+    def __init__(self, after: float = 30.0) -> None:
+        super().__init__(f"again after {after:g} s")
+        self.after = max(0.0, after)
+
+
+class Reject(Exception):
+    """A handler raises it: this event will never succeed. It becomes a dead letter at once, with this reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The handler returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The handler raised: `reason` tells what."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """The handler raised `Retry`."""
+
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The handler raised `Reject`, or what was read is no event."""
+
+    reason: str
+
+
+Outcome = Done | Failed | Postponed | Rejected
+
+
+def described(error: BaseException) -> str:
+    """An exception's class and message, on one line and of bounded length."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}"[:LONGEST_REASON] if message else type(error).__name__
+
+
+def outcome_of(error: Exception, describe: Callable[[BaseException], str] = described) -> Outcome:
+    """What a handler says by raising this."""
+    if isinstance(error, Retry):
+        return Postponed(error.after)
+    if isinstance(error, Reject):
+        return Rejected(error.reason[:LONGEST_REASON])
+    return Failed(describe(error)[:LONGEST_REASON])
+
+
+class Record(NamedTuple):
+    """What is remembered of an event's tries, across processes.
+
+    `starts` counts how often a handler was given the event, `failures` how often it raised, `ended` how often a start came
+    to any end. A start that came to none is one whose process died.
+    """
+
+    starts: int = 0
+    failures: int = 0
+    ended: int = 0
+
+    @property
+    def deaths(self) -> int:
+        """How many processes died, or were stopped by force, while they handled the event."""
+        return max(0, self.starts - self.ended)
+
+    def started(self) -> "Record":
+        """The record once a handler has the event."""
+        return self._replace(starts=self.starts + 1)
+
+    def failed(self) -> "Record":
+        """The record once a handler has raised."""
+        return self._replace(failures=self.failures + 1, ended=self.ended + 1)
+
+    def postponed(self) -> "Record":
+        """The record once a handler has asked for another time."""
+        return self._replace(ended=self.ended + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and when a failed event is tried again.
+
+    Args:
+        tries: An event becomes a dead letter when its handler has failed so often.
+        deaths: … or when so many processes died while they handled it: it may be what kills them.
+        first: The wait after the first failure, in seconds; each further one doubles it.
+        longest: No wait is longer, in seconds.
+    """
+
+    tries: int = 10
+    deaths: int = 25
+    first: float = 1.0
+    longest: float = 300.0
+
+    def __post_init__(self) -> None:
+        """Refuse what would never try, or never end."""
+        if self.tries < 1 or self.deaths < 1 or self.first < 0 or self.longest < self.first:
+            raise ValueError("tries and deaths are at least 1, and 0 <= first <= longest")
+
+    def wait_after(self, failures: int) -> float:
+        """How long to wait after so many failures, in seconds."""
+        doubled = self.first * 2.0 ** min(failures - 1, 64)
+        return min(self.longest, doubled)
+
+    def verdict_on_death(self, record: Record) -> str | None:
+        """Why an event is not given to one more handler; None: it is."""
+        if record.deaths >= self.deaths:
+            return f"{record.deaths} consumers ended while they handled it"
+        return None
+
+    def exhausted(self, record: Record) -> bool:
+        """Whether the handler has failed too often."""
+        return record.failures >= self.tries

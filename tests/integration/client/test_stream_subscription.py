@@ -1,0 +1,348 @@
+"""What a subscription over the stream does with events, failures and a Redis that goes away, with both clients."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tokenkeep.adapters.embedded.valkey import start_valkey
+from tokenkeep.client import AsyncTokenkeep, Event, Reject, Retry, RetryPolicy, StreamRefused, Tokenkeep
+from tokenkeep.domain.errors import InvalidInput
+from tokenkeep.domain.events import EventType
+from told_events import STREAM, Teller, ids, until
+
+DEAD = "tokenkeep:events:dead:billing"
+QUICK = RetryPolicy(tries=3, first=0.01, longest=0.05)
+Consuming = Callable[..., AbstractAsyncContextManager[None]]
+
+
+@pytest.fixture(params=["async", "blocking"])
+def consuming(request: pytest.FixtureRequest, redis_url: str) -> Consuming:
+    """Gives events to a plain function for as long as the block lasts."""
+
+    @asynccontextmanager
+    async def consume(
+        handler: Callable[[Event], None], *, url: str = redis_url, environment: str | None = None, **options: Any
+    ) -> AsyncIterator[None]:
+        chosen = {"group": "billing", "lease": 2.0, "retry": QUICK, **options}
+        if request.param == "async":
+
+            async def handle(event: Event) -> None:
+                handler(event)
+
+            client = AsyncTokenkeep(redis=url, environment=environment)
+            async with client.events.subscribe(**chosen).running(handle):
+                yield
+            return
+        with Tokenkeep(redis=url, environment=environment).events.subscribe(**chosen).running(handler):
+            yield
+
+    return consume
+
+
+class Handled:
+    """A handler that remembers, and does as it is told for some events."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.begun: list[str] = []
+        self.faults: dict[str, list[Exception]] = {}
+
+    def __call__(self, event: Event) -> None:
+        self.begun.append(event.id)
+        if faults := self.faults.get(event.id):
+            raise faults.pop(0)
+        self.events.append(event)
+
+    @property
+    def ids(self) -> list[str]:
+        return [event.id for event in self.events]
+
+
+def dead(teller: Teller) -> list[dict[str, str]]:
+    found: Any = teller.client.xrange(DEAD)
+    return [fields for _, fields in found]
+
+
+async def test_events_are_handled_in_order_and_acknowledged(teller: Teller, consuming: Consuming) -> None:
+    teller.tell("a", "b", "a")
+    handled = Handled()
+    async with consuming(handled):
+        await until(lambda: len(handled.events) == 3)
+        teller.tell("b", "b")
+        await until(lambda: len(handled.events) == 5)
+        await until(lambda: teller.pending("billing") == 0)
+    assert handled.ids == ids(teller.told)
+    assert [event.sequence for event in handled.events] == [1, 1, 2, 2, 3]
+    assert handled.events[0].document == teller.told[0]
+    assert handled.events[0].account_id == teller.told[0]["data"]["account_id"]
+
+
+async def test_a_new_group_begins_with_all_there_is_or_with_what_comes(teller: Teller, consuming: Consuming) -> None:
+    teller.tell("a")
+    old, new = Handled(), Handled()
+    async with consuming(old), consuming(new, group="newcomer", start="new"):
+        await until(lambda: len(old.events) == 1 and len(teller.client.xinfo_groups(STREAM)) == 2)
+        [told] = teller.tell("a")
+        await until(lambda: len(new.events) == 1 and len(old.events) == 2)
+    assert new.ids == [told["id"]]
+
+
+async def test_a_group_goes_on_where_it_was(teller: Teller, consuming: Consuming) -> None:
+    handled = Handled()
+    for _ in range(3):
+        teller.tell("a", "b")
+        async with consuming(handled, start="new" if handled.events else "beginning"):
+            await until(lambda: len(handled.events) == len(teller.told))
+    assert handled.ids == ids(teller.told)
+
+
+async def test_types_and_environments_that_are_not_wanted_are_acknowledged_unhandled(
+    teller: Teller, consuming: Consuming
+) -> None:
+    teller.tell("a", "a")
+    [wanted] = teller.tell("a", kind=EventType.DISABLED)
+    teller.tell("b", kind=EventType.DISABLED, environment="staging")
+    teller.tell("a")
+    handled = Handled()
+    async with consuming(handled, types=["account.disabled"], environment="default"):
+        await until(lambda: len(handled.events) == 1)
+        await until(lambda: teller.pending("billing") == 0)
+    assert handled.ids == [wanted["id"]]
+
+
+async def test_a_type_that_is_never_told_is_refused(redis_url: str) -> None:
+    for client in (Tokenkeep(redis=redis_url), AsyncTokenkeep(redis=redis_url)):
+        with pytest.raises(InvalidInput):
+            client.events.subscribe(types=["account.disabeld"], group="billing")
+
+
+async def test_a_failing_event_holds_back_only_its_subject(teller: Teller, consuming: Consuming) -> None:
+    failing, _, _, _ = teller.tell("a", "b", "a", "b")
+    handled = Handled()
+    handled.faults[failing["id"]] = [OSError("the database is away"), OSError("the database is away")]
+    async with consuming(handled, retry=RetryPolicy(first=0.2)):
+        await until(lambda: len(handled.events) == 4)
+    a, b = teller.subjects["a"].hex, teller.subjects["b"].hex
+    assert [event.subject[4:] for event in handled.events] == [b, b, a, a]
+    assert [event.sequence for event in handled.events] == [1, 2, 1, 2]
+    assert handled.begun.count(failing["id"]) == 3
+    assert dead(teller) == []
+    assert not teller.client.exists("tokenkeep:events:tries:billing")
+
+
+async def test_an_event_that_fails_too_often_becomes_a_dead_letter_with_the_reason(
+    teller: Teller, consuming: Consuming
+) -> None:
+    failing, after = teller.tell("a", "a")
+    handled = Handled()
+    handled.faults[failing["id"]] = [ValueError(f"no customer\n {n}") for n in range(9)]
+    async with consuming(handled):
+        await until(lambda: len(handled.events) == 1)
+        await until(lambda: teller.pending("billing") == 0)
+    assert handled.ids == [after["id"]]
+    [letter] = dead(teller)
+    assert json.loads(letter["event"]) == failing
+    assert (letter["id"], letter["type"], letter["subject"]) == (failing["id"], failing["type"], failing["subject"])
+    assert (letter["reason"], letter["tries"]) == ("ValueError: no customer 2", "3")
+    assert not teller.client.exists("tokenkeep:events:tries:billing")
+
+
+async def test_what_is_told_of_an_exception_can_be_chosen(teller: Teller, consuming: Consuming) -> None:
+    [failing] = teller.tell("a")
+    handled = Handled()
+    handled.faults[failing["id"]] = [ValueError("canary-secret")] * 9
+    async with consuming(handled, describe=lambda error: type(error).__name__):
+        await until(lambda: len(dead(teller)) == 1)
+    assert dead(teller)[0]["reason"] == "ValueError"
+
+
+async def test_a_handler_can_reject_an_event_at_once_or_have_it_again_without_a_failure(
+    teller: Teller, consuming: Consuming
+) -> None:
+    rejected, postponed = teller.tell("a", "b")
+    handled = Handled()
+    handled.faults[rejected["id"]] = [Reject("not ours")]
+    handled.faults[postponed["id"]] = [Retry(after=0.01) for _ in range(8)]
+    async with consuming(handled):
+        await until(lambda: len(handled.events) == 1)
+    assert handled.ids == [postponed["id"]]
+    [letter] = dead(teller)
+    assert (letter["id"], letter["reason"], letter["tries"]) == (rejected["id"], "not ours", "1")
+
+
+@pytest.mark.parametrize("ordered", [True, False], ids=["ordered", "shared"])
+async def test_failures_and_waits_are_remembered_across_consumers(
+    teller: Teller, consuming: Consuming, *, ordered: bool
+) -> None:
+    [failing] = teller.tell("a")
+    handled = Handled()
+    handled.faults[failing["id"]] = [ValueError("no") for _ in range(9)]
+    patient = RetryPolicy(tries=2, first=1.0)
+    options = {"ordered": ordered, "retry": patient, "lease": 0.5}
+    async with consuming(handled, **options):
+        await until(lambda: len(handled.begun) == 1)
+    async with consuming(handled, **options):
+        await until(lambda: len(dead(teller)) == 1)
+    assert len(handled.begun) == 2
+
+
+async def test_what_is_no_event_is_a_dead_letter(teller: Teller, consuming: Consuming) -> None:
+    wrong: list[dict[Any, Any]] = [{"n": "1"}, {"event": "{"}, {"event": "[]"}, {"event": '{"id": "evt_1"}'}]
+    for fields in wrong:
+        teller.client.xadd(STREAM, fields)
+    [good] = teller.tell("a")
+    handled = Handled()
+    async with consuming(handled):
+        await until(lambda: handled.ids == [good["id"]])
+        await until(lambda: teller.pending("billing") == 0)
+    assert [letter["reason"] for letter in dead(teller)] == [
+        "not an event: the entry has no field `event`",
+        "not an event: it is no JSON",
+        "not an event: it is no JSON object",
+        "not an event: it has no type",
+    ]
+
+
+async def test_repetitions_are_not_handled_again_but_what_follows_a_restore_is(
+    teller: Teller, consuming: Consuming
+) -> None:
+    first, second = teller.tell("a", "a")
+    handled = Handled()
+    async with consuming(handled):
+        await until(lambda: len(handled.events) == 2)
+        teller.append([first, second])
+        set_back = {**second, "id": "evt_" + "0" * 32, "time": "2031-01-01T00:00:00.000Z"}
+        teller.append([set_back])
+        await until(lambda: len(handled.events) == 3)
+    assert handled.ids == [first["id"], second["id"], set_back["id"]]
+
+
+async def test_after_a_flush_everything_that_is_told_again_is_read_from_its_beginning(
+    teller: Teller, consuming: Consuming
+) -> None:
+    told = teller.tell("a", "b", "a")
+    handled = Handled()
+    async with consuming(handled, start="new"):
+        await until(lambda: bool(teller.client.exists(STREAM)) and len(teller.client.xinfo_groups(STREAM)) == 1)
+        told = teller.tell("a", "b")
+        await until(lambda: len(handled.events) == 2)
+        teller.client.flushall()
+        teller.append(told)
+        more = teller.tell("a", "b", "c")
+        await until(lambda: len(handled.events) == 5)
+        await until(lambda: teller.pending("billing") == 0)
+    assert handled.ids == ids([*told, *more])
+
+
+async def test_a_redis_that_goes_away_and_comes_back_loses_nothing(
+    short_dir: Path, consuming: Consuming, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_valkey(short_dir)
+    handled = Handled()
+    caplog.set_level(logging.WARNING, "tokenkeep.client")
+    try:
+        with Teller(server.url) as teller:
+            async with consuming(handled, url=server.url):
+                teller.tell("a", "b")
+                await until(lambda: len(handled.events) == 2)
+                server.stop()
+                await until(lambda: "redis_unreachable" in caplog.text)
+                server = start_valkey(short_dir)
+                told = teller.tell("a", "b")
+                await until(lambda: ids(told) == handled.ids[-2:])
+                await until(lambda: teller.pending("billing") == 0)
+    finally:
+        server.stop()
+
+
+async def test_a_wrong_password_is_told_at_once(redis_url: str) -> None:
+    with_password = redis_url.replace("unix://", "unix://user:wrong@")
+    with pytest.raises(StreamRefused):
+        Tokenkeep(redis=with_password).events.subscribe(group="billing").run(Handled())
+    subscription = AsyncTokenkeep(redis=with_password).events.subscribe(group="billing")
+    with pytest.raises(StreamRefused):
+        await subscription.run(asyncio.sleep)  # type: ignore[arg-type]
+
+
+async def test_a_cancelled_task_lets_the_handler_end_and_acknowledges(teller: Teller, redis_url: str) -> None:
+    teller.tell("a", "a")
+    begun, go = asyncio.Event(), asyncio.Event()
+    done: list[int] = []
+
+    async def handle(event: Event) -> None:
+        begun.set()
+        await go.wait()
+        done.append(event.sequence)
+
+    task = asyncio.create_task(AsyncTokenkeep(redis=redis_url).events.subscribe(group="billing").run(handle))
+    async with asyncio.timeout(30):
+        await begun.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert done == [1]
+    assert teller.pending("billing") == 1
+    assert not teller.client.exists("tokenkeep:events:lease:billing")
+
+
+async def test_a_second_cancellation_ends_at_once_and_the_event_is_told_again(teller: Teller, redis_url: str) -> None:
+    teller.tell("a")
+    begun = asyncio.Event()
+
+    async def handle(_event: Event) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(AsyncTokenkeep(redis=redis_url).events.subscribe(group="billing", lease=0.3).run(handle))
+    async with asyncio.timeout(30):
+        await begun.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    handled: list[Event] = []
+    with Tokenkeep(redis=redis_url).events.subscribe(group="billing").running(handled.append):
+        await until(lambda: len(handled) == 1)
+
+
+async def test_a_handler_that_takes_too_long_is_cancelled_and_has_failed(teller: Teller, redis_url: str) -> None:
+    teller.tell("a")
+
+    async def handle(_event: Event) -> None:
+        await asyncio.Event().wait()
+
+    subscription = AsyncTokenkeep(redis=redis_url).events.subscribe(
+        group="billing", handler_timeout=0.05, retry=RetryPolicy(tries=2, first=0.01)
+    )
+    async with subscription.running(handle):
+        await until(lambda: len(dead(teller)) == 1)
+    assert dead(teller)[0]["reason"] == "TimeoutError"
+
+
+async def test_consumers_that_share_a_group_share_its_events(teller: Teller, consuming: Consuming) -> None:
+    first, second = Handled(), Handled()
+    async with consuming(first, ordered=False), consuming(second, ordered=False):
+        await until(lambda: bool(teller.client.exists(STREAM)))
+        while not (first.events and second.events):
+            told = len(teller.told) + 20
+            teller.tell(*[f"account-{n}" for n in range(20)])
+            await until(lambda told=told: len(first.events) + len(second.events) == told)  # type: ignore[misc]
+    assert sorted(first.ids + second.ids) == sorted(ids(teller.told))
+
+
+async def test_a_subscription_runs_once(teller: Teller, redis_url: str) -> None:
+    subscription = Tokenkeep(redis=redis_url).events.subscribe(group="billing")
+    subscription.stop()
+    subscription.run(Handled())
+    with pytest.raises(RuntimeError):
+        subscription.run(Handled())
+    assert teller.told == []
