@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from tokenkeep.client.effects import Beat, Command, Effect, Flow, Handle, Pause
 from tokenkeep.client.errors import ClientError
 from tokenkeep.client.event import Event
+from tokenkeep.client.performing import perform
 from tokenkeep.client.retrying import Done, Outcome, described, outcome_of
 from tokenkeep.domain.errors import TokenkeepError
 
@@ -108,18 +109,7 @@ class Subscription:
             raise ended[0]
 
     def _drive(self, flow: Flow, handler: Handler) -> None:
-        answer: Any = None
-        fault: TokenkeepError | None = None
-        while True:
-            try:
-                effect = flow.send(answer) if fault is None else flow.throw(fault)
-            except StopIteration:
-                return
-            answer = fault = None
-            try:
-                answer = self._do(effect, handler)
-            except TokenkeepError as error:
-                fault = error
+        perform(flow, lambda effect: self._do(effect, handler))
 
     def _do(self, effect: Effect, handler: Handler) -> Any:
         match effect:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from tokenkeep.client.effects import Beat, Call, Command, Effect, Flow, Handle, Pause
 from tokenkeep.client.errors import ClientError
 from tokenkeep.client.event import Event
+from tokenkeep.client.performing import perform_async
 from tokenkeep.client.retrying import Done, Failed, Outcome, described, outcome_of
 from tokenkeep.client.running import Subscribing
 from tokenkeep.domain.errors import TokenkeepError
@@ -104,18 +105,7 @@ class AsyncSubscription:
             await self._wire.close()
 
     async def _drive(self, flow: Flow, handler: AsyncHandler) -> None:
-        answer: Any = None
-        fault: TokenkeepError | None = None
-        while True:
-            try:
-                effect = flow.send(answer) if fault is None else flow.throw(fault)
-            except StopIteration:
-                return
-            answer = fault = None
-            try:
-                answer = await self._do(effect, handler)
-            except TokenkeepError as error:
-                fault = error
+        await perform_async(flow, lambda effect: self._do(effect, handler))
 
     async def _do(self, effect: Effect, handler: AsyncHandler) -> Any:
         match effect:

@@ -135,7 +135,10 @@ return 1
 _BURY = """
 if not holds() then return 0 end
 if not mine(ARGV[5]) then return 2 end
-redis.call('XADD', dead, 'MAXLEN', '~', ARGV[8], '*', 'reason', ARGV[6], 'tries', ARGV[7], 'entry', ARGV[5], unpack(ARGV, 9))
+local letter = {}
+for i = 9, #ARGV do letter[#letter + 1] = ARGV[i] end
+for _, word in ipairs({'reason', ARGV[6], 'tries', ARGV[7], 'entry', ARGV[5]}) do letter[#letter + 1] = word end
+redis.call('XADD', dead, 'MAXLEN', '~', ARGV[8], '*', unpack(letter))
 finish(ARGV[5])
 return 1
 """

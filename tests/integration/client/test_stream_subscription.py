@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tokenkeep.adapters.embedded.valkey import start_valkey
-from tokenkeep.client import AsyncTokenkeep, Event, Reject, Retry, RetryPolicy, StreamRefused, Tokenkeep
+from tokenkeep.client import AsyncTokenkeep, Event, NotAnEvent, Reject, Retry, RetryPolicy, StreamRefused, Tokenkeep
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.events import EventType
 from told_events import STREAM, Teller, ids, until
@@ -346,3 +346,38 @@ async def test_a_subscription_runs_once(teller: Teller, redis_url: str) -> None:
     with pytest.raises(RuntimeError):
         subscription.run(Handled())
     assert teller.told == []
+
+
+async def test_dead_letters_are_listed_handled_anew_and_forgotten(teller: Teller, redis_url: str) -> None:
+    first, second, third = teller.tell("a", "b", "c")
+    teller.client.xadd(STREAM, {"event": "{", "reason": "a field of its own", "tries": "many"})
+
+    def handle(_event: Event) -> None:
+        raise ValueError("no")
+
+    client = Tokenkeep(redis=redis_url)
+    with client.events.subscribe(group="billing", retry=RetryPolicy(tries=1)).running(handle):
+        await until(lambda: len(dead(teller)) == 4)
+    letters = {
+        letter.event.id if letter.event else "": letter for letter in client.events.dead_letters("billing").list()
+    }
+    assert set(letters) == {first["id"], second["id"], third["id"], ""}
+    assert (letters[first["id"]].reason, letters[first["id"]].tries) == ("ValueError: no", 1)
+    assert letters[""].reason == "not an event: it is no JSON"
+    box = client.events.dead_letters("billing")
+    with pytest.raises(ValueError, match="no"):
+        box.retry(letters[first["id"]].id, handle)
+    seen: list[Event] = []
+    assert box.retry(letters[first["id"]].id, seen.append)
+    assert not box.retry(letters[first["id"]].id, seen.append)
+    with pytest.raises(NotAnEvent):
+        box.retry(letters[""].id, seen.append)
+    others = AsyncTokenkeep(redis=redis_url).events.dead_letters("billing")
+
+    async def note(event: Event) -> None:
+        seen.append(event)
+
+    assert await others.retry(letters[second["id"]].id, note)
+    assert await others.discard(letters[third["id"]].id)
+    assert [letter.event for letter in await others.list()] == [None]
+    assert [event.document for event in seen] == [first, second]

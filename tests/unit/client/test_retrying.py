@@ -1,0 +1,54 @@
+import pytest
+
+from tokenkeep.client import Reject, Retry, RetryPolicy
+from tokenkeep.client.retrying import LONGEST_REASON, Failed, Postponed, Record, Rejected, outcome_of
+
+
+def test_waits_double_up_to_the_longest() -> None:
+    policy = RetryPolicy(first=1, longest=10)
+    assert [policy.wait_after(n) for n in (1, 2, 3, 4, 5, 500)] == [1, 2, 4, 8, 10, 10]
+
+
+def test_an_event_is_given_up_after_so_many_failures() -> None:
+    policy = RetryPolicy(tries=2)
+    once = Record().started().failed()
+    assert not policy.exhausted(once)
+    assert policy.exhausted(once.started().failed())
+
+
+def test_to_ask_for_another_time_is_no_failure() -> None:
+    record = Record()
+    for _ in range(100):
+        record = record.started().postponed()
+    assert (record.failures, record.deaths) == (0, 0)
+
+
+def test_an_event_that_kills_its_consumers_is_given_up_too() -> None:
+    policy = RetryPolicy(deaths=2)
+    record = Record().started().failed().started()
+    assert policy.verdict_on_death(record) is None
+    assert policy.verdict_on_death(record.started()) == "2 consumers ended while they handled it"
+
+
+def test_what_a_handler_raises_says_what_becomes_of_the_event() -> None:
+    assert outcome_of(Retry(after=3)) == Postponed(3)
+    assert outcome_of(Retry(after=-3)) == Postponed(0)
+    assert outcome_of(Reject("not ours")) == Rejected("not ours")
+    assert outcome_of(KeyError("name")) == Failed("KeyError: 'name'")
+    assert outcome_of(TimeoutError()) == Failed("TimeoutError")
+    assert outcome_of(ValueError("one\n  two")) == Failed("ValueError: one two")
+
+
+def test_reasons_are_of_bounded_length() -> None:
+    for error in (ValueError("x" * 10_000), Reject("x" * 10_000)):
+        outcome = outcome_of(error)
+        assert isinstance(outcome, Failed | Rejected)
+        assert len(outcome.reason) == LONGEST_REASON
+    told = outcome_of(ValueError("x"), lambda _: "y" * 10_000)
+    assert told == Failed("y" * LONGEST_REASON)
+
+
+@pytest.mark.parametrize("wrong", [{"tries": 0}, {"deaths": 0}, {"first": -1}, {"first": 5, "longest": 4}])
+def test_a_policy_that_never_tries_or_never_ends_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least"):
+        RetryPolicy(**wrong)
