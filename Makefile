@@ -9,7 +9,7 @@ FUZZ_LOCK := requirements/fuzz.txt
 ROOMS := shared services deploy tests docs/custody/model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-fast fuzz storm model check format lint types imports lock clean
+.PHONY: help setup run demo test test-fast fuzz storm model check format lint types imports schemas lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ types: $(READY) ## Type-check (mypy, strict)
 
 imports: $(READY) ## Check who imports whom
 	@$(BIN)/lint-imports
+
+schemas: $(READY) ## Derive deploy/schemas from deploy/asyncapi.yaml
+	@$(BIN)/python deploy/derive_schemas.py
 
 lock: ## Pin the requirements that pyproject.toml names (needs uv; UPGRADE=--upgrade takes the newest)
 	@uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

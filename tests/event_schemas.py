@@ -27,10 +27,11 @@ def asyncapi() -> dict[str, Any]:
     return document
 
 
-def schema_names() -> dict[str, str]:
-    """The schema of each type of event that is described."""
-    messages = asyncapi()["components"]["messages"]
-    return {one["name"]: one["payload"]["$ref"].rpartition("/")[2] for one in messages.values()}
+def schema_names(channel: str = "stream") -> dict[str, str]:
+    """The schema of each type of event that a channel is said to carry."""
+    described = asyncapi()["components"]["messages"]
+    messages = [described[name] for name in asyncapi()["channels"][channel]["messages"]]
+    return {one["name"]: one["payload"]["$ref"].rpartition("/")[2] for one in messages}
 
 
 @cache

@@ -5,7 +5,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 
 from api_process import api_process
 from api_service import Service, data
-from feeding import come_to, happened, tell
+from feeding import come_to, tell
 from served_api import served
 from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep.client import (
@@ -35,8 +34,8 @@ from tokenkeep.client import (
     RetryPolicy,
     Tokenkeep,
 )
-from tokenkeep.domain.events import Event as ServerEvent
 from told_events import until
+from whole_events import whole_event
 
 Consuming = Callable[..., AbstractAsyncContextManager[None]]
 QUICK = RetryPolicy(tries=2, first=0.01)
@@ -81,17 +80,10 @@ def consuming(request: pytest.FixtureRequest, api: str, key: str) -> Consuming:
     return consume
 
 
-def whole(event: ServerEvent) -> ServerEvent:
-    """The event with all that its schema wants."""
-    about = {"account_id": f"acc_{event.subject.hex}", "source_id": f"src_{event.subject.hex}", "provider": "made-up"}
-    state = {"environment": event.environment, "external_id": None, "state": "active"}
-    return replace(event, data={**about, **state})
-
-
 async def told(service: Service, *subjects: UUID, first: int = 1) -> list[str]:
     """One event of each subject, in this order; each subject's are counted from `first` on."""
     sequences = {subject: count(first) for subject in subjects}
-    events = [whole(happened(service.environment, next(sequences[subject]), subject)) for subject in subjects]
+    events = [whole_event(service.environment, next(sequences[subject]), subject) for subject in subjects]
     await tell(service.foundation.database, *events)
     return [f"evt_{event.id.hex}" for event in events]
 
