@@ -1,9 +1,12 @@
 """The reference names everything that there is."""
 
+import inspect
+import re
 from pathlib import Path
 
 from tokenkeep.application.accept_events import ReceptionStatus
 from tokenkeep.application.inbox import Outcome
+from tokenkeep.client import AsyncEvents, AsyncTokenkeep, Tokenkeep, errors
 from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.events import EventType
 from tokenkeep.domain.incoming_event import IncomingType
@@ -47,3 +50,27 @@ def test_every_type_of_event_is_on_its_page() -> None:
 def test_every_auth_type_has_its_page() -> None:
     pages = {page.stem for page in (DOCS / "reference" / "auth-types").glob("*.md")}
     assert pages == {auth_type.value.replace("_", "-") for auth_type in AuthType}
+
+
+def test_every_argument_error_and_log_line_of_the_sdk_is_on_its_page() -> None:
+    page = (DOCS / "reference" / "sdk-events.md").read_text(encoding="utf-8")
+    arguments = {name for call in (AsyncEvents.subscribe, Tokenkeep, AsyncTokenkeep) for name in parameters(call)}
+    raised = {name for name, what in vars(errors).items() if inspect.isclass(what)} - {"ClientError", "TokenkeepError"}
+    code = [path.read_text(encoding="utf-8") for path in Path(errors.__file__).parent.glob("*.py")]
+    logged = {name for text in code for name in re.findall(r'_log\.\w+\(\s*"(\w+)', text)}
+    assert {"handler_failed", "dead_letter"} <= logged
+    assert {name for name in arguments | raised | logged if name not in page} == set()
+
+
+def parameters(call: object) -> set[str]:
+    assert callable(call)
+    return set(inspect.signature(call).parameters) - {"self"}
+
+
+def test_what_the_pages_of_the_sdk_show_can_be_read() -> None:
+    for page in ("how-to/subscribe-to-events.md", "../README.md"):
+        blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+        assert blocks
+        for block in blocks:
+            compile(block, page, "exec")
+            exec("\n".join(re.findall(r"^from tokenkeep.*", block, re.MULTILINE)), {})  # noqa: S102 - imports of ours
