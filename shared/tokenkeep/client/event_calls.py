@@ -1,6 +1,7 @@
 """The calls of `/v1/events`: decisions, without input and output."""
 
-from collections.abc import Generator, Iterable, Sequence
+import json
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from tokenkeep.domain.event_feed import full_types
 
 MOST_AT_ONCE = 1_000
 PATH = "/v1/events"
+_MOST_BYTES = 1_000_000  # the API takes a mebibyte
 _TRIES = 5
 _FIRST_WAIT_S = 0.25
 _LONGEST_WAIT_S = 30.0
@@ -69,11 +71,25 @@ def send(reports: Sequence[Report]) -> Generator[Effect, Any, list[Reception]]:
         Unreachable: The API could not be had. Which of them were accepted is not known: send the same ones again.
     """
     receptions: list[Reception] = []
-    for begin in range(0, len(reports), MOST_AT_ONCE):
-        batch = [report.cloudevent() for report in reports[begin : begin + MOST_AT_ONCE]]
+    for batch in _batches(reports):
         document = yield from persistently(Call("POST", PATH, body=batch, patience=30.0))
         receptions += [_reception(one) for one in document["data"]]
     return receptions
+
+
+def _batches(reports: Iterable[Report]) -> Iterator[list[dict[str, Any]]]:
+    """The reports in as many bodies as the API's bounds want."""
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for document in (report.cloudevent() for report in reports):
+        length = len(json.dumps(document, ensure_ascii=False).encode())
+        if batch and (len(batch) == MOST_AT_ONCE or size + length > _MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(document)
+        size += length
+    if batch:
+        yield batch
 
 
 def persistently(call: Call) -> Generator[Effect, Any, Any]:

@@ -88,10 +88,26 @@ class AsyncSubscription:
         task = asyncio.create_task(self.run(handler))
         try:
             yield self
-        finally:
-            self.stop()
-            await asyncio.wait({task})
+        except BaseException:
+            # What the block raises counts more than what the consumer did.
+            await self._ended(task)
+            if not task.cancelled():
+                task.exception()
+            raise
+        await self._ended(task)
         await task
+
+    async def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Have the consumer stop, and wait for that. Whoever is cancelled meanwhile does not wait for its handler."""
+        self.stop()
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            for _ in range(2):  # the first one lets the handler end, the second does not
+                task.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait({task})
+            raise
 
     async def _work(self, handler: AsyncHandler) -> None:
         try:

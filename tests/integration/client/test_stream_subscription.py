@@ -314,6 +314,47 @@ async def test_a_second_cancellation_ends_at_once_and_the_event_is_told_again(te
         await until(lambda: len(handled) == 1)
 
 
+async def test_what_ends_a_block_is_raised_and_the_consumer_leaves(teller: Teller, redis_url: str) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def handle(_event: Event) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def consume() -> None:
+        async with AsyncTokenkeep(redis=redis_url).events.subscribe(group="billing").running(handle):
+            await begun.wait()
+            raise LookupError
+
+    teller.tell("a")
+    task = asyncio.create_task(consume())
+    async with asyncio.timeout(30):
+        await begun.wait()
+        await asyncio.sleep(0.05)
+        assert not task.done(), "the handler under way may end first"
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert ended.is_set()
+    blocking = Tokenkeep(redis=redis_url).events.subscribe(group="billing")
+    with pytest.raises(LookupError), blocking.running(lambda _: None):
+        raise LookupError
+
+
+async def test_what_ended_a_consumer_early_is_raised_where_its_block_ends(
+    consuming: Consuming, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def block() -> None:
+        async with consuming(Handled(), url=redis_url.replace("unix://", "unix://user:wrong@")):
+            await until(lambda: "left_without_a_word" in caplog.text)
+
+    with pytest.raises(StreamRefused):
+        await block()
+
+
 async def test_a_handler_that_takes_too_long_is_cancelled_and_has_failed(teller: Teller, redis_url: str) -> None:
     teller.tell("a")
 

@@ -10,7 +10,7 @@ from tokenkeep.client import ApiProblem, AsyncTokenkeep, CursorExpired, NotAuthe
 from tokenkeep.client.api_wire import answer
 from tokenkeep.client.effects import Call, Pause
 from tokenkeep.client.event_calls import persistently
-from tokenkeep.client.reports import refresh_requested
+from tokenkeep.client.reports import refresh_requested, revoked
 
 ACCOUNT = "acc_" + "0" * 32
 
@@ -100,6 +100,22 @@ async def test_a_report_whose_answer_was_lost_is_sent_again_as_it_is() -> None:
         await other.events.send(report)
     assert len({*for_blocking.bodies, *for_async.bodies}) == 1
     assert len(for_blocking.bodies) == len(for_async.bodies) == 2
+
+
+def test_reports_that_are_long_are_sent_in_smaller_calls() -> None:
+    sizes: list[int] = []
+
+    def take(request: httpx.Request) -> httpx.Response:
+        sizes.append(len(request.content))
+        sent = json.loads(request.content)
+        return httpx.Response(202, json={"data": [{"id": one["id"], "status": "accepted"} for one in sent]})
+
+    reports = [revoked(ACCOUNT, reason="\N{GRINNING FACE}" * 200, source="/" + "s" * 254) for _ in range(1_000)]
+    with Tokenkeep("https://api.test", "tk_key", transport=httpx.MockTransport(take)) as client:
+        receptions = client.events.send(*reports)
+    assert [one.id for one in receptions] == [report.id for report in reports]
+    assert len(sizes) == 2
+    assert max(sizes) <= 1024 * 1024
 
 
 async def test_an_answer_without_end_is_not_read_to_it() -> None:
