@@ -9,6 +9,9 @@ import pytest
 
 from api_service import ADMIN_KEY, Service, data
 from served_api import served
+from tokenkeep.adapters.postgres.outbox import PostgresOutbox
+from tokenkeep.adapters.redis.event_stream import RedisEventStream
+from tokenkeep.application.relay_events import RelayEvents
 from tokenkeep.client import (
     AsyncTokenkeep,
     Event,
@@ -21,7 +24,9 @@ from tokenkeep.client import (
     unauthorized,
 )
 from tokenkeep.domain.errors import InvalidInput
+from tokenkeep.domain.ids import new_id
 from tokenkeep.domain.incoming_event import IncomingType
+from told_events import until
 
 TOKEN_URL = "https://93.184.215.14/token"
 
@@ -98,3 +103,24 @@ async def test_what_happened_is_listed_page_by_page_and_iterated(service: Servic
         assert short(listed) == ["enabled"]
         waited = await asyncio.to_thread(lambda: blocking.events.list(after="now", wait=1))
         assert waited.events == []
+
+
+async def test_what_the_relay_publishes_is_what_subscribers_are_told(
+    service: Service, api: str, redis_url: str
+) -> None:
+    account_id = await service.account(await service.source(TOKEN_URL), name=uuid4().hex)
+    async with service.client() as admin:
+        data(await admin.post(f"/v1/accounts/{account_id}/disable"))
+    redis = service.foundation.redis
+    await redis.flushall()
+    relay = RelayEvents(PostgresOutbox(service.foundation.database), RedisEventStream(redis), holder=new_id())
+    await service.sql("UPDATE outbox_shards SET holder = NULL, lease_until = NULL")
+    await relay.keep_shards()
+    await relay()
+    seen: list[Event] = []
+    client = Tokenkeep(api, await service.key("events:read"), environment=service.environment, redis=redis_url)
+    with client, client.events.subscribe(group="billing").running(seen.append):
+        await until(lambda: len(seen) == 3)
+        listed = await asyncio.to_thread(client.events.list)
+    assert seen == listed.events
+    await relay.stop()

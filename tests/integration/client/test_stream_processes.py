@@ -64,6 +64,27 @@ async def test_a_consumer_that_hangs_is_replaced_and_notices_when_it_wakes(
     await until(lambda: teller.pending("billing") == 0)
 
 
+async def test_what_a_hanging_one_had_is_taken_over_by_those_that_share_and_not_acknowledged_by_it(
+    teller: Teller, consumers: Making, tmp_path: Path, *, is_async: bool
+) -> None:
+    group = consumers(ordered=False, lease=LEASE_S)
+    gate = tmp_path / "gate"
+    gate.touch()
+    sleeper = group.start(is_async=is_async, gate=gate)
+    teller.tell(*["a"] * 5)
+    await until(lambda: len(group.lines("begun")) == 1)
+    sleeper.send_signal(signal.SIGSTOP)
+    gate.unlink()
+    group.start(is_async=is_async)
+    await until(lambda: len(handled(group)) == 5)
+    sleeper.send_signal(signal.SIGCONT)
+    await until(lambda: len(handled(group)) == 6)
+    teller.tell(*["a"] * 5)
+    await until(lambda: len(set(handled(group))) == 10)
+    assert len(handled(group)) == 11, "only the event that it had begun was handled twice"
+    await until(lambda: teller.pending("billing") == 0)
+
+
 async def test_a_handler_may_take_longer_than_the_lease(teller: Teller, consumers: Making, *, is_async: bool) -> None:
     group = consumers(lease=LEASE_S)
     group.start(is_async=is_async, takes=LEASE_S * 4)
