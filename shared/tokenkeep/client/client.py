@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Self
 from tokenkeep.client.api_wire import Address, ApiWire, AsyncApiWire
 from tokenkeep.client.events import Events
 from tokenkeep.client.events_async import AsyncEvents
+from tokenkeep.domain.secret import Secret
 
 if TYPE_CHECKING:
     import httpx
@@ -35,7 +36,7 @@ class Tokenkeep:
         transport: "httpx.BaseTransport | None" = None,
     ) -> None:
         self._api = ApiWire(Address(base_url, api_key, environment), transport)
-        self.events = Events(self._api, environment, redis)
+        self.events = Events(self._api, environment, Secret(redis) if isinstance(redis, str) else redis)
 
     def close(self) -> None:
         """Close the connections."""
@@ -61,7 +62,7 @@ class AsyncTokenkeep:
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         self._api = AsyncApiWire(Address(base_url, api_key, environment), transport)
-        self.events = AsyncEvents(self._api, environment, redis)
+        self.events = AsyncEvents(self._api, environment, Secret(redis) if isinstance(redis, str) else redis)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -20,6 +20,7 @@ from tokenkeep.client.retrying import RetryPolicy, described
 from tokenkeep.client.running import Handler, Subscription
 from tokenkeep.client.subscribing import Choice, Start, Way, way_of
 from tokenkeep.client.wanted import checked_group
+from tokenkeep.domain.secret import Secret
 
 if TYPE_CHECKING:
     import redis
@@ -33,7 +34,7 @@ _PATIENCE_S = 2
 class Events:
     """Events, for programs that block. Of a `Tokenkeep`: `client.events`."""
 
-    def __init__(self, api: ApiWire, environment: str | None, redis: "str | redis.Redis | None") -> None:
+    def __init__(self, api: ApiWire, environment: str | None, redis: "Secret | redis.Redis | None") -> None:
         self._api = api
         self._environment = environment
         self._redis = redis

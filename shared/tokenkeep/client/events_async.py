@@ -20,6 +20,7 @@ from tokenkeep.client.retrying import RetryPolicy, described
 from tokenkeep.client.running_async import AsyncHandler, AsyncSubscription
 from tokenkeep.client.subscribing import Choice, Start, Way, way_of
 from tokenkeep.client.wanted import checked_group
+from tokenkeep.domain.secret import Secret
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -32,7 +33,9 @@ _PATIENCE_S = 25
 class AsyncEvents:
     """As `Events`. Of an `AsyncTokenkeep`: `client.events`."""
 
-    def __init__(self, api: AsyncApiWire, environment: str | None, redis: "str | redis.asyncio.Redis | None") -> None:
+    def __init__(
+        self, api: AsyncApiWire, environment: str | None, redis: "Secret | redis.asyncio.Redis | None"
+    ) -> None:
         self._api = api
         self._environment = environment
         self._redis = redis

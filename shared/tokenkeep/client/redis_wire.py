@@ -11,6 +11,7 @@ from redis.retry import Retry
 
 from tokenkeep.client.effects import Command, Effect
 from tokenkeep.client.errors import ClientError, StreamRefused, Unreachable
+from tokenkeep.domain.secret import Secret
 
 _TIMEOUT_S = 5.0  # longer than any command waits
 _FOR_GOOD = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
@@ -25,21 +26,21 @@ _FOR_NOW = (
 )
 _FOR_NOW_WORDS = frozenset({"OOM", "MISCONF", "BUSY", "NOREPLICAS", "UNBLOCKED", "LOADING", "READONLY"})
 
-SyncRedis = redis.Redis
-AsyncRedis = redis.asyncio.Redis
-
 
 class RedisWire:
     """Carries out commands and waits for their replies."""
 
-    def __init__(self, given: "str | redis.Redis") -> None:
-        self._owned = isinstance(given, str)
+    def __init__(self, given: "Secret | redis.Redis") -> None:
+        self._owned = isinstance(given, Secret)
         # A command that is repeated behind our back would hide that its first reply was lost.
         self._client: Any = (
             redis.Redis.from_url(
-                given, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+                given.reveal(),
+                socket_timeout=_TIMEOUT_S,
+                socket_connect_timeout=_TIMEOUT_S,
+                retry=Retry(NoBackoff(), 0),
             )
-            if isinstance(given, str)
+            if isinstance(given, Secret)
             else given
         )
 
@@ -60,13 +61,16 @@ class RedisWire:
 class AsyncRedisWire:
     """As `RedisWire`, on an event loop."""
 
-    def __init__(self, given: "str | redis.asyncio.Redis") -> None:
-        self._owned = isinstance(given, str)
+    def __init__(self, given: "Secret | redis.asyncio.Redis") -> None:
+        self._owned = isinstance(given, Secret)
         self._client: Any = (
             redis.asyncio.Redis.from_url(
-                given, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=AsyncRetry(NoBackoff(), 0)
+                given.reveal(),
+                socket_timeout=_TIMEOUT_S,
+                socket_connect_timeout=_TIMEOUT_S,
+                retry=AsyncRetry(NoBackoff(), 0),
             )
-            if isinstance(given, str)
+            if isinstance(given, Secret)
             else given
         )
 

@@ -1,5 +1,6 @@
 """Carries out a subscription in the calling thread."""
 
+import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -65,6 +66,7 @@ class Subscription:
             ApiProblem: The API refuses.
             CursorExpired: Events after the cursor are not kept any more.
             GaveUp: An event could not be handled, and there is no place for dead letters.
+            TypeError: The handler is a coroutine function. Its event is not acknowledged.
         """
         if self._ran:
             raise RuntimeError("a subscription runs once: make another one")
@@ -124,9 +126,14 @@ class Subscription:
 
     def _handle(self, handler: Handler, event: Event) -> Outcome:
         try:
-            handler(event)
+            answer: object = handler(event)  # type: ignore[func-returns-value]
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is about its event
             return outcome_of(error, self._describe)
+        if inspect.isawaitable(answer):
+            # Nobody would await it, and the event would count as handled.
+            if inspect.iscoroutine(answer):
+                answer.close()
+            raise TypeError("the handler is for an event loop: use AsyncTokenkeep")
         return Done()
 
     def _pause(self, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """Carries out a subscription on an event loop."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
@@ -58,6 +59,7 @@ class AsyncSubscription:
             ApiProblem: The API refuses.
             CursorExpired: Events after the cursor are not kept any more.
             GaveUp: An event could not be handled, and there is no place for dead letters.
+            TypeError: The handler is no coroutine function. Its event is not acknowledged.
         """
         if self._ran:
             raise RuntimeError("a subscription runs once: make another one")
@@ -140,9 +142,13 @@ class AsyncSubscription:
                 return await self._wire.carry_out(effect)
 
     async def _handle(self, handler: AsyncHandler, event: Event) -> Outcome:
+        is_awaitable = True
         try:
             async with asyncio.timeout(self._handler_timeout):
-                await handler(event)
+                answer = handler(event)
+                is_awaitable = inspect.isawaitable(answer)
+                if is_awaitable:
+                    await answer
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -150,6 +156,8 @@ class AsyncSubscription:
             return Failed("CancelledError")  # something within the handler was cancelled, not we
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is about its event
             return outcome_of(error, self._describe)
+        if not is_awaitable:
+            raise TypeError("the handler blocks the event loop: use Tokenkeep, or a coroutine function")
         return Done()
 
     async def _beat(self, command: Command | None, every: float) -> None:

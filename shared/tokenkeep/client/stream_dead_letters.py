@@ -4,11 +4,11 @@ from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from tokenkeep.client.consumer_group import GroupKeys
 from tokenkeep.client.dead_letters import DeadLetter
 from tokenkeep.client.effects import Command, Effect
 from tokenkeep.client.errors import NotAnEvent
 from tokenkeep.client.stream_entries import read_event, text
-from tokenkeep.client.stream_flow import GroupKeys
 
 Asking = Generator[Effect, Any, Any]
 

@@ -5,21 +5,18 @@ The others stand by. Out of order they share the entries, and take over those of
 """
 
 import logging
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 from tokenkeep.client import stream_scripts
 from tokenkeep.client.backlog import Backlog, Entry
-from tokenkeep.client.effects import Beat, Command, Effect, Flow, Handle, Pause
+from tokenkeep.client.consumer_group import NO_GROUP, STREAM, Answering, ConsumerGroup, Joining
+from tokenkeep.client.effects import Beat, Command, Flow, Handle, Pause
 from tokenkeep.client.errors import StreamRefused, Unreachable
 from tokenkeep.client.repetitions import Repetitions
 from tokenkeep.client.retrying import Done, Failed, Outcome, Postponed, Record, Rejected, RetryPolicy
 from tokenkeep.client.stream_entries import read_taken
-from tokenkeep.client.stream_scripts import Script
 from tokenkeep.client.wanted import Wanted
 
-STREAM = "tokenkeep:events"
 WINDOW = 1_000
 """How many entries a consumer has in hand at most. Events that wait for another try hold back no more than fits."""
 
@@ -27,59 +24,9 @@ _AT_ONCE = 100
 _STANDBY_S = 1.0
 _BLOCK_S = 2.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 15.0
-_NO_GROUP, _GROUP_EXISTS, _NO_SCRIPT = "NOGROUP", "BUSYGROUP", "NOSCRIPT"
 _LOST, _ANOTHERS = 0, 2
 
 _log = logging.getLogger("tokenkeep.client")
-
-Answering = Generator[Effect, Any, Any]
-"""A part of a flow, which returns something to the rest."""
-
-
-@dataclass(frozen=True, slots=True)
-class GroupKeys:
-    """The keys of a group beside the stream. `alive` is the prefix of those by which its consumers show that they live."""
-
-    group: str
-
-    @property
-    def lease(self) -> str:
-        """Whose turn it is, in order."""
-        return f"{STREAM}:lease:{self.group}"
-
-    @property
-    def records(self) -> str:
-        """What became of the tries of entries that failed."""
-        return f"{STREAM}:tries:{self.group}"
-
-    @property
-    def alive(self) -> str:
-        """What a consumer's name is put behind."""
-        return f"{STREAM}:alive:{self.group}:"
-
-    @property
-    def dead(self) -> str:
-        """The stream of dead letters."""
-        return f"{STREAM}:dead:{self.group}"
-
-
-@dataclass(frozen=True, slots=True)
-class Joining:
-    """How a consumer takes part in a group.
-
-    Args:
-        group: The group's name.
-        consumer: A name that no other process has, and none had before.
-        ordered: One consumer at a time, each subject's events in order.
-        beginning: Where a group begins that is not there yet: with all that the stream has, or with what comes.
-        lease_s: A consumer that says nothing for so long counts as dead.
-    """
-
-    group: str
-    consumer: str
-    ordered: bool = True
-    beginning: bool = True
-    lease_s: float = 10.0
 
 
 class StreamFlow:
@@ -95,7 +42,7 @@ class StreamFlow:
         stopping: Callable[[], bool],
     ) -> None:
         self._joining = joining
-        self._keys = GroupKeys(joining.group)
+        self._group = ConsumerGroup(joining)
         self._wanted = wanted
         self._policy = policy
         self._clock = clock
@@ -125,7 +72,7 @@ class StreamFlow:
                 yield Beat(None)
                 yield Pause(wait)
             except StreamRefused as error:
-                if _NO_GROUP not in str(error):
+                if NO_GROUP not in str(error):
                     raise
                 # Redis was flushed or replaced: what it has now was told again, or is new. So from its beginning.
                 _log.warning("group_missing group=%s", self._joining.group)
@@ -139,20 +86,20 @@ class StreamFlow:
         try:
             if self._done:
                 yield from self._acknowledge()
-            yield from self._call(stream_scripts.LEAVE, stream_scripts.LIVELY_MS)
+            yield from self._group.call(stream_scripts.LEAVE, stream_scripts.LIVELY_MS)
         except (Unreachable, StreamRefused) as error:
             # The lease runs out by itself, and others take over what is pending.
             _log.warning("left_without_a_word group=%s error=%s", self._joining.group, error)
 
     def _turn(self) -> Answering:
         """Be active for as long as the consumer may; returns when it may not (any more), after a while."""
-        if not (yield from self._call(stream_scripts.HOLD)):
+        if not (yield from self._group.call(stream_scripts.HOLD)):
             yield Pause(_STANDBY_S)
             return
         self._trouble = 0
         self._backlog = Backlog(ordered=self._joining.ordered)
         self._after, self._rescue_at = "-", 0.0
-        yield Beat(self._command("EVAL", stream_scripts.RENEW.text), self._joining.lease_s / 3)
+        yield Beat(self._group.command("EVAL", stream_scripts.RENEW.text), self._joining.lease_s / 3)
         holds = True
         while holds and not self._stopping():
             entry = self._backlog.next(self._clock())
@@ -174,7 +121,7 @@ class StreamFlow:
             return True
         if not self._backlog:
             self._after = "-"  # nothing is in hand, so whatever is still pending here was lost on its way
-        taken = read_taken((yield from self._call(stream_scripts.TAKE, self._after, room)), self._clock())
+        taken = read_taken((yield from self._group.call(stream_scripts.TAKE, self._after, room)), self._clock())
         if taken is None:
             return False
         self._after = taken.last or self._after
@@ -190,8 +137,8 @@ class StreamFlow:
         if self._clock() < self._rescue_at or len(self._backlog) >= WINDOW:
             return 0
         lease_ms = int(self._joining.lease_s * 1000)
-        reply = yield from self._call(
-            stream_scripts.RESCUE, _AT_ONCE, self._keys.alive, lease_ms, stream_scripts.SILENT_MS
+        reply = yield from self._group.call(
+            stream_scripts.RESCUE, _AT_ONCE, self._group.keys.alive, lease_ms, stream_scripts.SILENT_MS
         )
         rescued = read_taken(reply, self._clock())
         if rescued is None:
@@ -227,7 +174,7 @@ class StreamFlow:
         if (reason := self._policy.verdict_on_death(entry.record)) is not None:
             return (yield from self._bury(entry, reason))
         entry.record = entry.record.started()
-        answer = yield from self._call(stream_scripts.STEP, entry.key, entry.record.starts, *self._done)
+        answer = yield from self._group.call(stream_scripts.STEP, entry.key, entry.record.starts, *self._done)
         if answer == _LOST:
             return False
         self._done.clear()
@@ -257,12 +204,12 @@ class StreamFlow:
     def _note(self, entry: Entry, record: Record, wait: float) -> Answering:
         entry.record, entry.due = record, self._clock() + wait
         arguments = (entry.key, record.failures, record.ended, int(wait * 1000))
-        return self._kept(entry, (yield from self._call(stream_scripts.NOTE, *arguments)))
+        return self._kept(entry, (yield from self._group.call(stream_scripts.NOTE, *arguments)))
 
     def _bury(self, entry: Entry, reason: str) -> Answering:
         """Move an entry to the dead letters. Later events of its subject go on."""
         arguments = (entry.key, reason, entry.record.starts, stream_scripts.MOST_DEAD, *entry.fields)
-        answer = yield from self._call(stream_scripts.BURY, *arguments)
+        answer = yield from self._group.call(stream_scripts.BURY, *arguments)
         if answer == _LOST:
             return False
         _log.error("dead_letter group=%s event=%s", self._joining.group, _id(entry))
@@ -290,35 +237,15 @@ class StreamFlow:
         return self._repetitions is not None and entry.event is not None and entry.event in self._repetitions
 
     def _acknowledge(self) -> Answering:
-        answer = yield from self._call(stream_scripts.STEP, "", 0, *self._done)
+        answer = yield from self._group.call(stream_scripts.STEP, "", 0, *self._done)
         if answer != _LOST:
             self._done.clear()
         return answer
 
     def _make_group(self) -> Answering:
-        if self._make_from is None:
-            return
-        try:
-            yield Command(("XGROUP", "CREATE", STREAM, self._joining.group, self._make_from, "MKSTREAM"))
-        except StreamRefused as error:
-            if _GROUP_EXISTS not in str(error):
-                raise
+        if self._make_from is not None:
+            yield from self._group.make(self._make_from)
         self._make_from = None
-
-    def _call(self, script: Script, *arguments: str | bytes | int) -> Answering:
-        try:
-            return (yield self._command("EVALSHA", script.sha, *arguments))
-        except StreamRefused as error:
-            if _NO_SCRIPT not in str(error):
-                raise
-        return (yield self._command("EVAL", script.text, *arguments))
-
-    def _command(self, name: str, script: str, *arguments: str | bytes | int) -> Command:
-        at, joining = self._keys, self._joining
-        keys = (STREAM, at.lease, at.records, at.alive + joining.consumer, at.dead)
-        mode = "ordered" if joining.ordered else "shared"
-        common = (mode, joining.consumer, int(joining.lease_s * 1000), joining.group)
-        return Command((name, script, len(keys), *keys, *common, *arguments))
 
 
 def _id(entry: Entry) -> str:

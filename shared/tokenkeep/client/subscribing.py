@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 from uuid import uuid4
 
+from tokenkeep.client.consumer_group import Joining
 from tokenkeep.client.errors import NotConfigured
 from tokenkeep.client.feed_flow import FeedFlow
 from tokenkeep.client.retrying import RetryPolicy
-from tokenkeep.client.stream_flow import Joining, StreamFlow
+from tokenkeep.client.stream_flow import StreamFlow
 from tokenkeep.client.wanted import Wanted, checked_group
 
 Start = Literal["beginning", "new"]

@@ -422,3 +422,23 @@ async def test_dead_letters_are_listed_handled_anew_and_forgotten(teller: Teller
     assert await others.discard(letters[third["id"]].id)
     assert [letter.event for letter in await others.list()] == [None]
     assert [event.document for event in seen] == [first, second]
+
+
+async def test_a_handler_of_the_wrong_kind_ends_the_subscription_and_its_event_is_told_again(
+    teller: Teller, redis_url: str
+) -> None:
+    teller.tell("a")
+
+    async def handle(_event: Event) -> None:
+        raise AssertionError
+
+    blocking: Any = Tokenkeep(redis=redis_url).events.subscribe(group="billing")
+    with pytest.raises(TypeError, match="AsyncTokenkeep"):
+        blocking.run(handle)
+    on_a_loop: Any = AsyncTokenkeep(redis=redis_url).events.subscribe(group="billing")
+    with pytest.raises(TypeError, match="coroutine function"):
+        await on_a_loop.run(lambda _event: None)
+    handled = Handled()
+    with Tokenkeep(redis=redis_url).events.subscribe(group="billing").running(handled):
+        await until(lambda: len(handled.events) == 1)
+    assert dead(teller) == []

@@ -131,7 +131,8 @@ async def test_an_answer_without_end_is_not_read_to_it() -> None:
             await other._api.carry_out(call)
 
 
-def test_a_key_is_shown_by_nothing_of_the_client() -> None:
-    client = Tokenkeep("https://api.test", "tk_canary")
-    shown = [repr(client), repr(vars(client)), repr(vars(client._api)), repr(vars(client._api._address))]
-    assert "canary" not in "".join(shown)
+@pytest.mark.parametrize("kind", [Tokenkeep, AsyncTokenkeep])
+def test_keys_and_passwords_are_shown_by_nothing_of_a_client(kind: type[Tokenkeep | AsyncTokenkeep]) -> None:
+    client = kind("https://api.test", "tk_canary", redis="redis://:canary@127.0.0.1")
+    shown = [client, vars(client), vars(client._api), vars(client._api._address), vars(client.events)]
+    assert "canary" not in repr(shown)

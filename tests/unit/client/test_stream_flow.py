@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tokenkeep.client import stream_scripts as scripts
+from tokenkeep.client.consumer_group import Joining
 from tokenkeep.client.effects import Beat, Command, Effect, Handle, Pause
 from tokenkeep.client.errors import StreamRefused, Unreachable
 from tokenkeep.client.retrying import Done, Failed, RetryPolicy
-from tokenkeep.client.stream_flow import Joining, StreamFlow
+from tokenkeep.client.stream_flow import StreamFlow
 from tokenkeep.client.wanted import Wanted
 from tokenkeep.domain.errors import TokenkeepError
 
