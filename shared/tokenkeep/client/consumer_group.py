@@ -9,7 +9,7 @@ from tokenkeep.client.errors import StreamRefused
 from tokenkeep.client.stream_scripts import Script
 
 STREAM = "tokenkeep:events"
-NO_GROUP = "NOGROUP"
+_NO_GROUP, _NO_STREAM = "NOGROUP", "no such key"
 _GROUP_EXISTS, _NO_SCRIPT = "BUSYGROUP", "NOSCRIPT"
 
 Answering = Generator[Effect, Any, Any]
@@ -60,6 +60,11 @@ class Joining:
     ordered: bool = True
     beginning: bool = True
     lease_s: float = 10.0
+
+
+def is_missing(refusal: StreamRefused) -> bool:
+    """Whether the stream or the group is not there (any more)."""
+    return _NO_GROUP in str(refusal) or _NO_STREAM in str(refusal)
 
 
 class ConsumerGroup:

@@ -132,8 +132,10 @@ class Events:
     def _redis_wire(self) -> "RedisWire":
         if self._redis is None:
             raise NotConfigured("give the client `redis`")
-        from tokenkeep.client.redis_wire import RedisWire  # noqa: PLC0415 - redis-py is an extra
-
+        try:
+            from tokenkeep.client.redis_wire import RedisWire  # noqa: PLC0415 - redis-py is an extra
+        except ModuleNotFoundError as missing:
+            raise NotConfigured("the Redis stream needs redis-py: pip install 'tokenkeep[streams]'") from missing
         return RedisWire(self._redis)
 
 

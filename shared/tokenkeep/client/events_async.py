@@ -106,8 +106,10 @@ class AsyncEvents:
     def _redis_wire(self) -> "AsyncRedisWire":
         if self._redis is None:
             raise NotConfigured("give the client `redis`")
-        from tokenkeep.client.redis_wire import AsyncRedisWire  # noqa: PLC0415 - redis-py is an extra
-
+        try:
+            from tokenkeep.client.redis_wire import AsyncRedisWire  # noqa: PLC0415 - redis-py is an extra
+        except ModuleNotFoundError as missing:
+            raise NotConfigured("the Redis stream needs redis-py: pip install 'tokenkeep[streams]'") from missing
         return AsyncRedisWire(self._redis)
 
 

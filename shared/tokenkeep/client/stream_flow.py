@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from tokenkeep.client import stream_scripts
 from tokenkeep.client.backlog import Backlog, Entry
-from tokenkeep.client.consumer_group import NO_GROUP, STREAM, Answering, ConsumerGroup, Joining
+from tokenkeep.client.consumer_group import STREAM, Answering, ConsumerGroup, Joining, is_missing
 from tokenkeep.client.effects import Beat, Command, Flow, Handle, Pause
 from tokenkeep.client.errors import StreamRefused, Unreachable
 from tokenkeep.client.repetitions import Repetitions
@@ -72,7 +72,7 @@ class StreamFlow:
                 yield Beat(None)
                 yield Pause(wait)
             except StreamRefused as error:
-                if NO_GROUP not in str(error):
+                if not is_missing(error):
                     raise
                 # Redis was flushed or replaced: what it has now was told again, or is new. So from its beginning.
                 _log.warning("group_missing group=%s", self._joining.group)

@@ -26,8 +26,9 @@ sdk.events.subscribe(group="billing", via="feed", cursors=MemoryCursorStore())
 assert sorted(set(sys.modules) & refused) == []
 try:
     sdk.events.subscribe(group="billing")
-except ModuleNotFoundError as error:
-    assert "redis" in str(error), error
+except NotConfigured as error:
+    assert "tokenkeep[streams]" in str(error), error
+    assert "redis" in refused
 else:
     assert "redis" not in refused
 print("works")

@@ -201,6 +201,16 @@ def test_what_was_noted_by_another_consumer_counts() -> None:
     assert flow.answer(Failed("ValueError"))[0] == "bury"
 
 
+@pytest.mark.parametrize("at", ["hold", "rescue", "take"])
+@pytest.mark.parametrize("told", ["NOGROUP No such key 'tokenkeep:events'", "no such key script: on @user_script:50."])
+def test_a_flush_may_come_between_any_two_steps(at: str, told: str) -> None:
+    flow = Watched()
+    replies = {"XGROUP": b"OK", "hold": 1, "beat": None, "no beat": None, "rescue": EMPTY}
+    while (name := flow.wants if isinstance(flow.wants, str) else flow.wants[0]) != at:
+        flow.answer(replies[name])
+    assert flow.answer(StreamRefused(told)) == "XGROUP"
+
+
 def test_after_a_flush_the_group_is_made_anew_from_the_beginning() -> None:
     flow = Watched(beginning=False)
     assert isinstance(flow.effect, Command)
