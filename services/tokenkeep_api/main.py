@@ -222,7 +222,9 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         ),
         issue_api_key=IssueApiKey(),
         withdraw_api_key=WithdrawApiKey(),
-        webhooks=Webhooks.wire(works, vault, endpoints, clocks),
+        webhooks=Webhooks.wire(
+            works, vault, endpoints, clocks, deadline=timedelta(seconds=settings.webhook_deadline_s)
+        ),
         creations=Creations(
             works, persist, vault, reads, longest_preparation=deadline + check.deadline + _PREPARATION_MARGIN
         ),

@@ -1,6 +1,7 @@
 """The use-cases of webhooks, over their adapters."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Self
 
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
@@ -29,9 +30,11 @@ class Webhooks:
     redeliver: RedeliverEvents
 
     @classmethod
-    def wire(cls, works: PostgresWorks, vault: Vault, endpoints: ConnectionPool, clocks: Clocks) -> Self:
+    def wire(
+        cls, works: PostgresWorks, vault: Vault, endpoints: ConnectionPool, clocks: Clocks, *, deadline: timedelta
+    ) -> Self:
         """The use-cases over these adapters."""
-        post = PostWebhook(LentConnections(endpoints), sign_delivery, excerpt_of, clocks, wall_clock)
+        post = PostWebhook(LentConnections(endpoints), sign_delivery, excerpt_of, clocks, wall_clock, deadline)
         return cls(
             create=CreateWebhook(vault),
             update=UpdateWebhook(),

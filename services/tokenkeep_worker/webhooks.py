@@ -5,6 +5,7 @@ They have a few database connections of their own, and bounds on what is under w
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from time import monotonic
 from typing import Self
 
@@ -28,7 +29,7 @@ from tokenkeep.adapters.vault.keyring_file import read_keyring
 from tokenkeep.adapters.webhooks.excerpts import excerpt_of
 from tokenkeep.adapters.webhooks.signatures import sign_delivery
 from tokenkeep.application.deliver_webhooks import DeliverWebhooks
-from tokenkeep.application.post_webhook import DEADLINE, PostWebhook
+from tokenkeep.application.post_webhook import PostWebhook
 from tokenkeep.application.webhooks import Lane
 from tokenkeep.bootstrap import Foundation, ProcessClocks, wall_clock
 from tokenkeep.domain.errors import VaultError
@@ -56,24 +57,25 @@ class Outlet:
 
     pool: ConnectionPool
     look_ups: OwnLookUps
+    deadline: timedelta
 
     @classmethod
-    def open(cls, policy: AddressPolicy, *, endpoints: int) -> Self:
+    def open(cls, policy: AddressPolicy, *, endpoints: int, deadline: timedelta) -> Self:
         """For so many endpoints at once."""
         look_ups = OwnLookUps(endpoints)
         pool = ConnectionPool(
             policy,
             max_idle=8,
-            connect_timeout_s=DEADLINE.total_seconds(),
+            connect_timeout_s=deadline.total_seconds(),
             max_body_bytes=_MOST_ANSWER_BYTES,
             look_up=look_ups,
         )
-        return cls(pool, look_ups)
+        return cls(pool, look_ups, deadline)
 
     def posting(self) -> PostWebhook:
         """The use-case over these connections."""
         clocks = ProcessClocks(boottime)
-        return PostWebhook(LentConnections(self.pool), sign_delivery, excerpt_of, clocks, wall_clock)
+        return PostWebhook(LentConnections(self.pool), sign_delivery, excerpt_of, clocks, wall_clock, self.deadline)
 
     async def close(self) -> None:
         """Close what is open."""
@@ -217,8 +219,9 @@ def wire_webhooks(foundation: Foundation) -> WebhookDelivery:
     engine = create_engine(require_database(settings), pool_size=_CONNECTIONS, process="tokenkeep webhooks")
     database = Database(engine)
     policy = AddressPolicy(settings.allow_private_hosts)
-    outlet = Outlet.open(policy, endpoints=_HEALTHY_AT_ONCE)
-    to_failing = Outlet.open(policy, endpoints=_FAILING_AT_ONCE)
+    deadline = timedelta(seconds=settings.webhook_deadline_s)
+    outlet = Outlet.open(policy, endpoints=_HEALTHY_AT_ONCE, deadline=deadline)
+    to_failing = Outlet.open(policy, endpoints=_FAILING_AT_ONCE, deadline=deadline)
     lanes = PostgresLanes(database)
     deliver = DeliverWebhooks(
         lanes=lanes,

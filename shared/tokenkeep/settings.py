@@ -126,6 +126,9 @@ class Settings(BaseSettings):
     stream_max_entries: Annotated[int, BeforeValidator(whole_number(1_000, 100_000_000))] = 1_000_000
     """How many entries of the stream `tokenkeep:events` Redis holds at most, about 1 KB each, whoever has not read them."""
 
+    webhook_deadline_s: Seconds = 15.0
+    """How long a delivery to a webhook may take, from the look-up of its name to the last byte of the answer."""
+
     provider_deadline_s: Seconds = 20.0
     write_ahead_s: Seconds = 2.0
     lease_s: Seconds = 30.0

@@ -9,7 +9,7 @@ from typing import Final
 
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.ports import Vault
-from tokenkeep.application.post_webhook import DEADLINE, PostWebhook
+from tokenkeep.application.post_webhook import PostWebhook
 from tokenkeep.application.webhook_secrets import open_webhook_secrets
 from tokenkeep.application.webhooks import WAVE, Lane, Lanes, ToDeliver, WebhookObserver
 from tokenkeep.application.work import Works
@@ -19,10 +19,6 @@ from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.webhook import Webhook
 from tokenkeep.domain.webhook_tries import Tried, WaveEnd, end_wave
 
-LEASE: Final = timedelta(seconds=45)
-"""How long an endpoint is one worker's. The last request leaves so early that it has ended before, answered or not."""
-
-_LATEST_SEND: Final = LEASE - DEADLINE - timedelta(seconds=5)
 _UNREADABLE_REST: Final = timedelta(minutes=1)
 
 
@@ -30,6 +26,7 @@ _UNREADABLE_REST: Final = timedelta(minutes=1)
 class DeliverWebhooks:
     """One turn of one endpoint: a wave of deliveries side by side, then one transaction with all that came of them.
 
+    The endpoint is this worker's for twice the deadline of a delivery: so long it waits for another one if this is killed.
     `post_to_failing` posts to endpoints that fail, and shares nothing with `post` that such an endpoint could use up.
     """
 
@@ -43,8 +40,11 @@ class DeliverWebhooks:
 
     async def claim(self, *, healthy: int, failing: int) -> Sequence[tuple[Lane, float]]:
         """Endpoints that wait, for this worker alone, and until when requests may leave, by `boottime()` in seconds."""
-        send_before = self.clocks.boottime() + _LATEST_SEND.total_seconds()
-        lanes = await self.lanes.claim(healthy=healthy, failing=failing, lease=LEASE)
+        deadline = self.post.deadline
+        # The last request leaves so early that it has ended, answered or not, while the endpoint is still ours: a third of the
+        # deadline is left for clocks and stalls.
+        send_before = self.clocks.boottime() + (2 * deadline / 3).total_seconds()
+        lanes = await self.lanes.claim(healthy=healthy, failing=failing, lease=2 * deadline)
         return [(lane, send_before) for lane in lanes]
 
     async def __call__(self, lane: Lane, *, send_before: float) -> int:

@@ -18,23 +18,23 @@ from tokenkeep.domain.webhook_tries import LONGEST_RETRY_AFTER, Reply
 from tokenkeep.providers.answer import Answer, NoAnswer, TokenRequest
 from tokenkeep.providers.waits import header_wait
 
-DEADLINE: Final = timedelta(seconds=15)
-"""For DNS, connection, TLS, request and answer together."""
-
 _REUSE_WINDOW_S: Final = 5.0
 _REFUSED: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
 class PostWebhook:
-    """Posts an event, and tells what came back. Nothing of ours goes along but the event and its signatures."""
+    """Posts an event, and tells what came back. Nothing of ours goes along but the event and its signatures.
+
+    `deadline` is for DNS, connection, TLS, request and answer together.
+    """
 
     endpoints: TokenEndpoints
     sign: WebhookSigner
     excerpt: Callable[[bytes], str | None]
     clocks: Clocks
     wall_clock: Callable[[], datetime]
-    deadline: timedelta = DEADLINE
+    deadline: timedelta
 
     async def __call__(
         self, url: str, event: Event, secrets: Sequence[Secret], *, send_before: float | None = None

@@ -14,10 +14,11 @@ from tokenkeep.adapters.token_endpoint.lending import LentConnections
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
 from tokenkeep.adapters.webhooks.excerpts import excerpt_of
 from tokenkeep.adapters.webhooks.signatures import sign_delivery
-from tokenkeep.application.post_webhook import DEADLINE, PostWebhook
+from tokenkeep.application.post_webhook import PostWebhook
 from tokenkeep.application.webhook_secrets import new_webhook_secret
 from tokenkeep.bootstrap import ProcessClocks, wall_clock
 from tokenkeep.domain.webhook_tries import Reply
+from tokenkeep.settings import Settings
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n"
 
@@ -38,7 +39,7 @@ async def posted(pool: ConnectionPool, url: str, *, send_before: float | None = 
 
 
 def test_a_delivery_has_15_seconds() -> None:
-    assert timedelta(seconds=15) == DEADLINE
+    assert Settings().webhook_deadline_s == 15
 
 
 @pytest.mark.parametrize("behaviour", ["silent", "dripping", "half an answer"])
