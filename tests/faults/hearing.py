@@ -1,7 +1,9 @@
 """What those who are told have heard, held against what there was to tell."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from storm.listener import Heard
@@ -24,6 +26,15 @@ class Hearing:
         heard = self.subjects.setdefault(event["subject"], Heard())
         if not heard.note(int(event["sequence"]), event["id"]):
             self.repeated += 1
+
+    def read(self, file: Path, since: int) -> int:
+        """Note what was written into a file since this place, an event a line; returns where it ends now."""
+        with file.open("rb") as opened:
+            opened.seek(since)
+            lines = opened.read().rpartition(b"\n")[0]
+        for line in lines.splitlines():
+            self.note(json.loads(line))
+        return since + len(lines) + (1 if lines else 0)
 
     @property
     def known(self) -> int:

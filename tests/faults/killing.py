@@ -9,7 +9,6 @@ from pathlib import Path
 
 from faults.services import Nursery, Service, eventually
 
-_LONGEST_PAUSE_S = 0.8
 _READY_S = 60
 
 
@@ -20,6 +19,8 @@ class Victims:
     nursery: Nursery
     directory: Path
     environment: Mapping[str, str]
+    pauses: Mapping[str, tuple[float, float]]
+    """How long, in seconds, one of a service works at least and at most before it is killed."""
     random: random.Random
     processes: dict[str, Service] = field(default_factory=dict)
     killed: Counter[str] = field(default_factory=Counter)
@@ -48,7 +49,7 @@ class Victims:
     async def _harass(self, name: str) -> None:
         service = name.partition("-")[0]
         while True:
-            await asyncio.sleep(self.random.uniform(0.1, _LONGEST_PAUSE_S) * len(self.processes))
+            await asyncio.sleep(self.random.uniform(*self.pauses[service]))
             self.processes[name].kill()
             self.killed[service] += 1
             await eventually(lambda: not self.processes[name].is_alive(), lambda: f"{name} lives", within_s=10)

@@ -19,7 +19,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-SERVICES = {"worker": "tokenkeep_worker.main", "scheduler": "tokenkeep_scheduler.main"}
+SERVICES = {"worker": "tokenkeep_worker.main", "scheduler": "tokenkeep_scheduler.main", "consumer": "consumer"}
 _WARM = (*SERVICES.values(), "tokenkeep_worker.actors", "dramatiq", "asyncpg", "sqlalchemy.dialects.postgresql.asyncpg")
 _REAP_S = 0.05
 
