@@ -19,16 +19,24 @@ class HookedSource:
     former_hook_secret_ciphertext: bytes | None = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class MeantAccount:
+    """An account that a notice means; `surely`, if the provider itself has told that it is the one that is named."""
+
+    id: AccountId
+    surely: bool
+
+
 class ProviderNotices(Protocol):
     """Notices and whom they mean, in one transaction."""
 
     async def source(self, source_id: SourceId) -> HookedSource | None: ...
 
     async def accounts(
-        self, source_id: SourceId, named: Sequence[NamedAccount], kinds: Collection[str]
-    ) -> Sequence[AccountId]: ...
+        self, source: SourceConfig, named: Sequence[NamedAccount], kinds: Collection[str]
+    ) -> Sequence[MeantAccount]: ...
 
-    async def accounts_with(self, source_id: SourceId, marks: Sequence[TokenMark]) -> Sequence[AccountId]: ...
+    async def accounts_with(self, source_id: SourceId, marks: Sequence[TokenMark]) -> Sequence[MeantAccount]: ...
 
     async def was_taken(self, source_id: SourceId, digest: bytes) -> bool: ...
 

@@ -1,6 +1,6 @@
 """Give a proven notice its effect: accounts whose grants their provider says are over are disabled, or it is asked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -9,6 +9,7 @@ from typing import Final, assert_never
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.linking import ConnectLinks
 from tokenkeep.application.ports import RefreshQueue
+from tokenkeep.application.provider_notices import MeantAccount
 from tokenkeep.application.refreshing import LockedAccount, SettlementWrite, SourceConfig
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work, Works
@@ -80,12 +81,12 @@ class SettleNotices:
             # One that names no time can't be told from its repetition by the credentials' age.
             if notice.happened_at is None and await work.provider_notices.was_taken(source.id, notice.digest):
                 return NoticeResult.MOOT
-            account_ids = await self._meant(work, source, provider, notice)
-            if not account_ids:
+            meant = await self._meant(work, source, provider, notice)
+            if not meant:
                 return NoticeResult.UNMATCHED
             lately = await work.provider_notices.count_believed(source.id, within=_LATELY, most=MOST_BELIEVED)
             letter = _Letter(notice, sender, correlation_id, links, believed=lately < MOST_BELIEVED)
-            disabled, asked = await self._settle(work, account_ids, letter)
+            disabled, asked = await self._settle(work, meant, letter)
             await work.provider_notices.note(source.id, notice.digest, believed=bool(disabled))
         if asked:
             await self.queue.enqueue(asked, trigger=Trigger.REPORT, correlation_id=correlation_id)
@@ -93,21 +94,24 @@ class SettleNotices:
             return NoticeResult.DISABLED
         return NoticeResult.ASKED if asked else NoticeResult.MOOT
 
-    async def _meant(self, work: Work, source: SourceConfig, provider: Provider, notice: Notice) -> Sequence[AccountId]:
+    async def _meant(
+        self, work: Work, source: SourceConfig, provider: Provider, notice: Notice
+    ) -> Mapping[AccountId, MeantAccount]:
         notices = work.provider_notices
-        by_id = await notices.accounts(source.id, notice.accounts, hook_kinds(provider, notice.accounts))
+        kinds = hook_kinds(provider, source.options, notice.accounts)
+        by_id = await notices.accounts(source, notice.accounts, kinds)
         by_token = await notices.accounts_with(source.id, notice.tokens) if notice.tokens else []
-        return sorted({*by_id, *by_token})
+        return {one.id: one for one in (*by_id, *by_token)}
 
     async def _settle(
-        self, work: Work, account_ids: Sequence[AccountId], letter: _Letter
+        self, work: Work, meant: Mapping[AccountId, MeantAccount], letter: _Letter
     ) -> tuple[list[AccountId], list[AccountId]]:
         """Whom it disabled, and of whom the provider is asked."""
         disabled: list[AccountId] = []
         asked: list[AccountId] = []
         writes: list[SettlementWrite] = []
-        for account_id, locked in (await work.ledger.lock(account_ids)).items():
-            match _follows(locked, letter):
+        for account_id, locked in (await work.ledger.lock(sorted(meant))).items():
+            match _follows(locked, letter, surely=meant[account_id].surely):
                 case Follows.NOTHING:
                     continue
                 case Follows.ASKING:
@@ -126,9 +130,9 @@ class SettleNotices:
         return disabled, asked
 
 
-def _follows(locked: LockedAccount, letter: _Letter) -> Follows:
+def _follows(locked: LockedAccount, letter: _Letter, *, surely: bool) -> Follows:
     at = _happened_at(letter.notice, locked.now)
-    if letter.notice.means is HookMeaning.SUSPECTED:
+    if letter.notice.means is HookMeaning.SUSPECTED or not surely:
         return on_provider_suspicion(locked.standing, happened_at=at)
     return on_provider_notice(locked.standing, happened_at=at, believed=letter.believed)
 

@@ -255,8 +255,9 @@ async def test_beyond_an_unusual_number_of_notices_the_providers_token_endpoint_
     assert await state_of(admin, living) == ("disabled", "revoked")
 
 
-async def test_whoever_is_not_verified_is_not_meant(
-    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, server: TokenServer
+@pytest.mark.parametrize("is_dead", [True, False])
+async def test_of_an_account_that_nobody_verified_the_provider_is_asked(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, server: TokenServer, *, is_dead: bool
 ) -> None:
     source_id = await a_source(admin, STRIPE)
     body = {
@@ -265,26 +266,62 @@ async def test_whoever_is_not_verified_is_not_meant(
         "credentials": {"access_token": "x", "refresh_token": "unverified.1", "expires_in": 3600},
     }
     made = data(await admin.post("/v1/accounts", params={"verify": "false"}, json=body), 201)
+    if is_dead:
+        server.script.append(says(400, {"error": "invalid_grant", "error_description": "Token has been revoked"}))
+    assert (await told(provider, source_id, STRIPE)).status_code == 200
+    await service.queue.drain()
+    assert await state_of(admin, made["id"]) == (("disabled", "revoked") if is_dead else ("active", None))
+    assert counted(service, "stripe-connect") == {"asked": 1.0}
+    assert server.presented == ["unverified.1"]
+
+
+async def test_whoever_can_not_be_asked_about_is_not_disabled_by_an_id_that_nobody_verified(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient
+) -> None:
+    source_id = await a_source(admin, STRIPE)
+    body = {"source_id": source_id, "external_id": STRIPE.meant[0], "credentials": {"access_token": "x"}}
+    made = data(await admin.post("/v1/accounts", params={"verify": "false"}, json=body), 201)
     assert (await told(provider, source_id, STRIPE)).status_code == 200
     assert await state_of(admin, made["id"]) == ("active", None)
-    assert counted(service, "stripe-connect") == {"unmatched": 1.0}
-    assert server.presented == []
+    assert counted(service, "stripe-connect") == {"moot": 1.0}
 
 
-async def test_ids_of_another_kind_are_not_compared(
-    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer
+async def test_ids_of_another_kind_are_no_proof_of_who_is_meant(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer, server: TokenServer
 ) -> None:
     source_id = await a_source(admin, STRIPE, options={"external_id_path": "name", "userinfo_url": whoami.url})
     whoami.people["access-k.1"] = "x"
     tokens = {"access_token": "access-k.1", "refresh_token": "k.1", "expires_in": 3600}
     made = data(await admin.post("/v1/accounts", json={"source_id": source_id, "credentials": tokens}), 201)
-    await service.sql(
-        "UPDATE account_identities SET external_id = :told WHERE account_id = :id",
-        told=STRIPE.meant[0],
-        id=parse_id(IdKind.ACCOUNT, made["id"]),
-    )
+    account = parse_id(IdKind.ACCOUNT, made["id"])
+    for table, column in (("account_identities", "account_id"), ("accounts", "id")):
+        statement = f"UPDATE {table} SET external_id = :told WHERE {column} = :id"  # noqa: S608 - names of ours
+        await service.sql(statement, told=STRIPE.meant[0], id=account)
     assert (await told(provider, source_id, STRIPE)).status_code == 200
+    await service.queue.drain()
     assert await state_of(admin, made["id"]) == ("active", None)
+    assert counted(service, "stripe-connect") == {"asked": 1.0}
+    assert server.presented == ["k.1"]
+
+
+async def test_a_source_that_reads_the_same_id_at_an_address_of_its_own_is_meant(
+    admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    async with WhoamiServer(people=whoami.people) as proxy:
+        source_id = await a_source(admin, STRIPE, options={"userinfo_url": proxy.url})
+        account_id = await an_account(admin, whoami, source_id, STRIPE, STRIPE.meant[0])
+        assert len(proxy.asked) == 1
+    assert (await told(provider, source_id, STRIPE)).status_code == 200
+    assert await state_of(admin, account_id) == ("disabled", "uninstalled")
+
+
+async def test_a_notice_of_nobody_here_is_taken_and_changes_nothing(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    source_id = await a_source(admin, STRIPE)
+    account_id = await an_account(admin, whoami, source_id, STRIPE, "acct_another")
+    assert (await told(provider, source_id, STRIPE)).status_code == 200
+    assert await state_of(admin, account_id) == ("active", None)
     assert counted(service, "stripe-connect") == {"unmatched": 1.0}
 
 

@@ -219,13 +219,17 @@ def test_nobody_has_a_text_of_his_own_signed_by_way_of_a_question(text: object) 
 
 
 def test_ids_of_hooks_are_of_the_kinds_by_which_the_entry_knows_accounts() -> None:
-    def kinds(slug: str, value: str) -> frozenset[str]:
-        return hook_kinds(CATALOGUE.get(slug), [NamedAccount(value)])
+    def kinds(slug: str, value: str, options: dict[str, str] | None = None) -> frozenset[str]:
+        return hook_kinds(CATALOGUE.get(slug), options or {}, [NamedAccount(value)])
 
     assert kinds("slack", "T:U") == {"https://slack.com/api/auth.test team_id + user_id"}
     assert kinds("github-app", "2") == {"https://api.github.com/installation/repositories {installation_id=2}"}
     assert kinds("stripe-connect", "acct_x") == {"token stripe_user_id", "https://api.stripe.com/v1/account id"}
-    assert kinds("google", "7") == {"https://openidconnect.googleapis.com/v1/userinfo sub"}
+    google = "https://openidconnect.googleapis.com/v1/userinfo sub"
+    assert kinds("google", "7") == {google}
+    proxy = {"userinfo_url": "https://proxy.test/me"}
+    assert kinds("google", "7", proxy) == {google, "https://proxy.test/me sub"}
+    assert kinds("google", "7", {**proxy, "external_id_path": "email"}) == {google}
 
 
 HOOKS = {

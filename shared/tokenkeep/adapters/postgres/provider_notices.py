@@ -7,7 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.sources import PostgresSources
-from tokenkeep.application.provider_notices import HookedSource
+from tokenkeep.application.provider_notices import HookedSource, MeantAccount
+from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.providers.hook_notices import NamedAccount, TokenMark
 
@@ -18,10 +19,12 @@ SELECT hook_secret_ciphertext,
   FROM sources WHERE id = :id
 """)
 # `~>=~` and `~<~` compare byte by byte, which the index of prefixes is in the order of. The colon that joins ids' parts is
-# followed by the semicolon. An id whose kind nobody kept is compared as it is (ADR 0026).
+# followed by the semicolon. Whoever has an id of another kind, or one that nobody verified, may be meant. An id whose kind
+# nobody kept is compared as it is (ADR 0026).
 # The ids go over in an array: joined, they are taken for so many that all accounts are read.
 _NAMED = text(f"""
-SELECT id AS account_id FROM accounts
+SELECT id, external_id_verified AND (external_id_kind IS NULL OR external_id_kind = ANY(CAST(:kinds AS text[]))) AS surely
+  FROM accounts
  WHERE id = ANY(ARRAY(
         SELECT account_id FROM account_identities
          WHERE source_id = :source_id AND external_id = ANY(CAST(:whole AS text[]))
@@ -29,8 +32,10 @@ SELECT id AS account_id FROM accounts
         SELECT i.account_id
           FROM unnest(CAST(:parts AS text[])) AS p(part)
           JOIN account_identities AS i ON i.source_id = :source_id
-           AND i.external_id ~>=~ (p.part || ':') AND i.external_id ~<~ (p.part || ';')))
-   AND (external_id_kind IS NULL OR external_id_kind = ANY(CAST(:kinds AS text[])))
+           AND i.external_id ~>=~ (p.part || ':') AND i.external_id ~<~ (p.part || ';')
+        UNION
+        SELECT id FROM accounts
+         WHERE environment = :environment AND external_id = ANY(CAST(:whole AS text[])) AND source_id = :source_id))
  ORDER BY id LIMIT {_MOST_ACCOUNTS}
 """)  # noqa: S608 - only our own number is put in
 _WITH_TOKENS = text("""
@@ -67,21 +72,24 @@ class PostgresProviderNotices:
         return HookedSource(config, row.hook_secret_ciphertext, row.former)
 
     async def accounts(
-        self, source_id: SourceId, named: Sequence[NamedAccount], kinds: Collection[str]
-    ) -> list[AccountId]:
-        """The source's accounts whose verified ids, of one of these kinds, are named, in the order of their ids."""
+        self, source: SourceConfig, named: Sequence[NamedAccount], kinds: Collection[str]
+    ) -> list[MeantAccount]:
+        """The source's accounts of these ids, in the order of their own; surely those whose ids are verified, of these kinds."""
         parameters = {
-            "source_id": source_id,
+            "source_id": source.id,
+            "environment": source.environment,
             "whole": [one.value for one in named if not one.and_below],
             "parts": [one.value for one in named if one.and_below],
             "kinds": list(kinds),
         }
-        return [AccountId(row.account_id) for row in await self._connection.execute(_NAMED, parameters)]
+        found = await self._connection.execute(_NAMED, parameters)
+        return [MeantAccount(AccountId(row.id), row.surely) for row in found]
 
-    async def accounts_with(self, source_id: SourceId, marks: Sequence[TokenMark]) -> list[AccountId]:
+    async def accounts_with(self, source_id: SourceId, marks: Sequence[TokenMark]) -> list[MeantAccount]:
         """The source's accounts that came with one of these refresh tokens."""
         parameters = {"source_id": source_id, "marks": [mark.digest for mark in marks]}
-        return [AccountId(row.account_id) for row in await self._connection.execute(_WITH_TOKENS, parameters)]
+        found = await self._connection.execute(_WITH_TOKENS, parameters)
+        return [MeantAccount(AccountId(row.account_id), surely=True) for row in found]
 
     async def was_taken(self, source_id: SourceId, digest: bytes) -> bool:
         """Whether this notice has been worked off before."""
