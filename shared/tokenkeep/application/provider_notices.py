@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.domain.ids import AccountId, SourceId
-from tokenkeep.providers.hook_notices import NamedAccount, TokenMark
+from tokenkeep.providers.hook_notices import NamedAccount, NamedProperty, TokenMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class ProviderNotices(Protocol):
     async def accounts(
         self, source: SourceConfig, named: Sequence[NamedAccount], kinds: Collection[str]
     ) -> Sequence[MeantAccount]: ...
+
+    async def accounts_at(self, source_id: SourceId, held: NamedProperty) -> Sequence[MeantAccount]: ...
 
     async def accounts_with(self, source_id: SourceId, marks: Sequence[TokenMark]) -> Sequence[MeantAccount]: ...
 

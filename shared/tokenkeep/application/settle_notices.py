@@ -101,7 +101,10 @@ class SettleNotices:
         kinds = hook_kinds(provider, source.options, notice.accounts)
         by_id = await notices.accounts(source, notice.accounts, kinds)
         by_token = await notices.accounts_with(source.id, notice.tokens) if notice.tokens else []
-        return {one.id: one for one in (*by_id, *by_token)}
+        found = [*by_id, *by_token]
+        if notice.property is not None and not any(one.surely for one in found):
+            found += await notices.accounts_at(source.id, notice.property)
+        return {one.id: one for one in found}
 
     async def _settle(
         self, work: Work, meant: Mapping[AccountId, MeantAccount], letter: _Letter

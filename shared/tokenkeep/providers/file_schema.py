@@ -13,7 +13,13 @@ from tokenkeep.providers.entry_parts import (
     VERIFY_FIELDS,
 )
 from tokenkeep.providers.field_kinds import Field
-from tokenkeep.providers.hook_files import CHALLENGE_FIELDS, EVENT_FIELDS, HOOK_FIELDS, SIGNATURE_FIELDS
+from tokenkeep.providers.hook_files import (
+    CHALLENGE_FIELDS,
+    EVENT_FIELDS,
+    HOOK_FIELDS,
+    PROPERTY_FIELDS,
+    SIGNATURE_FIELDS,
+)
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -54,7 +60,8 @@ def _parts() -> dict[str, Any]:
 
 
 def _hooks() -> dict[str, Any]:
-    event = {**_object(_shown(EVENT_FIELDS)), "required": ["means"]}
+    held = {**_object(_shown(PROPERTY_FIELDS)), "required": ["name", "at"]}
+    event = {**_object({**_shown(EVENT_FIELDS), "property": held}), "required": ["means"]}
     parts = {
         "signature": {**_object(_shown(SIGNATURE_FIELDS)), "required": ["header"]},
         "challenge": {**_object(_shown(CHALLENGE_FIELDS)), "required": ["type", "value", "answer"]},

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tokenkeep.providers.entry_parts import EntryFile
+from tokenkeep.providers.entry_parts import PLACEHOLDER_NAME, EntryFile
 from tokenkeep.providers.field_kinds import Choice, Complaint, Field, Params, Text, Url, Whole
 from tokenkeep.providers.hook_rules import (
     HookChallenge,
     HookEvent,
     HookMeaning,
+    HookProperty,
     HookScheme,
     HookSecret,
     HookSignature,
@@ -58,6 +59,11 @@ SIGNATURE_FIELDS: Mapping[str, Field] = {
 }
 CHALLENGE_FIELDS: Mapping[str, Field] = {"type": Text(), "value": PLACE, "answer": Params()}
 EVENT_FIELDS: Mapping[str, Field] = {"means": Choice(tuple(HookMeaning)), "external_id": Places()}
+PROPERTY_FIELDS: Mapping[str, Field] = {
+    "name": PLACEHOLDER_NAME,
+    "at": PLACE,
+    "form": Text(r"[!-~]{1,100}", "a text such as {value}.acme.com"),
+}
 HOOK_FIELDS: Mapping[str, Field] = {
     "scheme": Choice(tuple(HookScheme)),
     "secret": Choice(tuple(HookSecret)),
@@ -105,7 +111,7 @@ def _check_whole(file: EntryFile, field: str, hooks: ProviderHooks) -> None:
     if not hooks.type:
         raise file.wrong(f"{field}.type", "is missing")
     for name, event in hooks.events.items():
-        if event.means is not HookMeaning.NOTHING and not event.external_ids:
+        if event.means is not HookMeaning.NOTHING and not event.external_ids and event.property is None:
             raise file.wrong(f"{field}.events.{name}.external_id", "is missing")
 
 
@@ -146,8 +152,19 @@ def _events(file: EntryFile, field: str, value: object) -> Mapping[str, HookEven
 
 
 def _event(file: EntryFile, field: str, name: str, value: object) -> HookEvent:
-    said = file.checked(field, value, EVENT_FIELDS, ("means",))
-    return HookEvent(name, HookMeaning(said["means"]), _places(said.get("external_id")))
+    given = dict(file.mapping(field, value))
+    held = given.pop("property", None)
+    said = file.checked(field, given, EVENT_FIELDS, ("means",))
+    meant = None if held is None else _property(file, f"{field}.property", held)
+    return HookEvent(name, HookMeaning(said["means"]), _places(said.get("external_id")), meant)
+
+
+def _property(file: EntryFile, field: str, value: object) -> HookProperty:
+    said = file.checked(field, value, PROPERTY_FIELDS, ("name", "at"))
+    form = said.get("form", "{value}")
+    if _named(file, f"{field}.form", form, frozenset({"value"})) != {"value"} or form.count("{value}") > 1:
+        raise file.wrong(f"{field}.form", "names {value} once")
+    return HookProperty(said["name"], said["at"], form)
 
 
 def _places(value: str | list[str] | None) -> tuple[str, ...]:

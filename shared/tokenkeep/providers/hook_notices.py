@@ -42,6 +42,14 @@ class NamedAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedProperty:
+    """What accounts have among their properties that are meant."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class TokenMark:
     """What tells a refresh token without showing it: its double hash, or the hash of its first characters."""
 
@@ -58,6 +66,7 @@ class Notice:
     happened_at: datetime | None
     digest: bytes
     tokens: tuple[TokenMark, ...] = ()
+    property: NamedProperty | None = None
 
 
 def parse_body(body: bytes) -> Any:
@@ -129,13 +138,26 @@ def _notice(hooks: ProviderHooks, request: HookRequest, item: Any) -> Notice | I
         return Illegible.ILLEGIBLE
     event = hooks.events.get(kind) or HookEvent(kind, HookMeaning.NOTHING)
     accounts: tuple[NamedAccount, ...] = ()
+    held: NamedProperty | None = None
     if event.means is not HookMeaning.NOTHING:
         accounts = tuple(_accounts(event, request.headers, item))
-        if not accounts:
+        held = _property(event, request.headers, item)
+        if not accounts and held is None:
             return Illegible.ILLEGIBLE
     at = happened_at(first_text(hooks.at, request.headers, item))
     delivery = first_text(hooks.delivery, request.headers, item)
-    return Notice(event.type, event.means, accounts, at, _digest(hooks.scheme, kind, delivery, item))
+    digest = _digest(hooks.scheme, kind, delivery, item)
+    return Notice(event.type, event.means, accounts, at, digest, property=held)
+
+
+def _property(event: HookEvent, headers: Mapping[str, str], item: Any) -> NamedProperty | None:
+    wanted = event.property
+    told = None if wanted is None else first_text((wanted.at,), headers, item)
+    if wanted is None or told is None:
+        return None
+    before, _, behind = wanted.form.partition("{value}")
+    value = told.removeprefix(before).removesuffix(behind)
+    return NamedProperty(wanted.name, value) if value and f"{before}{value}{behind}" == told else None
 
 
 def _accounts(event: HookEvent, headers: Mapping[str, str], item: Any) -> Iterator[NamedAccount]:

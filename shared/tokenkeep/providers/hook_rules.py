@@ -71,12 +71,22 @@ class HookChallenge:
 
 
 @dataclass(frozen=True, slots=True)
+class HookProperty:
+    """A property of the accounts that are meant, such as the host where their tokens are used. `form` is how it is written there."""
+
+    name: str
+    at: str
+    form: str = "{value}"
+
+
+@dataclass(frozen=True, slots=True)
 class HookEvent:
     """What notices of one type mean, and where they name the provider's accounts: places, of which each may hold several."""
 
     type: str
     means: HookMeaning
     external_ids: tuple[str, ...] = ()
+    property: HookProperty | None = None
 
 
 @dataclass(frozen=True, slots=True)

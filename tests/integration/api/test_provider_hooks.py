@@ -315,6 +315,24 @@ async def test_a_source_that_reads_the_same_id_at_an_address_of_its_own_is_meant
     assert await state_of(admin, account_id) == ("disabled", "uninstalled")
 
 
+async def test_a_shop_that_was_imported_is_known_by_its_host(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    source_id = await a_source(admin, SHOPIFY)
+    ids = {}
+    for subdomain in ("Super-Toys", "other-toys"):
+        tokens = {"access_token": "x", "refresh_token": uuid4().hex, "expires_in": 3600}
+        body = {"source_id": source_id, "credentials": tokens, "properties": {"subdomain": subdomain}}
+        made = data(await admin.post("/v1/accounts", params={"verify": "false"}, json=body), 201)
+        ids[subdomain] = made["id"]
+    known = await an_account(admin, whoami, source_id, SHOPIFY, "another-shop")
+    assert (await told(provider, source_id, SHOPIFY)).status_code == 200
+    assert await state_of(admin, ids["Super-Toys"]) == ("disabled", "uninstalled")
+    assert await state_of(admin, known) == ("active", None)
+    assert await state_of(admin, ids["other-toys"]) == ("active", None)
+    assert counted(service, "shopify") == {"disabled": 1.0}
+
+
 async def test_a_notice_of_nobody_here_is_taken_and_changes_nothing(
     service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer
 ) -> None:

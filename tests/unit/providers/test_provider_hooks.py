@@ -34,7 +34,15 @@ from tokenkeep.providers.catalogue import load_catalogue
 from tokenkeep.providers.entry_file import read_entry
 from tokenkeep.providers.hook_challenges import challenge_answer
 from tokenkeep.providers.hook_kinds import hook_kinds
-from tokenkeep.providers.hook_notices import Illegible, NamedAccount, Notice, happened_at, parse_body, read_notices
+from tokenkeep.providers.hook_notices import (
+    Illegible,
+    NamedAccount,
+    NamedProperty,
+    Notice,
+    happened_at,
+    parse_body,
+    read_notices,
+)
 from tokenkeep.providers.hook_rules import HookMeaning, ProviderHooks
 from tokenkeep.providers.hook_signatures import HookRequest, signing_secret
 from tokenkeep.providers.security_events import read_security_events
@@ -119,6 +127,21 @@ def test_the_documented_notices_name_whom_they_mean(sample: Sample) -> None:
             external_id.startswith(f"{one.value}:") if one.and_below else one.value == external_id
             for one in notice.accounts
         )
+
+
+@pytest.mark.parametrize(
+    ("told", "held"),
+    [
+        ("super-toys.myshopify.com", NamedProperty("subdomain", "super-toys")),
+        (".myshopify.com", None),
+        ("super-toys.example", None),
+        (None, None),
+    ],
+)
+def test_a_shop_is_named_by_its_host_too(told: str | None, held: NamedProperty | None) -> None:
+    [notice] = notices(replace(SHOPIFY, document={**SHOPIFY.document, "myshopify_domain": told}))
+    assert isinstance(notice, Notice)
+    assert notice.property == held
 
 
 def test_a_workspace_stands_for_all_of_its_users_and_a_user_for_himself() -> None:
@@ -270,6 +293,11 @@ def test_a_provider_of_ones_own_needs_a_data_file_and_no_code() -> None:
         ({"challenge": {"type": "x"}}, "hooks.challenge.value"),
         ({"events": {"gone": {"means": "uninstalled"}}}, "hooks.events.gone.external_id"),
         ({"events": {"gone": {"means": "perhaps"}}}, "hooks.events.gone.means"),
+        ({"events": {"gone": {"means": "uninstalled", "property": {"name": "host"}}}}, "hooks.events.gone.property.at"),
+        (
+            {"events": {"gone": {"means": "uninstalled", "property": {"name": "host", "at": "h", "form": "x"}}}},
+            "hooks.events.gone.property.form",
+        ),
         ({"scheme": "security_event_token"}, "hooks.configuration_url"),
         ({"color": "red"}, "hooks.color"),
     ],

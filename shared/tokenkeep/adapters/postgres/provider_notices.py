@@ -10,7 +10,7 @@ from tokenkeep.adapters.postgres.sources import PostgresSources
 from tokenkeep.application.provider_notices import HookedSource, MeantAccount
 from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.domain.ids import AccountId, SourceId
-from tokenkeep.providers.hook_notices import NamedAccount, TokenMark
+from tokenkeep.providers.hook_notices import NamedAccount, NamedProperty, TokenMark
 
 _MOST_ACCOUNTS = 10_000
 _SECRETS = text("""
@@ -36,6 +36,13 @@ SELECT id, external_id_verified AND (external_id_kind IS NULL OR external_id_kin
         UNION
         SELECT id FROM accounts
          WHERE environment = :environment AND external_id = ANY(CAST(:whole AS text[])) AND source_id = :source_id))
+ ORDER BY id LIMIT {_MOST_ACCOUNTS}
+""")  # noqa: S608 - only our own number is put in
+# Hosts know no case. It reads all accounts of the source: a way for those that have no verified id.
+_AT = text(f"""
+SELECT id FROM accounts
+ WHERE source_id = :source_id AND NOT external_id_verified
+   AND lower(properties ->> CAST(:name AS text)) = lower(CAST(:value AS text))
  ORDER BY id LIMIT {_MOST_ACCOUNTS}
 """)  # noqa: S608 - only our own number is put in
 _WITH_TOKENS = text("""
@@ -84,6 +91,12 @@ class PostgresProviderNotices:
         }
         found = await self._connection.execute(_NAMED, parameters)
         return [MeantAccount(AccountId(row.id), row.surely) for row in found]
+
+    async def accounts_at(self, source_id: SourceId, held: NamedProperty) -> list[MeantAccount]:
+        """The source's accounts with this property, and without a verified id: their tokens are good there and nowhere else."""
+        parameters = {"source_id": source_id, "name": held.name, "value": held.value}
+        found = await self._connection.execute(_AT, parameters)
+        return [MeantAccount(AccountId(row.id), surely=True) for row in found]
 
     async def accounts_with(self, source_id: SourceId, marks: Sequence[TokenMark]) -> list[MeantAccount]:
         """The source's accounts that came with one of these refresh tokens."""
