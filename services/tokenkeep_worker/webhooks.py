@@ -4,6 +4,7 @@ They have a few database connections of their own, and bounds on what is under w
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
@@ -45,6 +46,7 @@ _FAILING_AT_ONCE = 4
 _PATIENCE_S = 2.0
 _MOST_AT_ONCE = 64
 """An endpoint that takes longer gives its place to another one while it is waited for; so many there are at most."""
+_AFTER_A_FAULT = timedelta(seconds=1)
 _CONNECTIONS = 3
 _MOST_ANSWER_BYTES = 256 * 1024
 
@@ -194,8 +196,10 @@ class WebhookDelivery:
             await self._parts.deliver(lane, send_before=send_before)
         except VaultError as error:
             _log.error("webhook_secret_unreadable", error=type(error).__name__)
-        except Exception as error:  # noqa: BLE001 - the lease ends, and the endpoint's turn comes again
+        except Exception as error:  # noqa: BLE001 - whatever failed, the endpoint's turn comes again
             _log.warning("webhook_turn_failed", error=type(error).__name__)
+            with suppress(Exception):  # else its lease ends
+                await self._parts.lanes.put_off(lane, _AFTER_A_FAULT)
 
     def _turn_is_over(self, task: asyncio.Task[None]) -> None:
         del self._turns[task]

@@ -58,7 +58,10 @@ class DeliverWebhooks:
         except VaultError:
             await self.lanes.put_off(lane, _UNREADABLE_REST)
             raise
-        tried = await asyncio.gather(*(self._try(lane, one, secrets, send_before) for one in wave.deliveries))
+        # A group, so that nothing is under way any more when this ends, however it does.
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._try(lane, one, secrets, send_before)) for one in wave.deliveries]
+        tried = [task.result() for task in tasks]
         await self._settle(lane, tried)
         return len(tried)
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 
 from api_service import Service
+from databases import end_connections
 from road_processes import process
 from webhook_house import Hooks, delivering, public
 from webhook_receiver import Receiver
@@ -71,6 +72,21 @@ async def test_workers_that_are_killed_in_a_burst_miss_no_event_for_any_endpoint
             await hooks.until(webhook_id, state="delivered", count=600, timeout_s=60)
     for path in ("/hook/1", "/hook/2"):
         assert {one.id for one in receiver.received if one.path == path} == told
+
+
+async def test_connections_to_the_database_that_break_lose_nothing(
+    hooks: Hooks, service: Service, receiver: Receiver, webhooks_url: str
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url)
+    async with delivering(service), delivering(service):
+        told = set()
+        for _ in range(5):
+            told |= {public(event) for event in await hooks.happen(20)}
+            await receiver.come(1)
+            await end_connections(webhooks_url)
+            await service.foundation.database.close()  # its own have ended, too
+        await hooks.until(webhook_id, state="delivered", count=100, timeout_s=60)
+    assert set(receiver.ids) == told
 
 
 async def test_a_worker_that_is_stopped_ends_the_deliveries_that_are_under_way(
