@@ -77,6 +77,8 @@ class Authentication:
             caller = await self._caller(scope, address)
             scope["state"]["caller"] = caller
             self._uses.note(caller)
+        elif is_provider_hook(path):
+            self._limits.admit_stranger(address, scope["state"])
         elif path not in _UNLIMITED:
             self._limits.charge_stranger(address, scope["state"])
 

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any, Literal
 
 from tokenkeep.domain.errors import RateLimited
-from tokenkeep.domain.rate_limit import Rate, Taken, give_back, take
+from tokenkeep.domain.rate_limit import Rate, Taken, give_back, owe, take
 from tokenkeep_api.client_addresses import neighbourhood
 
 STRANGERS = Rate(per_s=10, burst=100)
@@ -49,10 +49,17 @@ class Buckets:
         """One request of this key."""
         taken = take(self._full_at.get(key, now), self._rate, now=now)
         self._full_at[key] = taken.full_at
-        self._full_at.move_to_end(key)
-        if len(self._full_at) > self._most:
-            self._full_at.popitem(last=False)
+        self._keep(key)
         return taken
+
+    def look(self, key: bytes | str, *, now: float) -> Taken:
+        """What a request of this key would be told, without one."""
+        return take(self._full_at.get(key, now), self._rate, now=now)
+
+    def owe(self, key: bytes | str, *, now: float) -> None:
+        """One request of this key, whatever it has left."""
+        self._full_at[key] = owe(self._full_at.get(key, now), self._rate, now=now)
+        self._keep(key)
 
     def give_back(self, key: bytes | str) -> None:
         """The last request of this key does not count."""
@@ -62,6 +69,11 @@ class Buckets:
     def forget(self, key: bytes | str) -> None:
         """There is no such key any more."""
         self._full_at.pop(key, None)
+
+    def _keep(self, key: bytes | str) -> None:
+        self._full_at.move_to_end(key)
+        if len(self._full_at) > self._most:
+            self._full_at.popitem(last=False)
 
     def headers(self, taken: Taken) -> list[tuple[bytes, bytes]]:
         """What an answer tells of the bucket."""
@@ -97,10 +109,19 @@ class RateLimits:
             taken = self._strangers.take(neighbourhood(address), now=self._clock())
             self._settle(self._strangers, taken, state, "address_rate", "from this address without a valid API key")
 
-    def give_back_stranger(self, address: str | None) -> None:
-        """The last request without a key was one that its signature has proven."""
+    def admit_stranger(self, address: str | None, state: State) -> None:
+        """A request that may still prove itself, from an address that has something left. Raises `RateLimited`.
+
+        Those that do are many at once now and then, so none of them pays; `charge_unproven` is for the others.
+        """
         if self._keys is not None:
-            self._strangers.give_back(neighbourhood(address))
+            looked = self._strangers.look(neighbourhood(address), now=self._clock())
+            self._settle(self._strangers, looked, state, "address_rate", "from this address without a valid API key")
+
+    def charge_unproven(self, address: str | None) -> None:
+        """A request that was admitted and has not proven itself: however many came at once, all of them are paid for."""
+        if self._keys is not None:
+            self._strangers.owe(neighbourhood(address), now=self._clock())
 
     def begin(self, key_hash: bytes, address: str | None, state: State) -> Payer | None:
         """One request with this key, before it is looked up, and who pays for it. Raises `RateLimited`."""

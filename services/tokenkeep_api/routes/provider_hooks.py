@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from tokenkeep.application.take_provider_hook import Challenged, Refused, Taken
+from tokenkeep.application.take_provider_hook import Challenged, Reception, Refused, Taken
 from tokenkeep.domain.errors import MalformedId
 from tokenkeep.domain.ids import IdKind, SourceId, parse_id
 from tokenkeep.providers.hook_signatures import HookRequest
@@ -56,21 +56,24 @@ def routes(wired: Wired) -> APIRouter:
         publishes. Accounts that a notice means are disabled as `uninstalled` before the answer is given; what means nobody here,
         or says nothing of a grant, is answered in the same way. Whatever is not proven is a 401 that tells nothing else.
         """
-        reception = await wired.take_provider_hook(
-            _parsed(source_id),
-            HookRequest(request.method, f"{public_url}{request.url.path}", _headers(request), await _body(request)),
-            correlation_id=request.state.correlation_id,
-            address=request.state.address,
-        )
+        reception: Reception = Refused()
+        try:
+            reception = await wired.take_provider_hook(
+                _parsed(source_id),
+                HookRequest(request.method, f"{public_url}{request.url.path}", _headers(request), await _body(request)),
+                correlation_id=request.state.correlation_id,
+                address=request.state.address,
+            )
+        finally:
+            if isinstance(reception, Refused):
+                wired.limits.charge_unproven(request.state.address)
         match reception:
             case Refused():
                 detail = "this is signed by no provider of a source here"
                 raise Problem(401, "not_authenticated", detail, headers={"WWW-Authenticate": "Signature"})
             case Challenged(answer=answer):
-                wired.limits.give_back_stranger(request.state.address)
                 return Response(orjson.dumps(dict(answer)), media_type=JSON_TYPE)
             case Taken(as_token=as_token):
-                wired.limits.give_back_stranger(request.state.address)
                 return Response(status_code=202 if as_token else 200)
             case _:
                 assert_never(reception)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final, assert_never
 
@@ -63,11 +63,16 @@ class _Letter:
 
 @dataclass(frozen=True, slots=True)
 class SettleNotices:
-    """Each notice in one transaction with the events and the audit trail: it is durable when this returns."""
+    """A notice's effect is one transaction with the events and the audit trail: it is durable when this returns.
+
+    One that means a whole workspace takes several, of `batch` accounts each. Killed in between, it comes again, for it was not
+    answered; those that are disabled are left alone then.
+    """
 
     works: Works
     queue: RefreshQueue
     links: ConnectLinks
+    batch: int = 500
 
     async def __call__(
         self, source: SourceConfig, provider: Provider, notice: Notice, *, correlation_id: str, address: str | None
@@ -77,19 +82,30 @@ class SettleNotices:
             return NoticeResult.IGNORED
         links = (await self.links()).of(source)
         sender = Caller(ACTOR, source.environment, frozenset(), address)
+        # One that names no time can't be told from its repetition by the credentials' age.
+        timeless = notice.happened_at is None
         async with self.works() as work:
-            # One that names no time can't be told from its repetition by the credentials' age.
-            if notice.happened_at is None and await work.provider_notices.was_taken(source.id, notice.digest):
+            notices = work.provider_notices
+            await notices.hold(source.id)
+            if timeless and await notices.was_taken(source.id, notice.digest):
                 return NoticeResult.MOOT
             meant = await self._meant(work, source, provider, notice)
-            if not meant:
-                return NoticeResult.UNMATCHED
-            lately = await work.provider_notices.count_believed(source.id, within=_LATELY, most=MOST_BELIEVED)
+            lately = await notices.count_believed(source.id, within=_LATELY, most=MOST_BELIEVED)
             letter = _Letter(notice, sender, correlation_id, links, believed=lately < MOST_BELIEVED)
-            disabled, asked = await self._settle(work, meant, letter)
-            await work.provider_notices.note(source.id, notice.digest, believed=bool(disabled))
+            batches = _in_batches(meant, self.batch)
+            disabled, asked = await self._settle(work, batches[0], letter)
+            if not timeless or len(batches) == 1:
+                await notices.note(source.id, notice.digest, believed=bool(disabled))
+        for number, batch in enumerate(batches[1:], start=2):
+            async with self.works() as work:
+                more = await self._settle(work, batch, letter)
+                disabled, asked = disabled + more[0], asked + more[1]
+                if timeless and number == len(batches):
+                    await work.provider_notices.note(source.id, notice.digest, believed=bool(disabled))
         if asked:
             await self.queue.enqueue(asked, trigger=Trigger.REPORT, correlation_id=correlation_id)
+        if not meant:
+            return NoticeResult.UNMATCHED
         if disabled:
             return NoticeResult.DISABLED
         return NoticeResult.ASKED if asked else NoticeResult.MOOT
@@ -134,15 +150,19 @@ class SettleNotices:
 
 
 def _follows(locked: LockedAccount, letter: _Letter, *, surely: bool) -> Follows:
-    at = _happened_at(letter.notice, locked.now)
+    at, now = letter.notice.happened_at, locked.now
     if letter.notice.means is HookMeaning.SUSPECTED or not surely:
-        return on_provider_suspicion(locked.standing, happened_at=at)
-    return on_provider_notice(locked.standing, happened_at=at, believed=letter.believed)
+        return on_provider_suspicion(locked.standing, happened_at=at, now=now)
+    return on_provider_notice(locked.standing, happened_at=at, now=now, believed=letter.believed)
 
 
-def _happened_at(notice: Notice, now: datetime) -> datetime:
-    """A time to come, as of a clock that is ahead of ours, is now."""
-    return now if notice.happened_at is None else min(notice.happened_at, now)
+def _in_batches(meant: Mapping[AccountId, MeantAccount], size: int) -> list[dict[AccountId, MeantAccount]]:
+    """In the order of their ids, as locks are taken; one that is empty where nobody is meant."""
+    ids = sorted(meant)
+    return [
+        {account_id: meant[account_id] for account_id in ids[start : start + size]}
+        for start in range(0, max(len(ids), 1), size)
+    ]
 
 
 def _disabling(locked: LockedAccount, letter: _Letter) -> SettlementWrite:

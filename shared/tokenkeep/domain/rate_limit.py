@@ -57,3 +57,8 @@ def take(full_at: float, rate: Rate, *, now: float) -> Taken:
 def give_back(full_at: float, rate: Rate) -> float:
     """The bucket with one request put back."""
     return full_at - 1 / rate.per_s
+
+
+def owe(full_at: float, rate: Rate, *, now: float) -> float:
+    """The bucket after one request that nobody asked it about. It may go into debt, by as much as it holds."""
+    return min(max(full_at, now) + 1 / rate.per_s, now + 2 * rate.window_s)

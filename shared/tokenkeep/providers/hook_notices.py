@@ -1,7 +1,7 @@
 """What a proven call of a provider says: notices, each of a type, of accounts, at a time."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
@@ -146,7 +146,7 @@ def _notice(hooks: ProviderHooks, request: HookRequest, item: Any) -> Notice | I
             return Illegible.ILLEGIBLE
     at = happened_at(first_text(hooks.at, request.headers, item))
     delivery = first_text(hooks.delivery, request.headers, item)
-    digest = _digest(hooks.scheme, kind, delivery, item)
+    digest = _digest(hooks.scheme, kind, delivery, item, accounts)
     return Notice(event.type, event.means, accounts, at, digest, property=held)
 
 
@@ -200,6 +200,8 @@ def _part(part: str, headers: Mapping[str, str], document: Any) -> Iterator[str]
             yield found
 
 
-def _digest(scheme: HookScheme, kind: str, delivery: str | None, item: Any) -> bytes:
+def _digest(scheme: HookScheme, kind: str, delivery: str | None, item: Any, accounts: Sequence[NamedAccount]) -> bytes:
+    """Whom it means is part of it: not all providers' delivery ids are unique."""
     told = delivery or json.dumps(item, sort_keys=True)
-    return sha256(f"{scheme}\0{kind}\0{told}".encode(errors="surrogatepass")).digest()
+    meant = "\0".join(one.value for one in accounts)
+    return sha256(f"{scheme}\0{kind}\0{told}\0{meant}".encode(errors="surrogatepass")).digest()

@@ -21,7 +21,12 @@ _USERS: Final = frozenset({"iss-sub", "iss_sub", "id_token_claims", "id-token-cl
 
 
 def is_for(claims: Mapping[str, Any], *, issuer: str, client_id: str) -> bool:
-    """Whether the token is this issuer's, and for this client. It has no end: it tells of what has been."""
+    """Whether the token is this issuer's, for this client, and of this kind. It has no end: it tells of what has been.
+
+    Issuers sign ID tokens with the same keys; only `events` tells the kinds apart (RFC 8417, section 4).
+    """
+    if not isinstance(claims.get("events"), dict):
+        return False
     audience = claims.get("aud")
     named = audience if isinstance(audience, list) else [audience]
     return _is_same(claims.get("iss"), issuer) and client_id in named

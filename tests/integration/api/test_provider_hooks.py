@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,11 @@ from provider_samples import (
 from source_clients import pem, rsa_key
 from token_server import TokenServer, says
 from tokenkeep.adapters.postgres.housekeeping import keep_house
-from tokenkeep.domain.ids import IdKind, format_id, parse_id
+from tokenkeep.adapters.postgres.provider_notices import PostgresProviderNotices
+from tokenkeep.application.take_provider_hook import Taken
+from tokenkeep.domain.ids import IdKind, SourceId, format_id, parse_id
+from tokenkeep.providers.hook_notices import NamedAccount
+from tokenkeep.providers.hook_signatures import HookRequest
 from whoami_server import WhoamiServer
 
 SLUGS = ("shopify", "slack", "github-app-user", "stripe-connect", "zoom", "hubspot", "quickbooks", "xero", "square")
@@ -558,3 +563,125 @@ async def test_notices_are_forgotten_when_they_are_a_month_old(service: Service,
     await keep_house(service.foundation.database, audit_days=0)
     left = await service.sql("SELECT digest FROM provider_notices WHERE source_id = :id ORDER BY digest", id=source_id)
     assert [int.from_bytes(row["digest"]) for row in left] == [1, 29]
+
+
+async def test_a_repetition_of_a_notice_that_meant_nobody_ends_no_grant_that_came_since(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    source_id = await a_source(admin, GITHUB_USER)
+    assert (await told(provider, source_id, GITHUB_USER)).status_code == 200
+    assert counted(service, "github-app-user") == {"unmatched": 1.0}
+    account_id = await an_account(admin, whoami, source_id, GITHUB_USER, GITHUB_USER.meant[0])
+    assert (await told(provider, source_id, GITHUB_USER)).status_code == 200
+    assert await state_of(admin, account_id) == ("active", None)
+
+
+async def test_a_notice_without_a_time_that_comes_just_after_a_new_grant_has_the_provider_asked(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer, server: TokenServer
+) -> None:
+    source_id = await a_source(admin, GITHUB_USER)
+    account_id = await an_account(admin, whoami, source_id, GITHUB_USER, GITHUB_USER.meant[0])
+    whoami.people["access-anew.1"] = GITHUB_USER.meant[0]
+    anew = {"access_token": "access-anew.1", "refresh_token": "anew.1", "expires_in": 3600}
+    data(await admin.put(f"/v1/accounts/{account_id}/credentials", json=anew))
+    assert (await told(provider, source_id, GITHUB_USER)).status_code == 200
+    await service.queue.drain()
+    assert server.presented == ["anew.1"]
+    assert await state_of(admin, account_id) == ("active", None)
+
+
+async def test_where_the_providers_clock_is_ahead_of_ours_the_provider_is_asked(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer, server: TokenServer
+) -> None:
+    source_id = await a_source(admin, SHOPIFY)
+    account_id = await an_account(admin, whoami, source_id, SHOPIFY, SHOPIFY.meant[0])
+    ahead = datetime.now(UTC) + timedelta(seconds=20)
+    assert (await told(provider, source_id, SHOPIFY, ahead)).status_code == 200
+    await service.queue.drain()
+    assert len(server.presented) == 1
+    assert await state_of(admin, account_id) == ("active", None)
+
+
+def of_portal(portal: int, event_id: int, at: datetime) -> dict[str, object]:
+    sample: dict[str, object] = HUBSPOT.document[2]
+    return {**sample, "portalId": portal, "eventId": event_id, "occurredAt": int(at.timestamp() * 1000)}
+
+
+async def test_notices_that_bear_one_event_id_count_each_for_the_bound_of_belief(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    source_id = await a_source(admin, HUBSPOT)
+    for portal in range(110):
+        await an_account(admin, whoami, source_id, HUBSPOT, str(1000 + portal))
+    at = datetime.now(UTC)
+    # HubSpot's documentation: "eventId ... isn't guaranteed to be unique".
+    all_alike = replace(HUBSPOT, document=[of_portal(1000 + one, 1, at) for one in range(110)], timed=None)
+    assert (await told(provider, source_id, all_alike)).status_code == 200
+    assert counted(service, "hubspot") == {"disabled": 100.0, "asked": 10.0}
+
+
+async def test_notices_that_come_at_once_keep_to_the_bound_of_belief(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    source_id = await a_source(admin, HUBSPOT)
+    await service.sql(
+        "INSERT INTO provider_notices (source_id, digest, believed)"
+        " SELECT :id, int4send(n), true FROM generate_series(1, 99) AS n",
+        id=parse_id(IdKind.SOURCE, source_id),
+    )
+    for portal in range(60):
+        await an_account(admin, whoami, source_id, HUBSPOT, str(1000 + portal))
+    at = datetime.now(UTC)
+    notices = [replace(HUBSPOT, document=[of_portal(1000 + one, one, at)], timed=None) for one in range(60)]
+    answers = await asyncio.gather(*(told(provider, source_id, one) for one in notices))
+    assert {answer.status_code for answer in answers} == {200}
+    assert counted(service, "hubspot") == {"disabled": 1.0, "asked": 59.0}
+
+
+async def test_no_provider_is_slowed_down_however_many_notices_come_at_once(
+    admin: httpx.AsyncClient, provider: httpx.AsyncClient
+) -> None:
+    source_id = await a_source(admin, XERO)
+    answers = await asyncio.gather(*(told(provider, source_id, XERO) for _ in range(150)))
+    assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_a_workspace_of_many_users_is_disabled_batch_by_batch(
+    service: Service, admin: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    source_id = await a_source(admin, SLACK_APP)
+    meant = [await an_account(admin, whoami, source_id, SLACK_APP, f"TXXXXXXXX:U{n}") for n in range(5)]
+    path = f"https://tokenkeep.example/v1/provider-hooks/{source_id}"
+    body, headers = SLACK_APP.request(datetime.now(UTC), url=path)
+    request = HookRequest("POST", path, headers, body)
+    take = service.wired.take_provider_hook
+    in_twos = replace(take, settle=replace(take.settle, batch=2))
+    parsed = SourceId(parse_id(IdKind.SOURCE, source_id))
+    assert isinstance(await in_twos(parsed, request, correlation_id="cor_test", address=None), Taken)
+    for account_id in meant:
+        assert await events_of(service, account_id) == ["created", "activated", "disabled"]
+
+
+async def test_a_workspace_of_more_users_than_a_page_is_found_as_a_whole(
+    service: Service, admin: httpx.AsyncClient, whoami: WhoamiServer
+) -> None:
+    source_id = await a_source(admin, SLACK_APP)
+    account_id = await an_account(admin, whoami, source_id, SLACK_APP, "TXXXXXXXX:U0")
+    parsed = SourceId(parse_id(IdKind.SOURCE, source_id))
+    await service.sql(
+        "INSERT INTO accounts SELECT (jsonb_populate_record(a, jsonb_build_object("
+        " 'id', gen_random_uuid(), 'external_id', 'TXXXXXXXX:U' || n))).* FROM accounts AS a, generate_series(1, 10100) AS n"
+        " WHERE a.id = :id",
+        id=parse_id(IdKind.ACCOUNT, account_id),
+    )
+    await service.sql(
+        "INSERT INTO account_identities (source_id, external_id, account_id)"
+        " SELECT source_id, external_id, id FROM accounts WHERE source_id = :id ON CONFLICT DO NOTHING",
+        id=parsed,
+    )
+    async with service.foundation.database.reading() as connection:
+        notices = PostgresProviderNotices(connection)
+        source = await notices.source(parsed)
+        assert source is not None
+        found = await notices.accounts(source.config, [NamedAccount("TXXXXXXXX", and_below=True)], [])
+    assert len({one.id for one in found}) == 10_101

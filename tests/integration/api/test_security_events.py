@@ -1,7 +1,7 @@
 """Security event tokens of Google's Cross-Account Protection, as its page documents them."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -169,7 +169,7 @@ async def test_an_event_says_nothing_of_a_grant_that_is_younger(
     claims = google_claims(f"{RISC}account-disabled", google_user(), datetime.now(UTC)) | {"iat": 1508184845}
     assert (await told(provider, source_id, signed(claims, KEY))).status_code == 202
     assert await state_of(admin, account_id) == ("active", None)
-    just = datetime.now(UTC) + timedelta(minutes=1)
+    just = datetime.now(UTC)
     later = google_claims(f"{RISC}account-disabled", google_user(), datetime.now(UTC)) | {"iat": int(just.timestamp())}
     assert (await told(provider, source_id, signed(later, KEY))).status_code == 202
     assert await state_of(admin, account_id) == ("disabled", "uninstalled")
@@ -233,3 +233,15 @@ async def test_while_its_keys_can_not_be_had_google_is_asked_to_come_again(
     assert problem(away, 503, "provider_unavailable")["retry_after"] == 5
     assert await state_of(admin, account_id) == ("active", None)
     assert counted(service, "google") == {}
+
+
+async def test_an_id_token_is_no_security_event_token(provider: httpx.AsyncClient, source_id: str) -> None:
+    long_ago = int(datetime.now(UTC).timestamp()) - 86_400
+    claims = {
+        "iss": "https://accounts.google.com",
+        "aud": GOOGLE_CLIENT,
+        "sub": USER,
+        "iat": long_ago,
+        "exp": long_ago + 60,
+    }
+    problem(await told(provider, source_id, signed(claims, KEY)), 401, "not_authenticated")

@@ -1,9 +1,10 @@
 """Notices of providers: whom they mean, and which were taken before."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.sources import PostgresSources
@@ -12,7 +13,8 @@ from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.providers.hook_notices import NamedAccount, NamedProperty, TokenMark
 
-_MOST_ACCOUNTS = 10_000
+_PAGE = 10_000
+_HOLD = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 _SECRETS = text("""
 SELECT hook_secret_ciphertext,
        CASE WHEN former_hook_secret_until > clock_timestamp() THEN former_hook_secret_ciphertext END AS former
@@ -36,15 +38,17 @@ SELECT id, external_id_verified AND (external_id_kind IS NULL OR external_id_kin
         UNION
         SELECT id FROM accounts
          WHERE environment = :environment AND external_id = ANY(CAST(:whole AS text[])) AND source_id = :source_id))
- ORDER BY id LIMIT {_MOST_ACCOUNTS}
+   AND (CAST(:after AS uuid) IS NULL OR id > CAST(:after AS uuid))
+ ORDER BY id LIMIT {_PAGE}
 """)  # noqa: S608 - only our own number is put in
 # Hosts know no case. It reads all accounts of the source: a way for those that have no verified id.
 _AT = text(f"""
 SELECT id FROM accounts
  WHERE source_id = :source_id AND NOT external_id_verified
    AND lower(properties ->> CAST(:name AS text)) = lower(CAST(:value AS text))
- ORDER BY id LIMIT {_MOST_ACCOUNTS}
-""")  # noqa: S608 - only our own number is put in
+   AND (CAST(:after AS uuid) IS NULL OR id > CAST(:after AS uuid))
+ ORDER BY id LIMIT {_PAGE}
+""")  # noqa: S608 - as above
 _WITH_TOKENS = text("""
 SELECT account_id FROM imported_grants
  WHERE source_id = :source_id AND token_mark IS NOT NULL AND token_mark = ANY(CAST(:marks AS bytea[]))
@@ -70,6 +74,10 @@ class PostgresProviderNotices:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
+    async def hold(self, source_id: SourceId) -> None:
+        """Wait until no other notice of the source is being judged: each counts those that were believed before it."""
+        await self._connection.execute(_HOLD, {"name": f"provider notices of {source_id}"})
+
     async def source(self, source_id: SourceId) -> HookedSource | None:
         """The source that the provider was told to send notices for, whatever its environment."""
         row = (await self._connection.execute(_SECRETS, {"id": source_id})).first()
@@ -89,20 +97,28 @@ class PostgresProviderNotices:
             "parts": [one.value for one in named if one.and_below],
             "kinds": list(kinds),
         }
-        found = await self._connection.execute(_NAMED, parameters)
-        return [MeantAccount(AccountId(row.id), row.surely) for row in found]
+        return [MeantAccount(AccountId(row.id), row.surely) for row in await self._all(_NAMED, parameters)]
 
     async def accounts_at(self, source_id: SourceId, held: NamedProperty) -> list[MeantAccount]:
         """The source's accounts with this property, and without a verified id: their tokens are good there and nowhere else."""
         parameters = {"source_id": source_id, "name": held.name, "value": held.value}
-        found = await self._connection.execute(_AT, parameters)
-        return [MeantAccount(AccountId(row.id), surely=True) for row in found]
+        return [MeantAccount(AccountId(row.id), surely=True) for row in await self._all(_AT, parameters)]
 
     async def accounts_with(self, source_id: SourceId, marks: Sequence[TokenMark]) -> list[MeantAccount]:
         """The source's accounts that came with one of these refresh tokens."""
         parameters = {"source_id": source_id, "marks": [mark.digest for mark in marks]}
         found = await self._connection.execute(_WITH_TOKENS, parameters)
         return [MeantAccount(AccountId(row.account_id), surely=True) for row in found]
+
+    async def _all(self, statement: TextClause, parameters: Mapping[str, Any]) -> list[Row[Any]]:
+        """Page by page, so that no statement takes long, however many one workspace has."""
+        found: list[Row[Any]] = []
+        while True:
+            after = found[-1].id if found else None
+            page = (await self._connection.execute(statement, {**parameters, "after": after})).all()
+            found += page
+            if len(page) < _PAGE:
+                return found
 
     async def was_taken(self, source_id: SourceId, digest: bytes) -> bool:
         """Whether this notice has been worked off before."""
