@@ -155,13 +155,17 @@ class House:
     async def hush(self) -> None:
         """No more refreshes; what happened until now is told to the end. Then nothing moves."""
         self.worker.kill()
+        await self.until_told()
+        self.services["scheduler"].kill()
+
+    async def until_told(self) -> None:
+        """Wait until the stream has everything that has happened."""
         try:
             async with asyncio.timeout(TELLING_S):
                 while (await self.sql("SELECT count(*) AS n FROM outbox"))[0]["n"]:  # noqa: ASYNC110 - it asks the database
                     await asyncio.sleep(0.2)
         except TimeoutError:
             raise AssertionError(f"events were not told within {TELLING_S} s\n{self.said()}") from None
-        self.services["scheduler"].kill()
 
     async def stands(self) -> dict[AccountId, Stand]:
         rows = await self.sql(

@@ -84,6 +84,7 @@ async def test_a_relay_that_slept_through_a_loss_of_redis_tells_nothing_out_of_o
     await house.start("scheduler", f"{Point.RELAY_READ.value}=stop@2")
     await house.start("worker")
     await eventually(house.services["scheduler"].is_ready, house.said, within_s=20)
+    await house.until_told()
     await house.make_due()
     await eventually(house.services["scheduler"].is_stopped, house.said, within_s=20)
     redis = house.road.foundation.redis
