@@ -161,15 +161,16 @@ class AsyncSubscription:
         return Done()
 
     async def _beat(self, command: Command | None, every: float) -> None:
-        if self._pulse is not None:
-            self._pulse.cancel()
-            await asyncio.wait({self._pulse})
-            self._pulse = None
+        pulse, self._pulse = self._pulse, None
+        if pulse is not None:
+            pulse.cancel()
+            await asyncio.wait({pulse})
         if command is not None:
             self._pulse = asyncio.create_task(self._beating(command, every))
 
     async def _beating(self, command: Command, every: float) -> None:
-        while True:
+        # Before Python 3.12 `asyncio.wait_for`, by which redis-py sends, may swallow a cancellation.
+        while self._pulse is asyncio.current_task():
             await asyncio.sleep(every)
             with suppress(ClientError):  # the flow meets the same fault, and knows what to do
                 await self._wire.carry_out(command)
