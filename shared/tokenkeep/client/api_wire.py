@@ -26,7 +26,7 @@ class Address:
 
     def __init__(self, base_url: str | None, api_key: str | None, environment: str | None) -> None:
         if base_url is not None and not self._is_usable(base_url):
-            raise NotConfigured("base_url is an http:// or https:// address")
+            raise NotConfigured("base_url is an http:// or https:// address, without a user name")
         self.base_url = base_url
         self._api_key = None if api_key is None else Secret(api_key)
         self._environment = environment
@@ -53,7 +53,8 @@ class Address:
     @staticmethod
     def _is_usable(base_url: str) -> bool:
         parts = urlsplit(base_url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname)
+        # A user name in it would stand in the place of the key.
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc
 
 
 class ApiWire:
@@ -81,7 +82,7 @@ class ApiWire:
                         raise Unreachable("the answer is too long, or comes too slowly")
             finally:
                 response.close()
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
             raise Unreachable(type(error).__name__) from error
         return answer(response.status_code, response.headers, bytes(body))
 
@@ -117,7 +118,7 @@ class AsyncApiWire:
                             raise Unreachable("the answer is too long")
                 finally:
                     await response.aclose()
-        except (httpx.TransportError, TimeoutError) as error:
+        except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
             raise Unreachable(type(error).__name__) from error
         return answer(response.status_code, response.headers, bytes(body))
 

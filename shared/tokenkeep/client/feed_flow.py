@@ -46,6 +46,7 @@ class FeedFlow:
         self._progress = Progress(None)
         self._kept: str | None = None
         self._trouble = 0
+        self._ask_at = 0.0
 
     def run(self) -> Flow:
         """Read until the reader is to stop.
@@ -63,15 +64,19 @@ class FeedFlow:
             if entry is not None:
                 yield from self._deal(entry)
                 continue
+            if (rest := self._ask_at - self._clock()) > 0:
+                yield Pause(self._no_longer_than_due(rest))
+                continue
             try:
                 yield from self._gather()
                 self._trouble = 0
             except Unreachable as error:
                 self._trouble += 1
                 wait = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(self._trouble - 1, 16))
-                wait = wait if error.retry_after is None else error.retry_after
+                wait = max(wait, error.retry_after or 0.0)
                 _log.warning("feed_unreachable wait_s=%.1f error=%s", wait, error)
-                yield Pause(self._no_longer_than_due(wait))
+                # Events that are due meanwhile are tried; the API is not asked before.
+                self._ask_at = self._clock() + wait
 
     def part(self) -> Flow:
         """There is nobody to take leave of."""

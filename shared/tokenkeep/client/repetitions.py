@@ -13,6 +13,7 @@ class _Last(NamedTuple):
     sequence: int
     time: datetime
     id: str
+    turn: int
 
 
 class Repetitions:
@@ -26,6 +27,11 @@ class Repetitions:
     def __init__(self, most: int = MOST_SUBJECTS) -> None:
         self._last: OrderedDict[str, _Last] = OrderedDict()
         self._most = most
+        self._turn = 0
+
+    def begin_turn(self) -> None:
+        """Between two turns another consumer has dealt with what is missing here."""
+        self._turn += 1
 
     def __contains__(self, event: Event) -> bool:
         last = self._last.get(event.subject)
@@ -36,11 +42,13 @@ class Repetitions:
     def gap_before(self, event: Event) -> int:
         """How many events of its subject are missing right before this one, as far as is known."""
         last = self._last.get(event.subject)
-        return 0 if last is None else max(0, event.sequence - last.sequence - 1)
+        if last is None or last.turn != self._turn:
+            return 0
+        return max(0, event.sequence - last.sequence - 1)
 
     def add(self, event: Event) -> None:
         """Remember that the event is dealt with."""
-        self._last[event.subject] = _Last(event.sequence, event.time, event.id)
+        self._last[event.subject] = _Last(event.sequence, event.time, event.id, self._turn)
         self._last.move_to_end(event.subject)
         if len(self._last) > self._most:
             self._last.popitem(last=False)

@@ -8,16 +8,20 @@ LONGEST_REASON = 500
 """How many characters of a reason are kept."""
 
 
+LONGEST_RETRY = 7 * 86_400.0
+"""No handler puts an event off for longer than a week, in seconds."""
+
+
 class Retry(Exception):
     """A handler raises it: not now, and not the event's fault. Does not count as a failure.
 
     Args:
-        after: When to try again, in seconds.
+        after: When to try again, in seconds; a week at most.
     """
 
     def __init__(self, after: float = 30.0) -> None:
         super().__init__(f"again after {after:g} s")
-        self.after = max(0.0, after)
+        self.after = min(max(0.0, after), LONGEST_RETRY)
 
 
 class Reject(Exception):
@@ -59,17 +63,30 @@ Outcome = Done | Failed | Postponed | Rejected
 
 def described(error: BaseException) -> str:
     """An exception's class and message, on one line and of bounded length."""
-    message = " ".join(str(error).split())
+    message = _words(error)
     return f"{type(error).__name__}: {message}"[:LONGEST_REASON] if message else type(error).__name__
 
 
 def outcome_of(error: Exception, describe: Callable[[BaseException], str] = described) -> Outcome:
-    """What a handler says by raising this."""
+    """What a handler says by raising this. Whatever that is, it is about the event: nothing of it raises here."""
     if isinstance(error, Retry):
         return Postponed(error.after)
     if isinstance(error, Reject):
-        return Rejected(error.reason[:LONGEST_REASON])
-    return Failed(describe(error)[:LONGEST_REASON])
+        return Rejected(_words(error.reason)[:LONGEST_REASON])
+    try:
+        reason = describe(error)
+    except Exception:  # noqa: BLE001 - a description that fails must not end the subscription
+        reason = described(error)
+    return Failed(_words(reason)[:LONGEST_REASON])
+
+
+def _words(said: object) -> str:
+    """Text on one line that can be sent: a handler may raise what has none, or half of a character."""
+    try:
+        text = str(said)
+    except Exception:  # noqa: BLE001 - as above
+        return ""
+    return " ".join(text.encode(errors="replace").decode().split())
 
 
 class Record(NamedTuple):

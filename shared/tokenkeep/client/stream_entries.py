@@ -57,7 +57,7 @@ def text(value: str | bytes) -> str:
 
 def _entry(found: Sequence[Any], server_ms: int, now: float) -> Entry:
     key, starts, noted, fields = found
-    failures, ended, due_ms = (int(word) for word in (text(noted) or "0 0 0").split())
+    failures, ended, due_ms = _read_noted(text(noted))
     wait_ms = max(0, due_ms - server_ms)
     entry = Entry(text(key), None, Record(int(starts), failures, ended), now + wait_ms / 1000, fields=tuple(fields))
     try:
@@ -65,3 +65,12 @@ def _entry(found: Sequence[Any], server_ms: int, now: float) -> Entry:
     except NotAnEvent as fault:
         entry.fault = f"not an event: {fault}"
     return entry
+
+
+def _read_noted(noted: str) -> tuple[int, int, int]:
+    """Failures, ends, and when it is due in ms. What can't be read keeps nobody from the stream: the entry is due."""
+    try:
+        failures, ended, due_ms = (int(word) for word in noted.split())
+    except ValueError:
+        return 0, 0, 0
+    return failures, ended, due_ms

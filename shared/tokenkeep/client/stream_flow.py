@@ -98,6 +98,8 @@ class StreamFlow:
             return
         self._trouble = 0
         self._backlog = Backlog(ordered=self._joining.ordered)
+        if self._repetitions is not None:
+            self._repetitions.begin_turn()
         self._after, self._rescue_at = "-", 0.0
         yield Beat(self._group.command("EVAL", stream_scripts.RENEW.text), self._joining.lease_s / 3)
         holds = True
@@ -210,8 +212,8 @@ class StreamFlow:
         """Move an entry to the dead letters. Later events of its subject go on."""
         arguments = (entry.key, reason, entry.record.starts, stream_scripts.MOST_DEAD, *entry.fields)
         answer = yield from self._group.call(stream_scripts.BURY, *arguments)
-        if answer == _LOST:
-            return False
+        if answer != 1:
+            return self._kept(entry, answer)
         _log.error("dead_letter group=%s event=%s", self._joining.group, _id(entry))
         self._remember(entry)
         self._backlog.remove(entry.key)

@@ -127,7 +127,7 @@ return 1
 _NOTE = """
 if not holds() then return 0 end
 if not mine(ARGV[5]) then return 2 end
-redis.call('HSET', records, ARGV[5], ARGV[6] .. ' ' .. ARGV[7] .. ' ' .. (now_ms() + ARGV[8]))
+redis.call('HSET', records, ARGV[5], string.format('%s %s %.0f', ARGV[6], ARGV[7], now_ms() + ARGV[8]))
 return 1
 """
 

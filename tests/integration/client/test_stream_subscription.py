@@ -442,3 +442,44 @@ async def test_a_handler_of_the_wrong_kind_ends_the_subscription_and_its_event_i
     with Tokenkeep(redis=redis_url).events.subscribe(group="billing").running(handled):
         await until(lambda: len(handled.events) == 1)
     assert dead(teller) == []
+
+
+async def test_what_a_handler_raises_ends_no_subscription_even_if_it_cannot_be_sent(
+    consuming: Consuming, teller: Teller
+) -> None:
+    [bad, good] = teller.tell("a", "b")
+    handled = Handled()
+    handled.faults[bad["id"]] = [ValueError("no file \udcff")] * 3
+    async with consuming(handled):
+        await until(lambda: bool(handled.events) and bool(teller.client.xlen(DEAD)))
+    assert ids([good]) == [event.id for event in handled.events]
+    letters: Any = teller.client.xrange(DEAD)
+    [(_, letter)] = letters
+    assert letter["reason"] == "ValueError: no file ?"
+
+
+async def test_an_event_that_is_put_off_for_much_too_long_keeps_nobody_else_waiting(
+    consuming: Consuming, teller: Teller
+) -> None:
+    [put_off] = teller.tell("a")
+    first, second = Handled(), Handled()
+    first.faults[put_off["id"]] = [Retry(after=1.8e15)]
+    async with consuming(first):
+        await until(lambda: bool(teller.client.exists("tokenkeep:events:tries:billing")))
+    [other] = teller.tell("b")
+    async with consuming(second):
+        await until(lambda: bool(second.events))
+    assert ids([other]) == [event.id for event in second.events]
+
+
+async def test_a_record_that_nobody_can_read_keeps_nobody_from_the_stream(consuming: Consuming, teller: Teller) -> None:
+    [first] = teller.tell("a")
+    handled = Handled()
+    handled.faults[first["id"]] = [Retry(after=600)]
+    async with consuming(handled):
+        await until(lambda: bool(teller.client.exists("tokenkeep:events:tries:billing")))
+    [key] = teller.client.hkeys("tokenkeep:events:tries:billing")
+    teller.client.hset("tokenkeep:events:tries:billing", key, "0 1 1.7975e+15")
+    async with consuming(handled):
+        await until(lambda: bool(handled.events))
+    assert ids([first]) == [event.id for event in handled.events]

@@ -141,6 +141,7 @@ def test_an_api_that_is_away_is_asked_later_and_later_or_when_it_says(told: floa
         pause = flow.answer(Unreachable("503", retry_after=told))
         assert isinstance(pause, Pause)
         seen.append(pause.seconds)
+        flow.now += pause.seconds
         flow.answer(None)
     assert seen == waits
     flow.answer(page("c2"))
@@ -170,3 +171,28 @@ def test_one_that_is_to_stop_ends_after_the_event_under_way() -> None:
     flow.handles(Done())
     assert flow.wants == SavePosition("c1 e1")
     assert flow.answer(None) is None
+
+
+def test_the_api_is_not_asked_before_it_said_though_an_event_is_due_earlier() -> None:
+    flow = Watched("c1 ")
+    flow.answer(page("c2", ("e1", "a")))
+    assert flow.handles(Failed("ValueError")) == "e1"
+    flow.answer(Unreachable("429 address_rate", retry_after=60.0))
+    assert flow.wants == Pause(1.0), "the event is due again after a second"
+    flow.now += 1.0
+    flow.answer(None)
+    assert flow.handles(Done()) == "e1"
+    flow.answer(None)
+    assert flow.wants == Pause(59.0)
+
+
+def test_an_api_that_says_at_once_is_still_asked_later_and_later() -> None:
+    flow = Watched("c1 ")
+    waited = []
+    for _ in range(3):
+        pause = flow.answer(Unreachable("503", retry_after=0.0))
+        assert isinstance(pause, Pause)
+        waited.append(pause.seconds)
+        flow.now += pause.seconds
+        assert isinstance(flow.answer(None), Call)
+    assert waited == [0.5, 1.0, 2.0]

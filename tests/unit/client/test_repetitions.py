@@ -56,3 +56,12 @@ def test_the_subjects_heard_of_longest_ago_are_forgotten() -> None:
     known = knowing(event(1, "acc_1"), event(1, "acc_2"), event(2, "acc_1"), event(1, "acc_3"), most=2)
     assert event(1, "acc_2") not in known
     assert event(2, "acc_1") in known
+
+
+def test_what_another_consumer_had_between_two_turns_is_not_missing() -> None:
+    known = knowing(event(1))
+    known.begin_turn()
+    assert known.gap_before(event(4)) == 0
+    assert event(1) in known
+    known.add(event(4))
+    assert known.gap_before(event(6)) == 1

@@ -1,7 +1,16 @@
 import pytest
 
 from tokenkeep.client import Reject, Retry, RetryPolicy
-from tokenkeep.client.retrying import LONGEST_REASON, Failed, Postponed, Record, Rejected, outcome_of
+from tokenkeep.client.retrying import (
+    LONGEST_REASON,
+    LONGEST_RETRY,
+    Failed,
+    Outcome,
+    Postponed,
+    Record,
+    Rejected,
+    outcome_of,
+)
 
 
 def test_waits_double_up_to_the_longest() -> None:
@@ -52,3 +61,30 @@ def test_reasons_are_of_bounded_length() -> None:
 def test_a_policy_that_never_tries_or_never_ends_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least"):
         RetryPolicy(**wrong)
+
+
+class _WordlessError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("raised", "outcome"),
+    [
+        (ValueError("no file \udcff"), Failed("ValueError: no file ?")),
+        (_WordlessError(), Failed("_WordlessError")),
+        (Reject("no file \udcff"), Rejected("no file ?")),
+        (Reject(ValueError("x")), Rejected("x")),  # type: ignore[arg-type]
+        (Retry(after=float("inf")), Postponed(LONGEST_RETRY)),
+        (Retry(after=float("nan")), Postponed(0.0)),
+    ],
+)
+def test_whatever_a_handler_raises_says_something_of_its_event(raised: Exception, outcome: Outcome) -> None:
+    assert outcome_of(raised) == outcome
+
+
+def test_a_description_that_fails_is_made_up_for() -> None:
+    def describe(_: BaseException) -> str:
+        raise KeyError("none")
+
+    assert outcome_of(ValueError("x"), describe) == Failed("ValueError: x")
