@@ -8,6 +8,9 @@ from html import unescape
 import httpx
 from starlette.types import ASGIApp
 
+from api_service import data
+from tokenkeep.adapters.demo_provider import ProviderServer
+
 PUBLIC_URL = "http://api.test"
 _FORM_KEY = re.compile(r'name="form" value="([0-9a-f]{64})"')
 
@@ -70,3 +73,26 @@ def heading(page: httpx.Response) -> str:
     found = re.search(r"<h1>(.*?)</h1>", page.text, re.DOTALL)
     assert found is not None, page.text
     return unescape(found[1])
+
+
+async def a_source(admin: httpx.AsyncClient, server: ProviderServer) -> str:
+    """A source of this provider, to which users can be sent."""
+    body = {
+        "provider": "generic-oauth2",
+        "name": "Acme Books",
+        "client_id": "demo-client",
+        "client_secret": "demo-secret",
+        "options": {
+            "authorization_url": f"{server.url}/authorize",
+            "token_url": f"{server.url}/token",
+            "refresh_rotates": "yes",
+        },
+    }
+    return str(data(await admin.post("/v1/sources", json=body), 201)["id"])
+
+
+async def connected(admin: httpx.AsyncClient, browser: ConnectBrowser, source_id: str) -> str:
+    """An account whose user has consented."""
+    session = data(await admin.post("/v1/connect/sessions", json={"source_id": source_id}), 201)
+    assert heading(await browser.connect(session["url"])) == "You are connected"
+    return str(data(await admin.get(f"/v1/connect/sessions/{session['id']}"))["account_id"])

@@ -3,57 +3,37 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import orjson
 
 from form_posts import FormPost, read_form_post
+from loopback_server import LoopbackServer
 
 
 @dataclass
-class MachineServer:
+class MachineServer(LoopbackServer):
     """Grants to everybody but to those who are `refused`, by a text that their request holds.
 
     `script` holds answers that come first, each a status and a document.
     """
 
+    path: ClassVar[str] = "/token"
+
     lifetime_s: int | None = 3600
     refused: dict[str, str] = field(default_factory=dict)
     posts: list[FormPost] = field(default_factory=list)
     script: deque[tuple[int, Any]] = field(default_factory=deque)
-    _server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-
-    @property
-    def url(self) -> str:
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}/token"
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                post = await read_form_post(reader)
-                self.posts.append(post)
-                status, document = self.script.popleft() if self.script else self._answered(post)
-                body = orjson.dumps(document)
-                head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-                writer.write(head.encode() + body)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        post = await read_form_post(reader)
+        self.posts.append(post)
+        status, document = self.script.popleft() if self.script else self._answered(post)
+        body = orjson.dumps(document)
+        head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+        return True
 
     def _answered(self, post: FormPost) -> tuple[int, Any]:
         told = f"{post.form} {post.headers}"

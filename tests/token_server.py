@@ -5,12 +5,12 @@ import ssl
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+from typing import ClassVar
 
 import orjson
 
 from form_posts import FormPost, read_form_post
+from loopback_server import LoopbackServer
 from raw_http import client_name
 
 
@@ -32,12 +32,14 @@ def says(status: int, document: object, **headers: str) -> Said:
 
 
 @dataclass
-class TokenServer:
+class TokenServer(LoopbackServer):
     """Serves scripted answers in turn; when the script is empty, it rotates: each token yields the next one.
 
     A token, or a code, is `<name>.<n>`; its access token is `access-<name>.<n>`. With `rotates` off, the refresh token stays.
     `clients` are the names in the certificates that came with the `posts`.
     """
+
+    path: ClassVar[str] = "/token"
 
     lifetime_s: int = 3600
     rotates: bool = True
@@ -49,36 +51,10 @@ class TokenServer:
     gate: asyncio.Event | None = None
     on_request: Callable[[], Awaitable[object]] | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    _server: asyncio.Server | None = None
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-
-    @property
-    def url(self) -> str:
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{port}/token"
 
     def most_presented(self) -> int:
         """How often the most presented refresh token was presented."""
         return max(Counter(self.presented).values(), default=0)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while await self._answer(reader, writer):
-                pass
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         post = await read_form_post(reader)

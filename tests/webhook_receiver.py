@@ -5,11 +5,11 @@ import json
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar
 
 from standardwebhooks.webhooks import Webhook
 
+from loopback_server import LoopbackServer
 from token_server import Said
 
 
@@ -37,8 +37,10 @@ class Received:
 
 
 @dataclass
-class Receiver:
+class Receiver(LoopbackServer):
     """Answers with what the script holds, else by `answer`, else 204. While there is a `gate` it answers nothing before it is set."""
+
+    path: ClassVar[str] = "/hook"
 
     received: list[Received] = field(default_factory=list)
     script: deque[Said] = field(default_factory=deque)
@@ -47,22 +49,6 @@ class Receiver:
     under_way: int = 0
     most_under_way: int = 0
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
-    _server: asyncio.Server | None = None
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-
-    @property
-    def url(self) -> str:
-        assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/hook"
 
     @property
     def ids(self) -> list[str]:
@@ -74,16 +60,7 @@ class Receiver:
             await self._news.wait_for(lambda: len(self.received) >= count)
         return self.received
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while await self._message(reader, writer):
-                pass
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    async def _message(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         first, *lines = head.split("\r\n")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines if line)}

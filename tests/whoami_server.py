@@ -4,11 +4,11 @@ import asyncio
 import re
 from collections import deque
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+from typing import ClassVar
 
 import orjson
 
+from loopback_server import LoopbackServer
 from raw_http import http
 
 UNKNOWN_TOKEN = http(
@@ -25,8 +25,10 @@ _CREDENTIALS = re.compile(
 
 
 @dataclass
-class WhoamiServer:
+class WhoamiServer(LoopbackServer):
     """Knows the `people` by their access tokens, API keys or encoded passwords, or by the token of a signature. What is in the `script` is answered first; empty bytes close without a word."""
+
+    path: ClassVar[str] = "/me"
 
     people: dict[str, object] = field(default_factory=dict)
     script: deque[bytes] = field(default_factory=deque)
@@ -34,44 +36,19 @@ class WhoamiServer:
     heads: list[bytes] = field(default_factory=list)
     gate: asyncio.Event | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    _server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Nobody is there any more."""
-        assert self._server is not None
-        self._server.close()
-
-    @property
-    def url(self) -> str:
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}/me"
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            found = _CREDENTIALS.search(head)
-            token = "" if found is None else found[1].decode()
-            self.heads.append(head)
-            self.asked.append(token)
-            self.arrived.set()
-            if self.gate is not None:
-                await self.gate.wait()
-            writer.write(self.script.popleft() if self.script else self._told(token))
-            await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = await reader.readuntil(b"\r\n\r\n")
+        found = _CREDENTIALS.search(head)
+        token = "" if found is None else found[1].decode()
+        self.heads.append(head)
+        self.asked.append(token)
+        self.arrived.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        writer.write(self.script.popleft() if self.script else self._told(token))
+        await writer.drain()
+        return False
 
     def _told(self, token: str) -> bytes:
         if token not in self.people:

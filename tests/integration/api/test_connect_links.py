@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api_service import Service, data, open_service, problem
-from connect_browser import PUBLIC_URL, ConnectBrowser, heading, open_browser
+from connect_browser import PUBLIC_URL, ConnectBrowser, a_source, connected, heading, open_browser
 from tokenkeep.adapters.demo_provider import DemoProvider, ProviderOptions, ProviderServer
 from tokenkeep.domain.ids import IdKind, parse_id
 from tokenkeep_scheduler.main import wire as wire_scheduler
@@ -36,27 +36,6 @@ async def server() -> AsyncIterator[ProviderServer]:
 async def browser(service: Service) -> AsyncIterator[ConnectBrowser]:
     async with open_browser(service.app) as opened:
         yield opened
-
-
-async def a_source(admin: httpx.AsyncClient, server: ProviderServer) -> str:
-    body = {
-        "provider": "generic-oauth2",
-        "name": "Acme Books",
-        "client_id": "demo-client",
-        "client_secret": "demo-secret",
-        "options": {
-            "authorization_url": f"{server.url}/authorize",
-            "token_url": f"{server.url}/token",
-            "refresh_rotates": "yes",
-        },
-    }
-    return str(data(await admin.post("/v1/sources", json=body), 201)["id"])
-
-
-async def connected(admin: httpx.AsyncClient, browser: ConnectBrowser, source_id: str) -> str:
-    session = data(await admin.post("/v1/connect/sessions", json={"source_id": source_id}), 201)
-    assert heading(await browser.connect(session["url"])) == "You are connected"
-    return str(data(await admin.get(f"/v1/connect/sessions/{session['id']}"))["account_id"])
 
 
 async def revoked(admin: httpx.AsyncClient, browser: ConnectBrowser, server: ProviderServer) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api_service import Service, data, open_service, problem
-from connect_browser import PUBLIC_URL, ConnectBrowser, heading, open_browser
+from connect_browser import PUBLIC_URL, ConnectBrowser, a_source, connected, heading, open_browser
 from tokenkeep.adapters.demo_provider import DemoProvider, Fault, ProviderOptions, ProviderServer
 from tokenkeep.adapters.ending import end
 from tokenkeep.domain.ids import IdKind, parse_id
@@ -47,25 +47,6 @@ async def ticking(service: Service) -> AsyncIterator[None]:
         yield
     finally:
         await end(ticks)
-
-
-async def connected(admin: httpx.AsyncClient, browser: ConnectBrowser, server: ProviderServer) -> str:
-    """An account whose user has consented."""
-    body = {
-        "provider": "generic-oauth2",
-        "name": "Acme Books",
-        "client_id": "demo-client",
-        "client_secret": "demo-secret",
-        "options": {
-            "authorization_url": f"{server.url}/authorize",
-            "token_url": f"{server.url}/token",
-            "refresh_rotates": "yes",
-        },
-    }
-    source_id = data(await admin.post("/v1/sources", json=body), 201)["id"]
-    session = data(await admin.post("/v1/connect/sessions", json={"source_id": source_id}), 201)
-    assert heading(await browser.connect(session["url"])) == "You are connected"
-    return str(data(await admin.get(f"/v1/connect/sessions/{session['id']}"))["account_id"])
 
 
 async def all_ask(admin: httpx.AsyncClient, account_id: str, *, wait: float, force: bool = False) -> set[int]:
@@ -110,7 +91,7 @@ async def test_500_readers_of_a_failing_account_make_one_event_and_its_recovery_
     service: Service, admin: httpx.AsyncClient, server: ProviderServer
 ) -> None:
     async with open_browser(service.app) as browser, ticking(service):
-        account_id = await connected(admin, browser, server)
+        account_id = await connected(admin, browser, await a_source(admin, server))
         server.provider.inject(Fault(status=503, body='{"error": "temporarily_unavailable"}', times=None))
         for _ in range(3):
             await expire(service, account_id)
@@ -131,7 +112,7 @@ async def test_500_readers_of_a_revoked_account_make_one_event_whose_link_brings
     service: Service, admin: httpx.AsyncClient, server: ProviderServer
 ) -> None:
     async with open_browser(service.app) as browser, ticking(service):
-        account_id = await connected(admin, browser, server)
+        account_id = await connected(admin, browser, await a_source(admin, server))
         grant = server.provider.active_grant("alice")
         assert grant is not None
         server.provider.revoke_grant(grant.id)
