@@ -108,7 +108,11 @@ async def on_async(event):
 
 async def consume():
     subscription = AsyncTokenkeep(redis=url).events.subscribe(**options)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, subscription.stop)
+    def stop():
+        subscription.stop()
+        print("stopping", flush=True)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
     print("ready", flush=True)
     await subscription.run(on_async)
 
@@ -116,7 +120,7 @@ if how["async"]:
     asyncio.run(consume())
 else:
     subscription = Tokenkeep(redis=url).events.subscribe(**options)
-    signal.signal(signal.SIGTERM, lambda *_: subscription.stop())
+    signal.signal(signal.SIGTERM, lambda *_: (subscription.stop(), os.write(1, b"stopping\\n")))
     print("ready", flush=True)
     subscription.run(on_sync)
 """

@@ -173,7 +173,7 @@ class WebhookDelivery:
             again = False
             try:
                 again = await self.give()
-                await self._sweep()
+                again = await self._sweep() or again
             except Exception as error:  # noqa: BLE001 - whatever failed, the next round finds what is left
                 _log.warning("webhook_feed_interrupted", error=type(error).__name__)
             await asyncio.sleep(_PAUSE_S if self._wanted else _IDLE_PAUSE_S)
@@ -205,12 +205,14 @@ class WebhookDelivery:
         del self._turns[task]
         self._due.set()
 
-    async def _sweep(self) -> None:
-        """Put aside what disabled endpoints were not sent, if some of it is left."""
-        if monotonic() - self._swept_at >= _FEED_SWEEP_S:
-            while await self._parts.lanes.park_some():
-                pass
-            self._swept_at = monotonic()
+    async def _sweep(self) -> bool:
+        """Put aside some of what disabled endpoints were not sent; whether more may be left. In between, events are given out."""
+        if monotonic() - self._swept_at < _FEED_SWEEP_S:
+            return False
+        if await self._parts.lanes.park_some():
+            return True
+        self._swept_at = monotonic()
+        return False
 
 
 def wire_webhooks(foundation: Foundation) -> WebhookDelivery:
@@ -224,8 +226,8 @@ def wire_webhooks(foundation: Foundation) -> WebhookDelivery:
     database = Database(engine)
     policy = AddressPolicy(settings.allow_private_hosts)
     deadline = timedelta(seconds=settings.webhook_deadline_s)
-    outlet = Outlet.open(policy, endpoints=_HEALTHY_AT_ONCE, deadline=deadline)
-    to_failing = Outlet.open(policy, endpoints=_FAILING_AT_ONCE, deadline=deadline)
+    outlet = Outlet.open(policy, endpoints=_MOST_AT_ONCE, deadline=deadline)
+    to_failing = Outlet.open(policy, endpoints=4 * _FAILING_AT_ONCE, deadline=deadline)
     lanes = PostgresLanes(database)
     deliver = DeliverWebhooks(
         lanes=lanes,

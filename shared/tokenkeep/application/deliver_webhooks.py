@@ -77,7 +77,8 @@ class DeliverWebhooks:
             if standing is None:
                 self.observer.webhook_lease_lost(lane.webhook_id)
                 return
-            end = end_wave(standing.condition, tried, now=standing.now, jitter=random.random)
+            condition = standing.condition
+            end = end_wave(condition, tried, now=standing.now, jitter=random.random, elsewhere=standing.url != lane.url)
             await work.webhook_turns.record(lane, end, now=standing.now)
             if end.disable is not None:
                 disabled = await work.webhooks.lock(lane.webhook_id)

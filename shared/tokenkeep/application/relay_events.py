@@ -110,12 +110,13 @@ class RelayEvents:
             # Queued again before anything new is published, so that each subject's order holds; ids stay the same.
             self.replayed += await self.outbox.requeue(self.replay)
             self.shards = {}
-            marks = {}
             epoch = await self.stream.begin()
+            self.marks = {}
         else:
-            marks |= await self._caught_up(taken, marks)
+            known = self._known(taken, marks)
+            behind = await self._caught_up(taken, known)
+            self.marks = self._known(taken, known) | behind
         self.epoch = epoch
-        self.marks = marks
         if taken != self.shards:
             await self.stream.fence(taken)
         self.shards = taken
@@ -144,6 +145,11 @@ class RelayEvents:
             if len(pending) < self.batch:
                 break
         return published
+
+    def _known(self, taken: Iterable[int], marks: Mapping[int, int]) -> dict[int, int]:
+        """The marks of these shards, with what we have published ourselves since those were read."""
+        ours = {shard: mark for shard, mark in self.marks.items() if shard in self.shards}
+        return {shard: max(marks.get(shard, 0), ours.get(shard, 0)) for shard in taken}
 
     async def _caught_up(self, shards: Iterable[int], marks: Mapping[int, int]) -> dict[int, int]:
         """Queue again what a stream that went back in time may have lost; returns the marks that hold from now on."""

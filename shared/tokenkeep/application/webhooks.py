@@ -68,9 +68,10 @@ class Wave:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An endpoint's lane, locked: how it has answered lately, and the database's time."""
+    """An endpoint's lane, locked: how it has answered lately, where it is now, and the database's time."""
 
     condition: Condition
+    url: str
     now: datetime
 
 

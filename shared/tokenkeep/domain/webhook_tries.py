@@ -100,9 +100,21 @@ class WaveEnd:
     disable: WebhookDisabledReason | None
 
 
-def end_wave(condition: Condition, tried: Sequence[Tried], *, now: datetime, jitter: Callable[[], float]) -> WaveEnd:
-    """What follows from these tries, which were made at the same time. `jitter` gives numbers from 0 to 1."""
+def end_wave(
+    condition: Condition,
+    tried: Sequence[Tried],
+    *,
+    now: datetime,
+    jitter: Callable[[], float],
+    elsewhere: bool = False,
+) -> WaveEnd:
+    """What follows from these tries, which were made at the same time. `jitter` gives numbers from 0 to 1.
+
+    `elsewhere`: the endpoint has another address by now, of which they say nothing.
+    """
     after = tuple(_after(one, now=now, jitter=jitter()) for one in tried)
+    if elsewhere:
+        return WaveEnd(after, condition, None)
     changed = _condition_after(condition, [one.reply for one in tried], now=now)
     reason: WebhookDisabledReason | None = None
     if any(one.reply.status == _GONE for one in tried):

@@ -1,5 +1,6 @@
 """Consumers that die, hang and stop, over a real Valkey."""
 
+import asyncio
 import random
 import signal
 import subprocess
@@ -107,6 +108,8 @@ async def test_one_that_is_told_to_stop_ends_its_handler_and_hands_over(
     await until(lambda: len(group.lines("begun")) == 1)
     second = group.start(is_async=is_async)
     first.send_signal(signal.SIGTERM)
+    assert first.stdout is not None
+    assert await asyncio.to_thread(first.stdout.readline) == "stopping\n"
     gate.unlink()
     assert first.wait(30) == 0
     await until(lambda: len(handled(group)) == 5)

@@ -319,3 +319,22 @@ async def test_a_secret_that_cannot_be_opened_is_not_held_against_the_endpoint(
         )
         await hooks.make_due(webhook_id)
         await hooks.until(webhook_id, state="delivered")
+
+
+async def test_the_former_address_being_gone_does_not_disable_the_new_one(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    receiver.gate = asyncio.Event()
+    receiver.script.append(Said(410, b""))
+    async with Receiver() as new:
+        webhook_id, _ = await hooks.make(receiver.url)
+        async with delivering(service):
+            await hooks.happen()
+            await receiver.come(1)
+            await hooks.call("PATCH", webhook_id, json={"url": new.url})
+            receiver.gate.set()
+            await hooks.tried(webhook_id, 1)
+            shown = await hooks.shown(webhook_id)
+            assert (shown["disabled"], shown["failing_since"]) == (None, None)
+            await hooks.make_due(webhook_id)
+            await new.come(1)

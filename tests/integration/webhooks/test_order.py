@@ -9,6 +9,7 @@ from uuid import uuid4
 from api_service import Service
 from token_server import Said
 from tokenkeep.domain.ids import IdKind, parse_id
+from tokenkeep_worker.webhooks import wire_webhooks
 from webhook_house import Hooks, delivering, public
 from webhook_receiver import Received, Receiver
 
@@ -116,3 +117,26 @@ async def test_with_failures_at_random_and_three_deliverers_no_event_comes_befor
     assert early == []
     assert len(taken) == 10
     assert set(taken.values()) == {10}
+
+
+async def test_order_that_is_switched_off_and_on_leaves_nothing_waiting_behind_what_was_delivered(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url, ordered=True)
+    receiver.script.extend([Said(500, b""), Said(500, b"")])
+    async with delivering(service):
+        first, second = await hooks.happen(2, subject=uuid4())
+        await hooks.tried(webhook_id, 1)
+        await hooks.happen(1)  # of another subject, which stays pending with a time of its own
+        await hooks.tried(webhook_id, 2)
+    await hooks.call("PATCH", webhook_id, json={"ordered": False})
+    await service.sql("UPDATE webhook_deliveries SET due_at = now() + interval '10 hours' WHERE due_at IS NOT NULL")
+    await service.sql("UPDATE webhook_deliveries SET due_at = now() WHERE event_id = :id", id=first.id)
+    delivery = wire_webhooks(service.foundation)
+    [(lane, send_before)] = await delivery._parts.deliver.claim(healthy=1, failing=1)
+    await delivery._parts.deliver(lane, send_before=send_before)
+    await delivery.stop()
+    await hooks.call("PATCH", webhook_id, json={"ordered": True})
+    async with delivering(service):
+        await hooks.until(webhook_id, state="delivered", count=2)
+    assert public(second) in receiver.ids

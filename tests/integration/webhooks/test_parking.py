@@ -7,6 +7,7 @@ from api_service import Service, problem
 from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep.adapters.postgres.webhook_lanes import PostgresLanes
 from tokenkeep.domain.ids import IdKind, parse_id
+from tokenkeep_worker.webhooks import wire_webhooks
 from webhook_house import Hooks, delivering, public
 from webhook_receiver import Receiver
 
@@ -91,3 +92,18 @@ async def test_housekeeping_deletes_old_deliveries_and_those_of_deleted_webhooks
     assert [row["webhook_id"] for row in await service.sql("SELECT webhook_id FROM webhook_lanes")] == [
         parse_id(IdKind.WEBHOOK, kept)
     ]
+
+
+async def test_one_sweep_puts_aside_one_batch_so_that_events_are_given_out_in_between(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url)
+    await service.sql(MANY, id=parse_id(IdKind.WEBHOOK, webhook_id))
+    await hooks.call("PATCH", webhook_id, json={"enabled": False})
+    delivery = wire_webhooks(service.foundation)
+    left = "SELECT count(*) AS n FROM webhook_deliveries WHERE state = 'pending'"
+    before = (await service.sql(left))[0]["n"]
+    assert await delivery._sweep()
+    after = (await service.sql(left))[0]["n"]
+    await delivery.stop()
+    assert 0 < after < before

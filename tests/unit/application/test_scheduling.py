@@ -1,5 +1,6 @@
 """Ticks and relays over fakes."""
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -123,3 +124,39 @@ async def test_a_successor_sees_the_loss_of_what_another_relay_published() -> No
     successor = RelayEvents(outbox, stream, holder=uuid4())
     await successor.keep_shards()
     assert await successor() == 2
+
+
+@dataclass
+class PublishedMeanwhile(MemoryOutbox):
+    """The relay's other task publishes after the marks were read."""
+
+    relay: list[RelayEvents] = field(default_factory=list)
+
+    async def marks(self) -> dict[int, int]:
+        read = await super().marks()
+        for relay in self.relay:
+            assert await relay() == 1
+        return read
+
+
+async def test_a_loss_shows_though_shards_were_kept_while_the_lost_event_was_published() -> None:
+    outbox, stream = PublishedMeanwhile(), MemoryEventStream()
+    relay = RelayEvents(outbox, stream, holder=uuid4())
+    await relay.keep_shards()
+    first, second, third = (PendingInMemory(number, 0, an_event(uuid4(), 1)) for number in (1, 2, 3))
+    outbox.waiting.append(first)
+    assert await relay() == 1
+    await relay.keep_shards()
+
+    outbox.waiting.append(second)
+    outbox.relay = [relay]
+    await relay.keep_shards()  # the second is published between its two looks, at the table and at Redis
+    outbox.relay = []
+    assert stream.published == [first.event, second.event]
+
+    stream.go_back(1)  # a failover to a replica that has not got the second
+    outbox.waiting.append(third)
+    await relay()  # woken before shards are kept again
+    await relay.keep_shards()
+    await relay()
+    assert second.event in stream.published

@@ -13,8 +13,9 @@ from tokenkeep.domain.ids import WebhookId
 from tokenkeep.domain.webhook_tries import After, Condition, DeliveryState, WaveEnd
 
 _STANDING = text("""
-SELECT failures, failing_since, failed_at, rest_until, clock_timestamp() AS now FROM webhook_lanes
- WHERE webhook_id = :id AND holder = :holder AND deleted_at IS NULL FOR NO KEY UPDATE
+SELECT l.failures, l.failing_since, l.failed_at, l.rest_until, w.url, clock_timestamp() AS now
+  FROM webhook_lanes AS l JOIN webhooks AS w ON w.id = l.webhook_id
+ WHERE l.webhook_id = :id AND l.holder = :holder AND l.deleted_at IS NULL FOR NO KEY UPDATE OF l
 """)
 _COLUMNS = Columns(
     position="bigint",
@@ -74,7 +75,8 @@ class PostgresWebhookTurns:
         row = (await self._connection.execute(_STANDING, {"id": webhook_id, "holder": holder})).first()
         if row is None:
             return None
-        return Standing(Condition(row.failures, row.failing_since, row.failed_at, row.rest_until), row.now)
+        condition = Condition(row.failures, row.failing_since, row.failed_at, row.rest_until)
+        return Standing(condition, row.url, row.now)
 
     async def record(self, lane: Lane, end: WaveEnd, *, now: datetime) -> None:
         """Write down what was tried, and let go what waited behind deliveries that have ended."""
@@ -82,9 +84,9 @@ class PostgresWebhookTurns:
             return
         given = _COLUMNS.parameters([_row(one) for one in end.after])
         written = (await self._connection.execute(_RECORD, {**given, "id": lane.webhook_id, "now": now})).all()
-        if lane.ordered:
-            ended = {row.subject for row in written if row.state != DeliveryState.PENDING}
-            await let_go_behind(self._connection, lane.webhook_id, ended)
+        # Also where the endpoint is not ordered: it may have been, or be again by now.
+        ended = {row.subject for row in written if row.state != DeliveryState.PENDING}
+        await let_go_behind(self._connection, lane.webhook_id, ended)
         if any(row.state == DeliveryState.DELIVERED for row in written):
             await self._connection.execute(_DELIVERED, {"id": lane.webhook_id, "now": now})
 
