@@ -140,7 +140,7 @@ def answer(status: int, headers: Mapping[str, str], body: bytes) -> Any:
     """
     try:
         document: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if httpx.codes.is_success(status):
         if not isinstance(document, dict):

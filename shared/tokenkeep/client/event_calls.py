@@ -99,7 +99,7 @@ def persistently(call: Call) -> Generator[Effect, Any, Any]:
         try:
             return (yield call)
         except Unreachable as error:
-            pause = wait if error.retry_after is None else error.retry_after
+            pause = max(wait, error.retry_after or 0.0)
             if pause > _LONGEST_WAIT_S:
                 raise
         yield Pause(min(pause, LONGEST_RETRY_AFTER_S))

@@ -1,5 +1,6 @@
 """What becomes of an event whose handler did not return: pure decisions."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,9 +8,8 @@ from typing import NamedTuple
 LONGEST_REASON = 500
 """How many characters of a reason are kept."""
 
-
 LONGEST_RETRY = 7 * 86_400.0
-"""No handler puts an event off for longer than a week, in seconds."""
+"""No event waits for longer than a week until it is tried again, in seconds."""
 
 
 class Retry(Exception):
@@ -17,11 +17,13 @@ class Retry(Exception):
 
     Args:
         after: When to try again, in seconds; a week at most.
+
+    Raises `ValueError` if that is no number: the handler has failed then.
     """
 
     def __init__(self, after: float = 30.0) -> None:
         super().__init__(f"again after {after:g} s")
-        self.after = min(max(0.0, after), LONGEST_RETRY)
+        self.after = _bounded(after)
 
 
 class Reject(Exception):
@@ -67,17 +69,23 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}"[:LONGEST_REASON] if message else type(error).__name__
 
 
-def outcome_of(error: Exception, describe: Callable[[BaseException], str] = described) -> Outcome:
+def outcome_of(error: BaseException, describe: Callable[[BaseException], str] = described) -> Outcome:
     """What a handler says by raising this. Whatever that is, it is about the event: nothing of it raises here."""
-    if isinstance(error, Retry):
-        return Postponed(error.after)
-    if isinstance(error, Reject):
-        return Rejected(_words(error.reason)[:LONGEST_REASON])
     try:
-        reason = describe(error)
-    except Exception:  # noqa: BLE001 - a description that fails must not end the subscription
-        reason = described(error)
-    return Failed(_words(reason)[:LONGEST_REASON])
+        if isinstance(error, Retry):
+            return Postponed(_bounded(error.after))
+        if isinstance(error, Reject):
+            return Rejected(_words(error.reason)[:LONGEST_REASON])
+        return Failed(_words(describe(error))[:LONGEST_REASON])
+    except Exception:  # noqa: BLE001 - a description that fails, or a subclass that says nothing, ends no subscription
+        return Failed(described(error))
+
+
+def _bounded(seconds: float) -> float:
+    """A wait that is none too long. Raises `ValueError` if it is no number."""
+    if math.isnan(seconds):
+        raise ValueError("a wait is a number of seconds")
+    return min(max(0.0, seconds), LONGEST_RETRY)
 
 
 def _words(said: object) -> str:
@@ -126,7 +134,7 @@ class RetryPolicy:
         tries: An event becomes a dead letter when its handler has failed so often.
         deaths: … or when so many processes died while they handled it: it may be what kills them.
         first: The wait after the first failure, in seconds; each further one doubles it.
-        longest: No wait is longer, in seconds.
+        longest: No wait is longer, in seconds; a week at most.
     """
 
     tries: int = 10
@@ -136,8 +144,8 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         """Refuse what would never try, or never end."""
-        if self.tries < 1 or self.deaths < 1 or self.first < 0 or self.longest < self.first:
-            raise ValueError("tries and deaths are at least 1, and 0 <= first <= longest")
+        if self.tries < 1 or self.deaths < 1 or not 0 <= self.first <= self.longest <= LONGEST_RETRY:
+            raise ValueError("tries and deaths are at least 1, and 0 <= first <= longest, which is a week at most")
 
     def wait_after(self, failures: int) -> float:
         """How long to wait after so many failures, in seconds."""

@@ -3,6 +3,7 @@
 import inspect
 import threading
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
@@ -127,7 +128,8 @@ class Subscription:
     def _handle(self, handler: Handler, event: Event) -> Outcome:
         try:
             answer: object = handler(event)  # type: ignore[func-returns-value]
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is about its event
+        # A loop of the handler's own may tell that something in it was cancelled.
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - whatever a handler raises is about its event
             return outcome_of(error, self._describe)
         if inspect.isawaitable(answer):
             # Nobody would await it, and the event would count as handled.

@@ -8,7 +8,7 @@ from typing import Any
 from tokenkeep.client.backlog import Entry
 from tokenkeep.client.errors import NotAnEvent
 from tokenkeep.client.event import Event
-from tokenkeep.client.retrying import Record
+from tokenkeep.client.retrying import LONGEST_RETRY, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def read_event(fields: Sequence[Any]) -> Event:
         raise NotAnEvent("the entry has no field `event`")
     try:
         document = json.loads(named["event"])
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotAnEvent("it is no JSON") from None
     return Event.read(document)
 
@@ -59,6 +59,8 @@ def _entry(found: Sequence[Any], server_ms: int, now: float) -> Entry:
     key, starts, noted, fields = found
     failures, ended, due_ms = _read_noted(text(noted))
     wait_ms = max(0, due_ms - server_ms)
+    if wait_ms > LONGEST_RETRY * 1000:
+        wait_ms = 0  # nobody puts an entry off for so long: it can't be meant
     entry = Entry(text(key), None, Record(int(starts), failures, ended), now + wait_ms / 1000, fields=tuple(fields))
     try:
         entry.event = read_event(fields)

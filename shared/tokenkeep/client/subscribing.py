@@ -1,5 +1,6 @@
 """What a caller chooses for a subscription, checked, and the flow that follows from it."""
 
+import math
 import os
 import socket
 import time
@@ -37,8 +38,8 @@ class Choice:
         checked_group(self.group)
         if self.start not in {"beginning", "new"}:
             raise ValueError("start is `beginning` or `new`")
-        if self.lease < _SHORTEST_LEASE_S:
-            raise ValueError(f"a lease lasts for {_SHORTEST_LEASE_S} seconds at least")
+        if not _SHORTEST_LEASE_S <= self.lease < math.inf:
+            raise ValueError(f"a lease lasts for {_SHORTEST_LEASE_S} seconds at least, and not for ever")
         object.__setattr__(self, "types", None if self.types is None else tuple(self.types))
         Wanted.of(self.types, self.environment)
 

@@ -51,7 +51,7 @@ class Handled:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.begun: list[str] = []
-        self.faults: dict[str, list[Exception]] = {}
+        self.faults: dict[str, list[BaseException]] = {}
 
     def __call__(self, event: Event) -> None:
         self.begun.append(event.id)
@@ -456,6 +456,21 @@ async def test_what_a_handler_raises_ends_no_subscription_even_if_it_cannot_be_s
     letters: Any = teller.client.xrange(DEAD)
     [(_, letter)] = letters
     assert letter["reason"] == "ValueError: no file ?"
+
+
+async def test_what_was_cancelled_within_a_handler_ends_no_subscription(consuming: Consuming, teller: Teller) -> None:
+    [first, second] = teller.tell("a", "b")
+    handled = Handled()
+    handled.faults[first["id"]] = [asyncio.CancelledError()]
+    async with consuming(handled):
+        await until(lambda: len(handled.events) == 2)
+    assert sorted(handled.ids) == sorted(ids([first, second]))
+
+
+@pytest.mark.parametrize("lease", [0.1, float("inf"), float("nan")])
+def test_a_lease_that_cannot_be_meant_is_refused(lease: float) -> None:
+    with pytest.raises(ValueError, match="a lease lasts"):
+        Tokenkeep(redis="redis://localhost").events.subscribe(group="billing", lease=lease)
 
 
 async def test_an_event_that_is_put_off_for_much_too_long_keeps_nobody_else_waiting(

@@ -39,6 +39,7 @@ def test_a_refusal_tells_its_code_and_its_field() -> None:
         (503, b"[]", Unreachable),
         (200, b"<html>a proxy's</html>", Unreachable),
         (200, b"[]", Unreachable),
+        (200, b"[" * 200_000, Unreachable),
     ],
 )
 def test_each_answer_is_told_by_its_own_error(status: int, body: bytes, error: type[Exception]) -> None:
@@ -65,6 +66,18 @@ def test_a_call_is_made_again_after_growing_waits_or_when_it_is_told_to() -> Non
     assert waits == [0.25, 7, 4, 16]
     with pytest.raises(Unreachable, match="5"):
         flow.throw(Unreachable("5"))
+
+
+def test_a_call_that_may_be_made_again_at_once_is_still_made_after_growing_waits() -> None:
+    flow = persistently(Call("GET", "/"))
+    next(flow)
+    waits = []
+    for _ in range(4):
+        pause = flow.throw(Unreachable("503", retry_after=0.0))
+        assert isinstance(pause, Pause)
+        waits.append(pause.seconds)
+        flow.send(None)
+    assert waits == [0.25, 1, 4, 16]
 
 
 def test_a_call_that_is_told_to_wait_for_long_is_given_up() -> None:

@@ -1,3 +1,6 @@
+import math
+from typing import Any
+
 import pytest
 
 from tokenkeep.client import Reject, Retry, RetryPolicy
@@ -57,8 +60,19 @@ def test_reasons_are_of_bounded_length() -> None:
     assert told == Failed("y" * LONGEST_REASON)
 
 
-@pytest.mark.parametrize("wrong", [{"tries": 0}, {"deaths": 0}, {"first": -1}, {"first": 5, "longest": 4}])
-def test_a_policy_that_never_tries_or_never_ends_is_refused(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tries": 0},
+        {"deaths": 0},
+        {"first": -1},
+        {"first": 5, "longest": 4},
+        {"first": math.nan},
+        {"longest": math.nan},
+        {"first": math.inf, "longest": math.inf},
+    ],
+)
+def test_a_policy_that_never_tries_or_never_ends_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="at least"):
         RetryPolicy(**wrong)
 
@@ -68,6 +82,22 @@ class _WordlessError(Exception):
         raise RuntimeError("no text")
 
 
+class _SilentRetry(Retry):
+    def __init__(self) -> None:
+        """It does not say when."""
+
+
+class _SilentReject(Reject):
+    def __init__(self) -> None:
+        """It does not say why."""
+
+
+def _retry_changed_to(after: Any) -> Retry:
+    asked = Retry()
+    asked.after = after
+    return asked
+
+
 @pytest.mark.parametrize(
     ("raised", "outcome"),
     [
@@ -75,12 +105,22 @@ class _WordlessError(Exception):
         (_WordlessError(), Failed("_WordlessError")),
         (Reject("no file \udcff"), Rejected("no file ?")),
         (Reject(ValueError("x")), Rejected("x")),  # type: ignore[arg-type]
-        (Retry(after=float("inf")), Postponed(LONGEST_RETRY)),
-        (Retry(after=float("nan")), Postponed(0.0)),
+        (Reject(_WordlessError()), Rejected("")),  # type: ignore[arg-type]
+        (Retry(after=math.inf), Postponed(LONGEST_RETRY)),
+        (_retry_changed_to(math.inf), Postponed(LONGEST_RETRY)),
+        (_retry_changed_to(math.nan), Failed("Retry: again after 30 s")),
+        (_retry_changed_to("soon"), Failed("Retry: again after 30 s")),
+        (_SilentRetry(), Failed("_SilentRetry")),
+        (_SilentReject(), Failed("_SilentReject")),
     ],
 )
 def test_whatever_a_handler_raises_says_something_of_its_event(raised: Exception, outcome: Outcome) -> None:
     assert outcome_of(raised) == outcome
+
+
+def test_to_ask_for_no_time_at_all_is_a_fault_of_the_handler() -> None:
+    with pytest.raises(ValueError, match="number of seconds"):
+        Retry(after=math.nan)
 
 
 def test_a_description_that_fails_is_made_up_for() -> None:

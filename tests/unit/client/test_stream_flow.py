@@ -168,6 +168,18 @@ def test_what_is_done_is_not_handled_when_it_is_taken_once_more(*, ordered: bool
     assert flow.come_to_taking(EMPTY) == "XREAD"
 
 
+@pytest.mark.parametrize("due_ms", ["1.7975e+15", "99999999999999", "9" * 400])
+def test_an_entry_is_due_whose_wait_cannot_be_meant(due_ms: str) -> None:
+    flow = Watched()
+    assert flow.come_to_taking(found(("1-0", "a", 1), record=f"0 1 {due_ms}")) == ("step", "1-0", 1)
+
+
+def test_what_is_nested_too_deeply_to_be_read_becomes_a_dead_letter() -> None:
+    flow = Watched()
+    taken = [1000, b"1-0", b"", 0, [[b"1-0", 0, b"", [b"event", b"[" * 200_000]]]]
+    assert flow.come_to_taking(taken)[:3] == ("bury", "1-0", "not an event: it is no JSON")
+
+
 def test_out_of_order_an_entry_that_has_become_anothers_is_passed_over() -> None:
     flow = Watched(ordered=False)
     flow.come_to_taking(found(("1-0", "a", 1), ("2-0", "a", 2)))
@@ -257,6 +269,21 @@ def test_events_that_are_missing_are_told_in_the_log(caplog: pytest.LogCaptureFi
         flow.answer(1)
         flow.answer(Done())
     assert "events_missing subject=a before=evt_2-0 count=3" in caplog.text
+
+
+def test_what_another_consumer_handled_in_its_turn_is_not_told_to_be_missing(caplog: pytest.LogCaptureFixture) -> None:
+    flow = Watched()
+    flow.come_to_taking(found(("1-0", "a", 1)))
+    flow.answer(1)
+    flow.answer(Done())
+    assert flow.answer(1)[0] == "take"
+    assert flow.answer(None) == "no beat", "it has lost its turn"
+    assert flow.answer(None)[0] == "hold"
+    with caplog.at_level(logging.WARNING, "tokenkeep.client"):
+        assert flow.come_to_taking(found(("4-0", "a", 4))) == ("step", "4-0", 1)
+        flow.answer(1)
+        flow.answer(Done())
+    assert "events_missing" not in caplog.text
 
 
 def test_no_more_is_taken_than_fits() -> None:
