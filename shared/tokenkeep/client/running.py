@@ -74,7 +74,9 @@ class Subscription:
         self._ran = True
         try:
             self._drive(self._subscribing.run(), handler)
-        except BaseException:
+        except (
+            BaseException
+        ):  # whatever ends it, a Ctrl-C too: the group is left, so that others need not wait for the lease
             with suppress(TokenkeepError):
                 self._drive(self._subscribing.part(), handler)
             raise

@@ -90,8 +90,9 @@ class AsyncSubscription:
         task = asyncio.create_task(self.run(handler))
         try:
             yield self
-        except BaseException:
-            # What the block raises counts more than what the consumer did.
+        except (
+            BaseException
+        ):  # whatever ends the block counts more than what the consumer did, and goes on to the caller
             await self._ended(task)
             if not task.cancelled():
                 task.exception()
@@ -114,7 +115,9 @@ class AsyncSubscription:
     async def _work(self, handler: AsyncHandler) -> None:
         try:
             await self._drive(self._subscribing.run(), handler)
-        except Exception:
+        except (
+            Exception
+        ):  # whatever ended it, the group is left, so that others need not wait for the lease; it goes on
             with suppress(TokenkeepError):
                 await self._drive(self._subscribing.part(), handler)
             raise

@@ -40,7 +40,7 @@ async def ticking(service: Service) -> AsyncIterator[None]:
     async def tick() -> None:
         while True:
             await emit_due(correlation_id="cor_test")
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.25)  # a scheduler's pace, not a wait for something to have happened
 
     ticks = asyncio.create_task(tick())
     try:

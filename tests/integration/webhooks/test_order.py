@@ -140,3 +140,31 @@ async def test_order_that_is_switched_off_and_on_leaves_nothing_waiting_behind_w
     async with delivering(service):
         await hooks.until(webhook_id, state="delivered", count=2)
     assert public(second) in receiver.ids
+
+
+async def test_events_that_are_deleted_let_those_behind_them_go_however_many_subjects_they_are_of(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url, ordered=True)
+    subjects = [uuid4() for _ in range(12)]
+    first = [(await hooks.happen(subject=one))[0] for one in subjects]
+    behind = [(await hooks.happen(subject=one))[0] for one in subjects]
+    delivery = wire_webhooks(service.foundation)
+    while await delivery.give():
+        pass
+    await service.sql("DELETE FROM events WHERE id = ANY(:ids)", ids=[one.id for one in first])
+    # All that is behind another is found to be so while its predecessor is still pending.
+    await service.sql(
+        "UPDATE webhook_deliveries SET due_at = NULL WHERE event_id = ANY(:ids)", ids=[one.id for one in behind]
+    )
+    # One more is pending with a time of its own, so that nothing goes by there being nothing else.
+    [later] = await hooks.happen()
+    while await delivery.give():
+        pass
+    await service.sql(
+        "UPDATE webhook_deliveries SET due_at = now() + interval '10 hours' WHERE event_id = :id", id=later.id
+    )
+    await delivery.stop()
+    async with delivering(service):
+        await hooks.until(webhook_id, state="delivered", count=len(behind))
+    assert {public(one) for one in behind} == set(receiver.ids)

@@ -55,7 +55,9 @@ WITH due AS MATERIALIZED (
            error = CASE WHEN due.behind THEN d.error ELSE 'the event is no longer kept' END
       FROM due WHERE d.webhook_id = :id AND d.position = due.position AND (due.behind OR due.id IS NULL)
 )
-SELECT * FROM due WHERE NOT behind ORDER BY due_at, position LIMIT :size
+(SELECT * FROM due WHERE NOT behind AND id IS NOT NULL ORDER BY due_at, position LIMIT :size)
+UNION ALL
+SELECT * FROM due WHERE NOT behind AND id IS NULL
 """)
 # Of those that wait behind others: all where the endpoint is not ordered any more. Where it is, whoever they wait for lets
 # them go; only if nobody is left who could, those go that are behind none.
