@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenkeep.adapters.vault.keyring import Keyring
 from tokenkeep.application.ports import RefreshQueue
+from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.bootstrap import Foundation, lay_foundation
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.ids import AccountId
@@ -74,6 +75,7 @@ class Service:
     wired: Wired
     app: FastAPI
     queue: DirectQueue
+    sealer: TokenSealer
     environment: str = field(default_factory=lambda: f"e{uuid4().hex[:12]}")
 
     def client(self, key: str | None = ADMIN_KEY, **headers: str) -> httpx.AsyncClient:
@@ -142,7 +144,7 @@ async def open_service(database_url: str, redis_url: str, **changes: Any) -> Asy
     api = Api(wired)
     await api.start()
     try:
-        yield Service(foundation, wired, create_app(wired), queue)
+        yield Service(foundation, wired, create_app(wired), queue, refreshing.sealer)
     finally:
         await queue.drain()
         await api.stop()

@@ -109,7 +109,7 @@ class Hooks:
 @asynccontextmanager
 async def delivering(service: Service) -> AsyncIterator[WebhookDelivery]:
     """A deliverer, as a worker of its own would have it."""
-    delivery = wire_webhooks(service.foundation)
+    delivery = wire_webhooks(service.foundation, service.sealer.vault)
     listener = Listener(require_database(service.foundation.settings), OUTBOX_CHANNEL, delivery.notice)
     delivery.start()
     listener.start()

@@ -6,8 +6,6 @@ import structlog
 
 from tokenkeep.adapters.postgres.inbox import PostgresInboxQueue
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
-from tokenkeep.adapters.vault.envelope import Vault
-from tokenkeep.adapters.vault.keyring_file import read_keyring
 from tokenkeep.application.apply_events import ApplyEvents
 from tokenkeep.application.credential_stores import CredentialStores
 from tokenkeep.application.inbox import InboxObserver, Outcome
@@ -74,17 +72,15 @@ class InboxApplication:
         return 1  # what waited behind it may go on
 
 
-def wire_inbox(foundation: Foundation, queue: RefreshQueue, stores: CredentialStores) -> InboxApplication:
-    """The loop over real adapters.
-
-    Raises:
-        SettingsError: There is no usable keyring.
-    """
-    settings, database = foundation.settings, foundation.database
+def wire_inbox(
+    foundation: Foundation, queue: RefreshQueue, stores: CredentialStores, sealer: TokenSealer
+) -> InboxApplication:
+    """The loop over real adapters."""
+    database = foundation.database
     apply = ApplyEvents(
         works=PostgresWorks(database),
         toggle=ToggleAccount(foundation.catalogue),
-        sealer=TokenSealer(Vault(read_keyring(settings.keyring, settings.keyring_file))),
+        sealer=sealer,
         stores=stores,
         queue=queue,
         links=foundation.links,

@@ -170,8 +170,9 @@ async def serve(settings: Settings) -> None:
     try:
         await claim_stores(refreshing.stores)
         queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(settings))))
-        inbox = wire_inbox(foundation, queue, refreshing.stores)
-        await Worker(foundation, refreshing, inbox, wire_webhooks(foundation)).run(stopping)
+        inbox = wire_inbox(foundation, queue, refreshing.stores, refreshing.sealer)
+        webhooks = wire_webhooks(foundation, refreshing.sealer.vault)
+        await Worker(foundation, refreshing, inbox, webhooks).run(stopping)
     finally:
         await refreshing.close()
         await foundation.close()

@@ -25,11 +25,10 @@ from tokenkeep.adapters.token_endpoint.clock import boottime
 from tokenkeep.adapters.token_endpoint.lending import LentConnections
 from tokenkeep.adapters.token_endpoint.look_ups import OwnLookUps
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
-from tokenkeep.adapters.vault.envelope import Vault
-from tokenkeep.adapters.vault.keyring_file import read_keyring
 from tokenkeep.adapters.webhooks.excerpts import excerpt_of
 from tokenkeep.adapters.webhooks.signatures import sign_delivery
 from tokenkeep.application.deliver_webhooks import DeliverWebhooks
+from tokenkeep.application.ports import Vault
 from tokenkeep.application.post_webhook import PostWebhook
 from tokenkeep.application.webhooks import Lane
 from tokenkeep.bootstrap import Foundation, ProcessClocks, wall_clock
@@ -215,12 +214,8 @@ class WebhookDelivery:
         return False
 
 
-def wire_webhooks(foundation: Foundation) -> WebhookDelivery:
-    """The loops over real adapters.
-
-    Raises:
-        SettingsError: There is no usable keyring.
-    """
+def wire_webhooks(foundation: Foundation, vault: Vault) -> WebhookDelivery:
+    """The loops over real adapters."""
     settings = foundation.settings
     engine = create_engine(require_database(settings), pool_size=_CONNECTIONS, process="tokenkeep webhooks")
     database = Database(engine)
@@ -232,7 +227,7 @@ def wire_webhooks(foundation: Foundation) -> WebhookDelivery:
     deliver = DeliverWebhooks(
         lanes=lanes,
         works=PostgresWorks(database),
-        vault=Vault(read_keyring(settings.keyring, settings.keyring_file)),
+        vault=vault,
         post=outlet.posting(),
         post_to_failing=to_failing.posting(),
         observer=WebhookTelemetry(foundation.metrics),

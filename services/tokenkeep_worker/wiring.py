@@ -50,9 +50,10 @@ from tokenkeep.bootstrap import Foundation, ProcessClocks, wall_clock
 
 @dataclass(frozen=True, slots=True)
 class Refreshing:
-    """The use-case with the parts that must be closed after it."""
+    """The use-case with the parts that must be closed after it, and what opens what is sealed."""
 
     refresh: RefreshAccounts
+    sealer: TokenSealer
     endpoints: ConnectionPool
     drain_spool: DrainSpool
     revoke: RevokeGrants
@@ -153,7 +154,7 @@ def wire(foundation: Foundation) -> Refreshing:
         times.write_ahead,
     )
     move = MoveCredentials(stores, sealer.vault, rows, StoreLog())
-    return Refreshing(refresh, endpoints, drain, revoke, stores, move, SweepStores(stores, rows, clocks))
+    return Refreshing(refresh, sealer, endpoints, drain, revoke, stores, move, SweepStores(stores, rows, clocks))
 
 
 def _armed(ports: _Ports, spec: str) -> _Ports:

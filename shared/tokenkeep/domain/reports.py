@@ -16,7 +16,6 @@ CLOSE: Final = timedelta(seconds=60)
 """How far a provider's clock and ours may be apart, and how long what it has ended may still seem alive to itself."""
 
 
-_SECOND: Final = timedelta(seconds=1)
 _SAME_CLOCK: Final = timedelta(seconds=5)
 _FIRST_EPOCH: Final = 1
 
@@ -66,10 +65,8 @@ def on_provider_suspicion(standing: Standing, *, happened_at: datetime | None, n
 
 
 def _latest(happened_at: datetime | None, *, now: datetime) -> datetime:
-    """The last moment that a notice may mean. Most providers tell whole seconds, and mean any moment of that one."""
-    if happened_at is None:
-        return now
-    return min(happened_at if happened_at.microsecond else happened_at + _SECOND, now)
+    """The last moment that a notice may mean."""
+    return now if happened_at is None else min(happened_at, now)
 
 
 def _may_mean_a_former_grant(standing: Standing, happened_at: datetime | None, *, now: datetime) -> bool:

@@ -83,7 +83,7 @@ async def a_report(service: Service, admin: httpx.AsyncClient, server: TokenServ
         "data": {"token_fingerprint": sha256(b"access-report.1").hexdigest()[:16]},
     }
     assert [one["status"] for one in data(await admin.post("/v1/events", json=event), 202)] == ["accepted"]
-    inbox = wire_inbox(service.foundation, service.queue, service.wired.stores)
+    inbox = wire_inbox(service.foundation, service.queue, service.wired.stores, service.sealer)
     while await inbox.round():
         pass
 

@@ -22,7 +22,7 @@ CLOUDEVENTS = "application/cloudevents-batch+json"
 
 @pytest.fixture
 def inbox(service: Service) -> InboxApplication:
-    return wire_inbox(service.foundation, service.queue, service.wired.stores)
+    return wire_inbox(service.foundation, service.queue, service.wired.stores, service.sealer)
 
 
 async def send(client: httpx.AsyncClient, *events: Any) -> list[str]:
@@ -128,7 +128,7 @@ async def test_fifty_services_that_report_the_present_token_at_once_have_it_refr
     reports = [a_report(account_id, "access-grant.1", source=f"/service/{n}") for n in range(50)]
     answers = await asyncio.gather(*(send(admin, report) for report in reports))
     assert answers == [["accepted"]] * 50
-    other = wire_inbox(service.foundation, service.queue, service.wired.stores)
+    other = wire_inbox(service.foundation, service.queue, service.wired.stores, service.sealer)
     await asyncio.gather(work_off(inbox, service), work_off(other, service))
     await work_off(inbox, service)
     if not server.presented:

@@ -119,7 +119,7 @@ class Broken:
 
 async def test_what_goes_wrong_here_is_told_by_its_correlation_id_only(service: Service) -> None:
     wired = replace(service.wired, vend=replace(service.wired.vend, tokens=Broken()))
-    broken = Service(service.foundation, wired, create_app(wired), service.queue, service.environment)
+    broken = Service(service.foundation, wired, create_app(wired), service.queue, service.sealer, service.environment)
     with capture_logs() as log:
         async with broken.client() as client:
             answer = await client.post(f"/v1/accounts/acc_{'0' * 32}/token", headers={"X-Request-Id": "r-9"})

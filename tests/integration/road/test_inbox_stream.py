@@ -65,7 +65,7 @@ async def kept(road: Road) -> list[tuple[str, str, str | None]]:
 @pytest.fixture
 async def inbox(road: Road) -> AsyncIterator[InboxApplication]:
     queue = DirectQueue(road.refreshing)
-    yield wire_inbox(road.foundation, queue, road.refreshing.stores)
+    yield wire_inbox(road.foundation, queue, road.refreshing.stores, road.sealer)
     await queue.drain()
 
 

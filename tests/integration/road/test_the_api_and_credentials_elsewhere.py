@@ -83,7 +83,7 @@ async def test_a_report_about_a_token_in_the_store_has_it_replaced(
         "data": {"token_fingerprint": sha256(b"access-grant.1").hexdigest()[:16]},
     }
     data(await admin.post("/v1/events", json=event), 202)
-    inbox = wire_inbox(service.foundation, service.queue, service.wired.stores)
+    inbox = wire_inbox(service.foundation, service.queue, service.wired.stores, service.sealer)
     while await inbox.round():
         pass
     assert data(await admin.post(f"/v1/accounts/{account_id}/token"))["access_token"] == "access-grant.2"

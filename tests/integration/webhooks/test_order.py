@@ -132,7 +132,7 @@ async def test_order_that_is_switched_off_and_on_leaves_nothing_waiting_behind_w
     await hooks.call("PATCH", webhook_id, json={"ordered": False})
     await service.sql("UPDATE webhook_deliveries SET due_at = now() + interval '10 hours' WHERE due_at IS NOT NULL")
     await service.sql("UPDATE webhook_deliveries SET due_at = now() WHERE event_id = :id", id=first.id)
-    delivery = wire_webhooks(service.foundation)
+    delivery = wire_webhooks(service.foundation, service.sealer.vault)
     [(lane, send_before)] = await delivery._parts.deliver.claim(healthy=1, failing=1)
     await delivery._parts.deliver(lane, send_before=send_before)
     await delivery.stop()
@@ -149,7 +149,7 @@ async def test_events_that_are_deleted_let_those_behind_them_go_however_many_sub
     subjects = [uuid4() for _ in range(12)]
     first = [(await hooks.happen(subject=one))[0] for one in subjects]
     behind = [(await hooks.happen(subject=one))[0] for one in subjects]
-    delivery = wire_webhooks(service.foundation)
+    delivery = wire_webhooks(service.foundation, service.sealer.vault)
     while await delivery.give():
         pass
     await service.sql("DELETE FROM events WHERE id = ANY(:ids)", ids=[one.id for one in first])

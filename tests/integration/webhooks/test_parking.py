@@ -100,7 +100,7 @@ async def test_one_sweep_puts_aside_one_batch_so_that_events_are_given_out_in_be
     webhook_id, _ = await hooks.make(receiver.url)
     await service.sql(MANY, id=parse_id(IdKind.WEBHOOK, webhook_id))
     await hooks.call("PATCH", webhook_id, json={"enabled": False})
-    delivery = wire_webhooks(service.foundation)
+    delivery = wire_webhooks(service.foundation, service.sealer.vault)
     left = "SELECT count(*) AS n FROM webhook_deliveries WHERE state = 'pending'"
     before = (await service.sql(left))[0]["n"]
     assert await delivery._sweep()
