@@ -9,7 +9,7 @@ FUZZ_LOCK := requirements/fuzz.txt
 ROOMS := shared services deploy tests docs/custody/model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-fast fuzz storm model check format lint types imports schemas lock clean
+.PHONY: help setup run demo test test-fast bench fuzz storm model check format lint types imports schemas lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ test: $(READY) ## Run the whole test suite against real PostgreSQL and Valkey
 
 test-fast: $(READY) ## Run the unit tests only
 	@$(PYTEST) tests/unit
+
+bench: $(READY) ## Measure speed beside limits and references (SCENARIO=events for one of them)
+	@$(BIN)/tokenkeep bench $(SCENARIO)
 
 fuzz: $(READY) ## Search for answers that the classifier can't read, for SECONDS (default 60; Linux)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(FUZZ_LOCK)

@@ -19,8 +19,8 @@ from road import CALLER, Road, open_road
 from storm.listener import Listener
 from token_server import Said
 from tokenkeep.application.manage_webhooks import CreateWebhook, NewWebhook
+from tokenkeep.cli.bench.events.transitions import open_transitions
 from tokenkeep.cli.bench.installation import Installation
-from tokenkeep.cli.bench.transitions import open_transitions
 from tokenkeep.domain.ids import IdKind, format_id
 from webhook_receiver import Received, Receiver
 

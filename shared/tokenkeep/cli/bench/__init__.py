@@ -1,15 +1,25 @@
 """`tokenkeep bench`: figures that anybody can measure again."""
 
+from typing import Annotated
+
 import typer
 
-from tokenkeep.cli.bench import events, verdict
+from tokenkeep.cli.bench import verdict
+from tokenkeep.cli.bench.events import command as events
 
-app = typer.Typer(no_args_is_help=True, help="Measure: figures that anybody can measure again.")
+app = typer.Typer(help="Measure: figures that anybody can measure again.")
 
 
-@app.callback()
-def bench() -> None:
-    """Measure: figures that anybody can measure again."""
+@app.callback(invoke_without_command=True)
+def bench(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002  # Typer's form of a flag
+) -> None:
+    """Measure speed beside limits and references: all of it, or one scenario."""
+    if context.invoked_subcommand is None:
+        from tokenkeep.cli.bench.scenario import report  # noqa: PLC0415  # see the package
+
+        report([events.EventScenario()], as_json=as_json)
 
 
 app.command("events")(events.events)

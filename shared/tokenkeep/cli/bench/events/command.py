@@ -1,13 +1,16 @@
 """`tokenkeep bench events`: how fast what is committed is told."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from tokenkeep.cli.bench.event_run import EventFigures
+    from rich.table import Table
 
-_NARROWEST = 120
+    from tokenkeep.cli.bench.events.run import EventFigures
+    from tokenkeep.cli.bench.scenario import Advance, Told
+
 _SAMPLES = 300
 _TRANSITIONS = 10_000
 
@@ -23,19 +26,27 @@ def events(
 
     PostgreSQL and Valkey are started for it, and everything goes when it is over. PostgreSQL waits for the disk.
     """
-    import asyncio  # noqa: PLC0415  # see the package
+    from tokenkeep.cli.bench.scenario import report  # noqa: PLC0415  # see the package
 
-    from tokenkeep.cli.bench.event_run import measure_events  # noqa: PLC0415  # as above
-    from tokenkeep.cli.bench.progress import shown_progress  # noqa: PLC0415  # as above
+    report([EventScenario(samples, transitions)], as_json=as_json)
 
-    with shown_progress() as advance:
-        figures = asyncio.run(measure_events(samples=samples, transitions=transitions, advance=advance))
-    if as_json:
-        import orjson  # noqa: PLC0415  # see the package
 
-        typer.echo(orjson.dumps({"events": _document(figures)}, option=orjson.OPT_INDENT_2).decode())
-    else:
-        _show(figures)
+@dataclass(frozen=True, slots=True)
+class EventScenario:
+    """How the way of events is measured and told."""
+
+    samples: int = _SAMPLES
+    transitions: int = _TRANSITIONS
+    name: str = "events"
+
+    def measure(self, advance: "Advance") -> "Told":
+        """Measure; `advance` is told how far it has come."""
+        import asyncio  # noqa: PLC0415  # see the package
+
+        from tokenkeep.cli.bench.events.run import measure_events  # noqa: PLC0415  # as above
+
+        figures = asyncio.run(measure_events(samples=self.samples, transitions=self.transitions, advance=advance))
+        return _document(figures), _table(figures)
 
 
 def _document(it: "EventFigures") -> dict[str, float]:
@@ -49,9 +60,8 @@ def _document(it: "EventFigures") -> dict[str, float]:
     return {name: round(figure, 3) for name, figure in {**asdict(it), **ratios}.items()}
 
 
-def _show(it: "EventFigures") -> None:
-    from rich.console import Console  # noqa: PLC0415  # see the package
-    from rich.table import Table  # noqa: PLC0415  # as above
+def _table(it: "EventFigures") -> "Table":
+    from rich.table import Table  # noqa: PLC0415  # see the package
 
     table = Table(title="From commit to stream", title_justify="left")
     table.add_column("")
@@ -64,9 +74,7 @@ def _show(it: "EventFigures") -> None:
     table.add_row("all of them waiting", "", "", f"{it.per_s:,.0f}", times, share)
     table.add_row("reference: ORM, polling", _ms(it.naive_median_ms), "", f"{it.naive_per_s:,.0f}", "1 x", "")
     table.add_row("limit: Redis alone", "", "", f"{it.limit_per_s:,.0f}", "", "100%")
-    console = Console()
-    console.width = max(console.width, _NARROWEST)
-    console.print(table)
+    return table
 
 
 def _ms(figure: float) -> str:

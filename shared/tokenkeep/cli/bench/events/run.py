@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median, quantiles
 from typing import Any
@@ -14,13 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tokenkeep.adapters.ending import end
 from tokenkeep.adapters.postgres.engine import create_engine
 from tokenkeep.adapters.redis.event_stream import STREAM
-from tokenkeep.cli.bench import naive_relay
+from tokenkeep.cli.bench.events import naive
+from tokenkeep.cli.bench.events.transitions import Mark, Transitions, open_transitions
 from tokenkeep.cli.bench.installation import Installation, temporary_installation
-from tokenkeep.cli.bench.transitions import Mark, Transitions, open_transitions
+from tokenkeep.cli.bench.scenario import Advance
 from tokenkeep.settings import require_database
-
-Advance = Callable[[str, int, int], None]
-"""Tells how far a step has come: its name, how much is done, how much there is."""
 
 _ACCOUNTS = 256
 _PATIENCE_S = 120.0
@@ -174,7 +171,7 @@ async def _naive(installation: Installation, count: int, advance: Advance) -> tu
     foundation = installation.foundation
     engine = create_engine(require_database(foundation.settings), pool_size=4, process="tokenkeep bench naive")
     try:
-        await naive_relay.create_table(engine)
+        await naive.create_table(engine)
         return await _naive_figures(engine, foundation.redis, count, advance)
     finally:
         await engine.dispose()
@@ -184,9 +181,9 @@ async def _naive_figures(
     engine: AsyncEngine, client: "redis.asyncio.Redis", count: int, advance: Advance
 ) -> tuple[float, float]:
     event = "x" * _TYPICAL_BYTES
-    await naive_relay.write(engine, event, count=count)
+    await naive.write(engine, event, count=count)
     began = time.perf_counter()
-    relaying = asyncio.create_task(naive_relay.relay(engine, client))
+    relaying = asyncio.create_task(naive.relay(engine, client))
     try:
         last = b"0"
         for done in range(1, count + 1):
@@ -196,9 +193,9 @@ async def _naive_figures(
         waits: list[float] = []
         for number in range(_NAIVE_SAMPLES):
             # At any moment of its poll's pause, not always right after the last one.
-            await asyncio.sleep(naive_relay.POLL_S * (number / _NAIVE_SAMPLES))
+            await asyncio.sleep(naive.POLL_S * (number / _NAIVE_SAMPLES))
             written = time.perf_counter()
-            await naive_relay.write(engine, event)
+            await naive.write(engine, event)
             last = await _next(client, last)
             waits.append((time.perf_counter() - written) * 1000)
             advance("the reference", count + number + 1, count + _NAIVE_SAMPLES)
@@ -210,7 +207,7 @@ async def _naive_figures(
 async def _next(client: "redis.asyncio.Redis", last: bytes) -> bytes:
     async with asyncio.timeout(_PATIENCE_S):
         while True:
-            answer: Any = await client.xread({naive_relay.STREAM: last}, block=1_000, count=1)
+            answer: Any = await client.xread({naive.STREAM: last}, block=1_000, count=1)
             for _, entries in answer:
                 entry_id: bytes = entries[0][0]
                 return entry_id

@@ -1,0 +1,1 @@
+"""The way of events from a commit to the Redis stream."""
