@@ -40,7 +40,7 @@ from tokenkeep.application.ports import Ledgers, RefreshQueue, Schedule
 from tokenkeep.application.relay_events import EventStream, Outbox, RelayEvents
 from tokenkeep.application.sweep_leases import SweepLeases
 from tokenkeep.application.tend_sources import TendSources
-from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals
+from tokenkeep.bootstrap import Foundation, ProcessClocks, calm_collector, lay_foundation, stop_on_signals
 from tokenkeep.domain.ids import new_correlation_id, new_id
 from tokenkeep.domain.stream_trimming import Keeping
 from tokenkeep.settings import Settings, require_database, require_redis
@@ -257,7 +257,9 @@ async def serve(settings: Settings) -> None:
     stopping = stop_on_signals()
     foundation = lay_foundation(settings, process="scheduler")
     try:
-        await Scheduler(foundation, wire(foundation)).run(stopping)
+        scheduler = Scheduler(foundation, wire(foundation))
+        calm_collector()
+        await scheduler.run(stopping)
     finally:
         await foundation.close()
 

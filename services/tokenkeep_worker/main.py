@@ -18,7 +18,7 @@ from tokenkeep.adapters.redis.connection import connect_blocking
 from tokenkeep.adapters.redis.queue import DEMANDED, SCHEDULED, DramatiqRefreshQueue, RefreshHint, create_broker
 from tokenkeep.adapters.telemetry.health_server import HealthServer
 from tokenkeep.adapters.telemetry.logs import configure_logging
-from tokenkeep.bootstrap import Foundation, lay_foundation, stop_on_signals
+from tokenkeep.bootstrap import Foundation, calm_collector, lay_foundation, stop_on_signals
 from tokenkeep.domain.errors import StoreUnavailable
 from tokenkeep.settings import Settings, require_database, require_redis
 from tokenkeep_worker.inbox import InboxApplication, wire_inbox
@@ -172,6 +172,7 @@ async def serve(settings: Settings) -> None:
         queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(settings))))
         inbox = wire_inbox(foundation, queue, refreshing.stores, refreshing.sealer)
         webhooks = wire_webhooks(foundation, refreshing.sealer.vault)
+        calm_collector()
         await Worker(foundation, refreshing, inbox, webhooks).run(stopping)
     finally:
         await refreshing.close()

@@ -30,10 +30,14 @@ class Batcher(Generic[Item, Result]):
 
     async def __call__(self, item: Item) -> Result:
         """The result for this item, or the error that it alone caused."""
+        return await self.submit(item)
+
+    def submit(self, item: Item) -> "asyncio.Future[Result]":
+        """The same, to be awaited later."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         self._start()
-        return await future
+        return future
 
     async def drain(self) -> None:
         """Wait until nothing is waiting or under way."""

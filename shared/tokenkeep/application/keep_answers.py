@@ -38,7 +38,7 @@ class KeepAnswers:
         observer: RefreshObserver,
         clocks: Clocks,
     ) -> None:
-        self._settle = Batcher(settle)
+        self._settle = Batcher(settle, limit=400)
         self._put_away = put_away
         self._vault = vault
         self._spool = spool
@@ -73,7 +73,7 @@ class KeepAnswers:
     async def _until_durable(self, answered: Answered, keeper: "_Kept") -> Settled | None:
         wait_s, began = _FIRST_WAIT_S, self._clocks.loop_time()
         while True:  # a token set is tried until the process ends: to stop would lose what the provider has rotated
-            attempt = asyncio.ensure_future(self._commit(answered, keeper))
+            attempt = self._committing(answered, keeper)
             await asyncio.wait({attempt}, timeout=_PATIENCE_S)
             if not attempt.done():
                 await self._keep(answered, keeper)
@@ -95,6 +95,12 @@ class KeepAnswers:
                 return None
             await self._clocks.sleep(wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+    def _committing(self, answered: Answered, keeper: "_Kept") -> "asyncio.Future[Settled]":
+        """The commit, under way. It takes a task of its own only where something is put away first."""
+        if not self._put_away.concerns(answered):
+            return self._settle.submit(answered)
+        return asyncio.ensure_future(self._commit(answered, keeper))
 
     async def _commit(self, answered: Answered, keeper: "_Kept") -> Settled:
         """Put the token set into the credential store, where there is one, and then commit where it lies."""

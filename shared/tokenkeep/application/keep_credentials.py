@@ -19,7 +19,7 @@ from tokenkeep.providers.account_properties import missing_properties
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.entry import Presented, Provider
 from tokenkeep.providers.hook_rules import HookScheme
-from tokenkeep.providers.lifetimes import refresh_end
+from tokenkeep.providers.lifetimes import folded, refresh_end
 from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.request_credentials import request_credentials
 from tokenkeep.providers.rules import OAuth2Rules
@@ -95,7 +95,7 @@ class Keeping:
         refresh_ends_at = tokens.refresh_token_expires_at
         if refresh_ends_at is None and tokens.refresh_token is not None:
             # The usual life tells nothing here: nobody knows when it began.
-            refresh_ends_at = refresh_end({}, tokens.refresh_token.reveal(), sent_at=now).at
+            refresh_ends_at = refresh_end(folded({}), tokens.refresh_token.reveal(), sent_at=now).at
         return TokenSet(
             access_token=tokens.access_token,
             token_type=tokens.token_type,

@@ -1,9 +1,11 @@
 """Connect links, as use-cases get at them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from tokenkeep.domain.connect_link import LinkMaker
+from tokenkeep.domain.ids import SourceId
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.connect_page import Configured, has_page
@@ -25,6 +27,10 @@ class LinksOfSources:
     def of(self, source: Configured | None) -> LinkMaker | None:
         """What makes links to accounts of this source; None where no page could take what their users bring."""
         return self.maker if source is not None and has_page(self.catalogue, source) else None
+
+    def each(self, sources: Mapping[SourceId, Configured]) -> Mapping[SourceId, LinkMaker | None]:
+        """`of` for each of these sources."""
+        return {source_id: self.of(source) for source_id, source in sources.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,15 @@
 """Present a refresh token: connect, write the intent ahead, send, read (custody protocol, S3 to S6)."""
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Protocol
 
 from tokenkeep.application.batching import Batcher
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.credential_stores import CredentialStores
 from tokenkeep.application.machine_requests import MachineRequests
-from tokenkeep.application.ports import Ledgers, RefreshObserver, TokenEndpoints
+from tokenkeep.application.ports import Ledgers, ReadyConnection, RefreshObserver, TokenEndpoints
 from tokenkeep.application.refresh_hooks import RefreshHooks
 from tokenkeep.application.refreshing import Leased, RefreshTask, RefreshTimes, WriteAhead
 from tokenkeep.application.sealing import REFRESH, TokenSealer
@@ -33,14 +31,10 @@ from tokenkeep.providers.token_request import refresh_request
 _REST = timedelta(seconds=5)
 """How soon an account is hinted at again whose credential store can't be had."""
 
+_STRICT = frozenset({RotationKind.STRICT, RotationKind.STRICT_REVOKE})
+
 UNKNOWN_LIFETIME = timedelta(hours=1)
 """The life of a token that can be refreshed and whose life nobody tells."""
-
-
-class _Exchange(Protocol):
-    """Lets what was prepared leave, once, and reads what comes back. Everything that it needs is ready."""
-
-    def __call__(self, *, deadline: float, send_before: float) -> Awaitable[Answer | NoAnswer | Verdict]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +99,7 @@ class PresentToken:
         self._clocks = clocks
         self._times = times
         self._quarantine = quarantine
-        self._write_ahead = Batcher(self._write_intents, limit=100)
+        self._write_ahead = Batcher(self._write_intents, limit=200)
 
     async def drain(self) -> None:
         """Wait until no intent is being written."""
@@ -121,8 +115,8 @@ class PresentToken:
         if isinstance(prepared, NotSent):
             return Presented(prepared)
         try:
-            async with self._connection(task, prepared) as exchange:
-                presented = await self._first(task, prepared, exchange)
+            async with self._connection(task, prepared) as ready:
+                presented = await self._first(task, prepared, ready)
         except ConnectFailed as failure:
             return Presented(NotSent(failure.reason))
         if presented is None:
@@ -171,23 +165,20 @@ class PresentToken:
             made.request, document, made.hidden, _known_life(leased), own_client=machine.are_its_own, alone=made.alone
         )
 
-    @asynccontextmanager
-    async def _connection(self, task: RefreshTask, prepared: Prepared) -> AsyncIterator[_Exchange]:
+    def _connection(self, task: RefreshTask, prepared: Prepared) -> AbstractAsyncContextManager[ReadyConnection | None]:
         """S3: a connection that is ready before the intent is written. Its failure is no doubt: nothing was sent.
 
         A refresher makes its connections itself, after the intent.
         """
         request = prepared.request
         if isinstance(request, RefreshCall):
-            yield partial(self._hooks.refreshers.call, request)
-            return
-        strict = task.rules.rotation.kind in {RotationKind.STRICT, RotationKind.STRICT_REVOKE}
+            return nullcontext()
+        strict = task.rules.rotation.kind in _STRICT
         window = self._times.strict_reuse_window if strict else self._times.reuse_window
         deadline = self._clocks.loop_time() + (self._times.lease / 3).total_seconds()
-        async with self._endpoints.lend(request, reuse_window_s=window.total_seconds(), deadline=deadline) as ready:
-            yield partial(ready.exchange, request)
+        return self._endpoints.lend(request, reuse_window_s=window.total_seconds(), deadline=deadline)
 
-    async def _first(self, task: RefreshTask, prepared: Prepared, exchange: _Exchange) -> Presented | None:
+    async def _first(self, task: RefreshTask, prepared: Prepared, ready: ReadyConnection | None) -> Presented | None:
         """S4 to S6: journal the intent, let the token leave, read the answer."""
         written = await self._write_ahead(
             WriteAhead(
@@ -203,21 +194,25 @@ class PresentToken:
             async with self._ledgers() as ledger:
                 await ledger.give_back(task.leased.account_id, task.leased.fence)
             return None
-        return await self._exchanged(task, prepared, exchange, written, presentations=1)
+        return await self._exchanged(task, prepared, ready, written, presentations=1)
 
     async def _exchanged(
         self,
         task: RefreshTask,
         prepared: Prepared,
-        exchange: _Exchange,
+        ready: ReadyConnection | None,
         written: _Written,
         *,
         presentations: int,
     ) -> Presented:
-        answer = await exchange(
-            deadline=self._clocks.loop_time() + self._times.provider_deadline.total_seconds(),
-            send_before=written.send_before,
-        )
+        request = prepared.request
+        deadline = self._clocks.loop_time() + self._times.provider_deadline.total_seconds()
+        answer: Answer | NoAnswer | Verdict
+        if isinstance(request, RefreshCall):
+            answer = await self._hooks.refreshers.call(request, deadline=deadline, send_before=written.send_before)
+        else:
+            assert ready is not None  # noqa: S101 - a request has a connection
+            answer = await ready.exchange(request, deadline=deadline, send_before=written.send_before)
         sent_at = written.sent_at
         verdict = _read(answer, task, sent_at, prepared)
         if prepared.alone:
@@ -237,13 +232,11 @@ class PresentToken:
             if not isinstance(prepared, Prepared):
                 return latest
             try:
-                async with self._connection(task, prepared) as exchange:
+                async with self._connection(task, prepared) as ready:
                     written = await self._present_again(task)
                     if written is None:
                         return latest
-                    seen = await self._exchanged(
-                        task, prepared, exchange, written, presentations=latest.presentations + 1
-                    )
+                    seen = await self._exchanged(task, prepared, ready, written, presentations=latest.presentations + 1)
             except Exception as error:  # noqa: BLE001 - whatever failed, what is known of the first presentation is settled
                 self._observer.not_presented_again(task.leased.account_id, task.correlation_id, error)
                 return latest

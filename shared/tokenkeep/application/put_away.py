@@ -25,6 +25,10 @@ class PutAway:
         self._sealer = sealer
         self._clearing: set[asyncio.Task[None]] = set()
 
+    def concerns(self, answered: Answered) -> bool:
+        """Whether there is a store to put anything of this answer into."""
+        return self._stores.current is not None and isinstance(answered.verdict, Granted)
+
     async def __call__(self, answered: Answered) -> Answered:
         """The answer, with where its token set lies. It would outlive a crash.
 

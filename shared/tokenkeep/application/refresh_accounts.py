@@ -19,6 +19,7 @@ from tokenkeep.application.ports import Announcer, CustodyLocks, Ledgers, Refres
 from tokenkeep.application.present_token import Presented, PresentToken
 from tokenkeep.application.refreshing import (
     Answered,
+    Leased,
     LeaseRequest,
     RefreshTask,
     RefreshTimes,
@@ -34,6 +35,8 @@ from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.rules import OAuth2Rules
 
+_HINTS = 8
+"""How many hints are taken into custody at once."""
 _REST = timedelta(seconds=5)
 """How soon an account is hinted at again whose source's endpoint is resting."""
 
@@ -78,6 +81,7 @@ class RefreshAccounts:
         self._times = times
         self._hold = hold
         self._notice_rollback = NoticeRollback(ledgers, locks, observer)
+        self._lease_rows: Batcher[Sequence[LeaseRequest], list[Leased]] = Batcher(self._lease_hints, limit=_HINTS)
         self._give_back = Batcher(self._give_back_locks)
 
     async def __call__(
@@ -103,7 +107,9 @@ class RefreshAccounts:
             raise
         working = {task.leased.account_id for task in tasks}
         idle = asyncio.ensure_future(self._let_go([one for one in free if one not in working], custody))
-        settled = await asyncio.gather(*(self._in_custody(task, custody) for task in tasks))
+        loop = asyncio.get_running_loop()
+        under_way = [loop.create_task(self._in_custody(task, custody)) for task in tasks]
+        settled = await asyncio.gather(*under_way)
         await idle
         return [result for result in settled if result is not None]
 
@@ -121,18 +127,27 @@ class RefreshAccounts:
         requests = [LeaseRequest(one.account_id, AttemptId(new_id())) for one in taken]
         if not requests:
             return []
-        async with self._ledgers() as ledger:
-            leased = await ledger.lease(
-                requests, lease=self._times.lease, look=self._times.look, resting=self._watch.resting()
-            )
+        leased = await self._lease_rows(requests)
         if not leased:
             return []
         sources = await self._sources({one.source_id for one in leased})
+        rules = {source_id: self._rules_of(source) for source_id, source in sources.items()}
         tasks = [
-            RefreshTask(one, sources[one.source_id], self._rules_of(sources[one.source_id]), trigger, correlation_id)
-            for one in leased
+            RefreshTask(one, sources[one.source_id], rules[one.source_id], trigger, correlation_id) for one in leased
         ]
         return await self._notice_rollback(await self._of_one_client(tasks), taken)
+
+    async def _lease_hints(self, hints: Sequence[Sequence[LeaseRequest]]) -> Sequence[list[Leased]]:
+        """S1 for the accounts of several hints, each hint's by itself. One account's lease goes to one of them."""
+        async with self._ledgers() as ledger:
+            leased = await ledger.lease(
+                [one for hint in hints for one in hint],
+                lease=self._times.lease,
+                look=self._times.look,
+                resting=self._watch.resting(),
+            )
+        by_attempt = {one.attempt_id: one for one in leased}
+        return [[by_attempt[one.attempt_id] for one in hint if one.attempt_id in by_attempt] for hint in hints]
 
     async def _of_one_client(self, tasks: Sequence[RefreshTask]) -> list[RefreshTask]:
         """Those whose client is still the one that the lease was given for. Another must be proven by one account first."""
@@ -198,9 +213,8 @@ class RefreshAccounts:
     async def _let_go(self, account_ids: Sequence[AccountId], custody: _Custody) -> None:
         for one in account_ids:
             self._keeper.let_go(one, custody.owner)
-        await asyncio.gather(
-            *(self._give_back((one, custody.owner, custody.generations.get(one))) for one in account_ids)
-        )
+        given_back = [self._give_back.submit((one, custody.owner, custody.generations.get(one))) for one in account_ids]
+        await asyncio.gather(*given_back)
 
     async def _give_back_locks(self, held: Sequence[tuple[AccountId, str, int | None]]) -> Sequence[None]:
         await self._locks.give_back(held)

@@ -66,7 +66,7 @@ class SettleAttempts:
         return [results[index] for index in range(len(batch))]
 
     async def _settle_distinct(self, items: Sequence[tuple[int, Answered]]) -> dict[int, Settled]:
-        links = await self.links()
+        makers = (await self.links()).each({item.source.id: item.source for _, item in items})
         async with self.ledgers() as ledger:
             locked = await ledger.lock([item.attempt.account_id for _, item in items])
             circumstances = await self._circumstances(ledger, [item for _, item in items], locked)
@@ -80,7 +80,7 @@ class SettleAttempts:
                 usual = Circumstances(presentations=item.presentations, same_token=_gave_back(item))
                 bearing = circumstances.get(item.attempt.account_id, usual)
                 settlement, write = self._written(
-                    item, account, self._settled(item, account, bearing), links.of(item.source)
+                    item, account, self._settled(item, account, bearing), makers[item.source.id]
                 )
                 results[index] = Settled(item, settlement, account.now)
                 writes.append(write)
@@ -189,7 +189,18 @@ class SettleAttempts:
         )
         # The key that was opened before the attempt began: a key that is wrapped anew meanwhile can't make a settle fail.
         account, key = locked.standing.account, item.sealed_key
-        write = SettlementWrite(
+        sealed = receipt = None
+        if settlement.install is not None:
+            version = settlement.standing.credential
+            tokens = _with_scopes(settlement.install, item.scopes)
+            sealed = self._put_away(item, version, tokens) or self.sealer.seal(
+                account.id, key, tokens, version, kept=item.presented, presented=item.rules.presented
+            )
+        if settlement.orphan is not None:
+            receipt = self.sealer.seal_receipt(
+                account.id, key, settlement.orphan, epoch=attempt.epoch, fence=attempt.fence
+            )
+        return settlement, SettlementWrite(
             before=locked.standing,
             settlement=settlement,
             attempt=attempt,
@@ -199,22 +210,9 @@ class SettleAttempts:
             secret_version=item.source.secret_version,
             presentations=item.presentations,
             sealed_key=key,
+            sealed=sealed,
+            receipt=receipt,
         )
-        if settlement.install is not None:
-            version = settlement.standing.credential
-            tokens = _with_scopes(settlement.install, item.scopes)
-            sealed = self._put_away(item, version, tokens)
-            if sealed is None:
-                sealed = self.sealer.seal(
-                    account.id, key, tokens, version, kept=item.presented, presented=item.rules.presented
-                )
-            write = replace(write, sealed=sealed)
-        if settlement.orphan is not None:
-            receipt = self.sealer.seal_receipt(
-                account.id, key, settlement.orphan, epoch=attempt.epoch, fence=attempt.fence
-            )
-            write = replace(write, receipt=receipt)
-        return settlement, write
 
     def _put_away(self, item: Answered, version: CredentialVersion, tokens: TokenSet) -> SealedTokens | None:
         """Where the token set lies, in its place; None when it does not lie anywhere as what it is to be installed as."""

@@ -145,7 +145,9 @@ class Account:
         return replace(self, state=AccountState.DISABLED, disabled=Disabled(reason, detail, at, by))
 
     def turned_on(self) -> "Account":
-        """The account, active again and with a clean slate."""
+        """The account, active again and with a clean slate. Itself, if that is how it is."""
+        if self.state is AccountState.ACTIVE and self.health is Health.HEALTHY and self.last_error is None:
+            return self if self.disabled is None else replace(self, disabled=None)
         return replace(self, state=AccountState.ACTIVE, disabled=None, health=Health.HEALTHY, last_error=None)
 
 

@@ -49,7 +49,8 @@ def watched(lease: Lease, credential: CredentialVersion, *, now: datetime) -> Le
     """The lease, watching the credentials' end. What was told of this very end stays told; another one starts afresh."""
     ending = end_of(credential)
     if ending is None:
-        return replace(lease, watched_end=None, tell_at=None)
+        is_watched = lease.watched_end is not None or lease.tell_at is not None
+        return replace(lease, watched_end=None, tell_at=None) if is_watched else lease
     end, _ = ending
     if lease.watched_end is not None and abs(end - lease.watched_end) <= _SAME_END:
         return lease

@@ -122,8 +122,8 @@ def _granted(
         happenings.append(Happening(EventType.RECOVERED))
     on = account.state is AccountState.ACTIVE or lost_and_found
     healthy = account.turned_on() if on else account.evolve(health=Health.HEALTHY, last_error=None)
-    settled = lease.freed() if holds else lease
-    in_others_hands = settled.phase is not Phase.IDLE
+    settled = lease
+    in_others_hands = lease.phase is not Phase.IDLE and not holds
     # A first request that was given up may still be on its way: to use its successor's successor would make it a reuse.
     quiet_until = obtained_at + rules.quarantine.span(rules.rotation) if circumstances.unanswered else None
     due = None
@@ -135,6 +135,9 @@ def _granted(
         due = _due_after(stored, Standing(account, settled, credential), rules=rules, earliest=earliest)
     settled = replace(
         settled,
+        phase=Phase.IDLE if holds else lease.phase,
+        attempt_id=None if holds else lease.attempt_id,
+        lease_until=None if holds else lease.lease_until,
         fence=max(lease.fence, fence),
         next_refresh_at=due,
         due_at=lease.due_at if in_others_hands else due,

@@ -90,6 +90,9 @@ class Settlement:
     happenings: tuple[Happening, ...] = ()
 
     def with_event_sequence(self, sequence: int) -> "Settlement":
-        """A copy whose account has told this many events."""
-        lease = replace(self.standing.lease, event_sequence=sequence)
-        return replace(self, standing=replace(self.standing, lease=lease))
+        """The settlement with an account that has told this many events."""
+        standing = self.standing
+        if standing.lease.event_sequence == sequence:
+            return self
+        lease = replace(standing.lease, event_sequence=sequence)
+        return replace(self, standing=Standing(standing.account, lease, standing.credential))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -54,17 +55,24 @@ class Shape(Enum):
     TEXT = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Body:
     """A body as named fields and as words. A small XML document's leaves are fields as well.
 
-    `fields` is empty unless the shape is FIELDS. `text` holds the sentences for people, normalised by `words`; it may
-    quote secrets and is looked at, never kept.
+    `fields` is empty unless the shape is FIELDS; `words` are those of a body without fields.
     """
 
     shape: Shape
     fields: Mapping[str, Any]
-    text: str
+    words: str = ""
+
+    @cached_property
+    def text(self) -> str:
+        """The sentences for people, normalised by `words`; it may quote secrets and is looked at, never kept.
+
+        Sought when it is asked for: a token set needs none.
+        """
+        return _text_of(self.fields) if self.shape is Shape.FIELDS else self.words
 
     def __repr__(self) -> str:
         return f"Body({self.shape.name})"
@@ -83,7 +91,7 @@ def read_body(raw: bytes) -> Body:
     """
     content = _decoded(raw).strip()
     if not content:
-        return Body(Shape.EMPTY, {}, "")
+        return Body(Shape.EMPTY, {})
     if content[0] in "{[":
         return _read_json(content)
     warned = _WARNED.search(content) if content[0] == "<" else None
@@ -95,7 +103,7 @@ def read_body(raw: bytes) -> Body:
     if _FORM.match(content):
         pairs = _read_form(content)
         if pairs:
-            return Body(Shape.FIELDS, pairs, _text_of(pairs))
+            return Body(Shape.FIELDS, pairs)
     return Body(Shape.TEXT, {}, words(content[:_LONGEST_SENTENCE]))
 
 
@@ -110,10 +118,10 @@ def _read_json(content: str) -> Body:
         # What follows the first document (a comment, a second one) is a cache's or a proxy's.
         value, _ = _DECODER.raw_decode(content)
     except (ValueError, RecursionError):
-        return Body(Shape.BROKEN, {}, "")
+        return Body(Shape.BROKEN, {})
     if isinstance(value, list):
         value = next((item for item in value if isinstance(item, dict)), {"message": value})
-    return Body(Shape.FIELDS, value, _text_of(value))
+    return Body(Shape.FIELDS, value)
 
 
 def _read_markup(content: str) -> Body:
@@ -122,7 +130,7 @@ def _read_markup(content: str) -> Body:
     if _PAGE.search(content):
         return Body(Shape.MARKUP, {}, text)
     leaves = dict(_LEAF.findall(content)[:_MOST_PAIRS])
-    return Body(Shape.FIELDS, leaves, _text_of(leaves)) if leaves else Body(Shape.MARKUP, {}, text)
+    return Body(Shape.FIELDS, leaves) if leaves else Body(Shape.MARKUP, {}, text)
 
 
 def _read_form(content: str) -> dict[str, str]:

@@ -5,11 +5,11 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NewType
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_LIFE = timedelta(days=3650)
@@ -22,6 +22,9 @@ _EARLIEST_EPOCH_S = 1_000_000_000
 _EARLIEST_EPOCH_MS = 100_000_000_000
 _EARLIEST_EPOCH_US = 100_000_000_000_000
 
+Folded = NewType("Folded", Mapping[str, object])
+"""The members of an answer by their names in one spelling."""
+
 _LONGEST_DATE = 64
 _JOINTS = str.maketrans("", "", "_-. ")
 
@@ -33,19 +36,32 @@ _YEAR_S = 31_536_000
 _BELIEVABLE_S = 400 * _DAY_S
 _LONGEST_JWT = 16_384
 
-_RELATIVE = ("expires_in", "expiresIn", "expire_in", "expireIn", "expires", "expire_time", "access_token_expires_in")
-_ABSOLUTE = (
-    "expires_at", "expiresAt", "expires_on", "access_token_expires_at", "accessTokenExpiresAt",
-    "access_token_expiration", "access_token_expire_in", "expiry_date", "expiry", "expiration",
-)  # fmt: skip
-_REFRESH_RELATIVE = (
-    "refresh_token_expires_in", "x_refresh_token_expires_in", "refresh_expires_in", "refreshTokenExpiresIn",
-    "refreshExpiresIn", "refresh_token_expires",
-)  # fmt: skip
-_REFRESH_ABSOLUTE = (
-    "refresh_token_expires_at", "refreshTokenExpiresAt", "refresh_expires_at", "refreshExpiresAt",
-    "refresh_token_expiration", "refresh_token_expire_in",
-)  # fmt: skip
+
+def folded(fields: Mapping[str, Any]) -> "Folded":
+    """The members of an answer, however their names are written: `expires_in`, `expiresIn`, `ExpiresIn`, `.expires`."""
+    found: dict[str, object] = {}
+    for name, value in fields.items():
+        found.setdefault(_folded(name), value)
+    return Folded(found)
+
+
+def _folded(name: str) -> str:
+    return name.lower().translate(_JOINTS)
+
+
+_RELATIVE = tuple(map(_folded, (
+    "expires_in", "expire_in", "expires", "expire_time", "access_token_expires_in",
+)))  # fmt: skip
+_ABSOLUTE = tuple(map(_folded, (
+    "expires_at", "expires_on", "access_token_expires_at", "access_token_expiration", "access_token_expire_in",
+    "expiry_date", "expiry", "expiration",
+)))  # fmt: skip
+_REFRESH_RELATIVE = tuple(map(_folded, (
+    "refresh_token_expires_in", "x_refresh_token_expires_in", "refresh_expires_in", "refresh_token_expires",
+)))  # fmt: skip
+_REFRESH_ABSOLUTE = tuple(map(_folded, (
+    "refresh_token_expires_at", "refresh_expires_at", "refresh_token_expiration", "refresh_token_expire_in",
+)))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +89,7 @@ class RefreshEnd:
     endless: bool = False
 
 
-def access_expiry(
-    fields: Mapping[str, Any], access_token: str, *, sent_at: datetime, known: KnownLife
-) -> datetime | None:
+def access_expiry(fields: Folded, access_token: str, *, sent_at: datetime, known: KnownLife) -> datetime | None:
     """When the access token expires; None when nothing tells, which means that it does not.
 
     In this order: the answer's own words; the usual life or the token's `exp` if it is a JWT, whichever ends first; the last
@@ -93,7 +107,7 @@ def access_expiry(
 
 
 def refresh_end(
-    fields: Mapping[str, Any], refresh_token: str | None, *, sent_at: datetime, usual: timedelta | None = None
+    fields: Folded, refresh_token: str | None, *, sent_at: datetime, usual: timedelta | None = None
 ) -> RefreshEnd:
     """When the refresh token ends that an answer, or an import, is about.
 
@@ -103,7 +117,7 @@ def refresh_end(
     told = _told(fields, _REFRESH_RELATIVE, _REFRESH_ABSOLUTE, sent_at, least_ms=_BELIEVABLE_S)
     if told is not None:
         return RefreshEnd(told)
-    if any(number_of(value) == 0 for value in _values(fields, (*_REFRESH_RELATIVE, *_REFRESH_ABSOLUTE))):
+    if any(number_of(fields[name]) == 0 for name in (*_REFRESH_RELATIVE, *_REFRESH_ABSOLUTE) if name in fields):
         return RefreshEnd(endless=True)
     if refresh_token is None:
         return RefreshEnd()
@@ -129,7 +143,7 @@ def number_of(value: object) -> float | None:
 
 
 def _told(
-    fields: Mapping[str, Any],
+    fields: Folded,
     relative: tuple[str, ...],
     absolute: tuple[str, ...],
     sent_at: datetime,
@@ -138,24 +152,11 @@ def _told(
 ) -> datetime | None:
     """The first usable of the named members. A span is believed before a moment: it does not depend on clocks."""
     for names in (relative, absolute):
-        for value in _values(fields, names):
-            moment = _moment(value, sent_at, least_ms=least_ms)
+        for name in names:
+            moment = _moment(fields[name], sent_at, least_ms=least_ms) if name in fields else None
             if moment is not None:
                 return moment
     return None
-
-
-def _values(fields: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[object]:
-    """What stands under these names, however they are written: `expires_in`, `expiresIn`, `ExpiresIn`, `.expires`."""
-    folded: dict[str, object] = {}
-    for key, value in fields.items():
-        folded.setdefault(_folded(key), value)
-    spelt = dict.fromkeys(_folded(name) for name in names)
-    return (folded[name] for name in spelt if name in folded)
-
-
-def _folded(name: str) -> str:
-    return name.lower().translate(_JOINTS)
 
 
 def _moment(value: object, sent_at: datetime, *, least_ms: int = _SHORTEST_MS) -> datetime | None:

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol
 from urllib.parse import quote, urlencode
@@ -42,9 +41,7 @@ def refresh_request(
     for name, value in rules.refresh_params.items():
         params[name] = filled(rules, value, properties, own)
     url = filled(rules, rules.refresh_url, properties, _in_address(client.id))
-    return token_request(
-        replace(rules, request_method=rules.refresh_method or rules.request_method), url, params, client
-    )
+    return token_request(rules, url, params, client, method=rules.refresh_method)
 
 
 def check_properties(rules: OAuth2Rules, properties: Mapping[str, str]) -> None:
@@ -125,6 +122,8 @@ def filled_in(
     own: Mapping[str, str] = _NOTHING,
 ) -> str:
     """As `filled`; `held` are the properties of the source, and those of the account."""
+    if "{" not in template:
+        return template
     known = {placeholder.name: placeholder for placeholder in placeholders}
     of_source, of_account = held
 
@@ -154,11 +153,18 @@ def _in_address(client_id: str) -> Mapping[str, str]:
 
 
 def token_request(
-    rules: OAuth2Rules, url: str, params: Mapping[str, str], client: Client, *, authorization: str | None = None
+    rules: OAuth2Rules,
+    url: str,
+    params: Mapping[str, str],
+    client: Client,
+    *,
+    authorization: str | None = None,
+    method: RequestMethod | None = None,
 ) -> TokenRequest:
     """A request of these parameters, in the shape that the provider wants, by a client that shows who it is.
 
-    A client without an id is none, and shows nothing. `authorization` is a header in the place of the client's.
+    A client without an id is none, and shows nothing. `authorization` is a header in the place of the client's, `method` one in
+    the place of the rules'.
     """
     shown, proof = credentials_of(client) if client.id else ({}, {})
     if authorization is not None:
@@ -166,7 +172,7 @@ def token_request(
     # Ours come last: whatever an entry says, it can't replace them.
     headers = {**rules.token_headers, "accept": "application/json", **shown}
     named = {rules.param_names.get(name, name): value for name, value in {**params, **proof}.items()}
-    if rules.request_method is RequestMethod.GET:
+    if (method or rules.request_method) is RequestMethod.GET:
         query = Secret(urlencode(named))
         return TokenRequest(url, headers, Secret(""), "GET", query=query, client_key=client.key)
     if rules.request_format is RequestFormat.JSON:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenkeep.domain.credential import TokenSet
 from tokenkeep.domain.secret import Secret
-from tokenkeep.providers.lifetimes import KnownLife, access_expiry, refresh_end
+from tokenkeep.providers.lifetimes import KnownLife, access_expiry, folded, refresh_end
 
 _ACCESS = ("access_token", "accessToken", "AccessToken", "accesstoken", "oauth_access_token")
 _REFRESH = ("refresh_token", "refreshToken", "RefreshToken", "refreshtoken")
@@ -50,16 +50,17 @@ def read_token_set(
     if found is None:
         return None
     holder, access_token = found
-    told = {**fields, **holder}
+    told = fields if holder is fields else {**fields, **holder}
     refresh_token = _refresh_token(holder, fields)
     named = None if refresh_token is None else refresh_token.reveal()
-    end = refresh_end(told, named, sent_at=sent_at, usual=known.refresh)
+    spelt = folded(told)
+    end = refresh_end(spelt, named, sent_at=sent_at, usual=known.refresh)
     return TokenSet(
         access_token=Secret(access_token),
         token_type=_scheme(told.get("token_type", told.get("tokenType"))),
         refresh_token=refresh_token,
         scopes=_scopes(told, scope_separator),
-        expires_at=access_expiry(told, access_token, sent_at=sent_at, known=known),
+        expires_at=access_expiry(spelt, access_token, sent_at=sent_at, known=known),
         refresh_token_expires_at=end.at,
         refresh_end_derived=end.derived,
         refresh_endless=end.endless,
@@ -68,6 +69,9 @@ def read_token_set(
 
 def _find(fields: Mapping[str, Any], token_path: str | None) -> tuple[Mapping[str, Any], str] | None:
     """The object that holds the access token, and the token."""
+    usual = None if token_path is not None else fields.get(_ACCESS[0])
+    if isinstance(usual, str) and _is_token(usual):  # what the search below would find first
+        return fields, usual
     for holder, names in _places(fields, token_path):
         for name in names:
             token = holder.get(name)
@@ -104,6 +108,9 @@ def _opened(node: object) -> object:
 
 
 def _refresh_token(holder: Mapping[str, Any], fields: Mapping[str, Any]) -> Secret | None:
+    usual = holder.get(_REFRESH[0])
+    if isinstance(usual, str) and _is_token(usual):  # what the search below would find first
+        return Secret(usual)
     wrapped = (_opened(fields.get(name)) for name in _CONTAINERS)
     beside = ("refresh",) if any(name in holder for name in _UNNAMED) else ()
     for place in (holder, fields, *(inner for inner in wrapped if isinstance(inner, dict))):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tokenkeep.providers.lifetimes import KnownLife, RefreshEnd, access_expiry, refresh_end
+from tokenkeep.providers.lifetimes import KnownLife, RefreshEnd, access_expiry, folded, refresh_end
 
 SENT = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -15,7 +15,7 @@ EPOCH_S = int((SENT + HOUR).timestamp())
 
 
 def expiry(fields: dict[str, Any], token: str = "at", known: KnownLife | None = None) -> datetime | None:
-    return access_expiry(fields, token, sent_at=SENT, known=known or KnownLife())
+    return access_expiry(folded(fields), token, sent_at=SENT, known=known or KnownLife())
 
 
 def a_jwt(**claims: Any) -> str:
@@ -136,7 +136,7 @@ def test_lives_without_sense_are_cut_to_ten_years(value: object) -> None:
 def test_what_the_answer_tells_of_a_refresh_tokens_end_comes_first(
     fields: dict[str, Any], token: str | None, usual: timedelta | None
 ) -> None:
-    assert refresh_end(fields, token, sent_at=SENT, usual=usual) == RefreshEnd(SENT + 2 * HOUR)
+    assert refresh_end(folded(fields), token, sent_at=SENT, usual=usual) == RefreshEnd(SENT + 2 * HOUR)
 
 
 @pytest.mark.parametrize(
@@ -152,26 +152,26 @@ def test_what_the_answer_tells_of_a_refresh_tokens_end_comes_first(
     ],
 )
 def test_what_is_left_of_months_is_not_taken_for_milliseconds(value: int, life: timedelta) -> None:
-    assert refresh_end({"refresh_token_expires_in": value}, "rt", sent_at=SENT) == RefreshEnd(SENT + life)
+    assert refresh_end(folded({"refresh_token_expires_in": value}), "rt", sent_at=SENT) == RefreshEnd(SENT + life)
 
 
 @pytest.mark.parametrize("value", [0, "0", 0.0])
 @pytest.mark.parametrize("name", ["refresh_expires_in", "refresh_token_expires_at"])
 def test_a_refresh_life_of_zero_means_no_end_whatever_is_usual(name: str, value: object) -> None:
     token = a_jwt(exp=EPOCH_S)
-    assert refresh_end({name: value}, token, sent_at=SENT, usual=HOUR) == RefreshEnd(endless=True)
+    assert refresh_end(folded({name: value}), token, sent_at=SENT, usual=HOUR) == RefreshEnd(endless=True)
 
 
 @pytest.mark.parametrize("value", [None, -1, "-5", "soon", True, "", [], float("nan"), "2020-01-01T00:00:00Z"])
 def test_a_refresh_life_without_sense_tells_nothing(value: object) -> None:
     fields = {"refresh_token_expires_in": value}
-    assert refresh_end(fields, "rt", sent_at=SENT) == RefreshEnd()
-    assert refresh_end(fields, "rt", sent_at=SENT, usual=HOUR) == RefreshEnd(SENT + HOUR, derived=True)
+    assert refresh_end(folded(fields), "rt", sent_at=SENT) == RefreshEnd()
+    assert refresh_end(folded(fields), "rt", sent_at=SENT, usual=HOUR) == RefreshEnd(SENT + HOUR, derived=True)
 
 
 def test_the_usual_life_begins_with_a_refresh_token_and_not_without_one() -> None:
-    assert refresh_end({}, "rt", sent_at=SENT, usual=HOUR) == RefreshEnd(SENT + HOUR, derived=True)
-    assert refresh_end({}, None, sent_at=SENT, usual=HOUR) == RefreshEnd()
+    assert refresh_end(folded({}), "rt", sent_at=SENT, usual=HOUR) == RefreshEnd(SENT + HOUR, derived=True)
+    assert refresh_end(folded({}), None, sent_at=SENT, usual=HOUR) == RefreshEnd()
 
 
 @pytest.mark.parametrize(
@@ -190,4 +190,4 @@ def test_the_usual_life_begins_with_a_refresh_token_and_not_without_one() -> Non
 def test_a_refresh_token_that_is_a_jwt_tells_its_end_where_nothing_else_does(
     token: str | None, end: datetime | None
 ) -> None:
-    assert refresh_end({}, token, sent_at=SENT) == RefreshEnd(end)
+    assert refresh_end(folded({}), token, sent_at=SENT) == RefreshEnd(end)

@@ -1,6 +1,6 @@
 """Batches of rows as arrays, for set-based statements (`unnest … RETURNING`): one statement, each row its own result."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -23,6 +23,11 @@ class Columns:
         """As `relation`, with a column `ordinality` that keeps the order of the rows."""
         arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in self._types.items())
         return f"unnest({arrays}) WITH ORDINALITY AS {alias}({', '.join(self._types)}, ordinality)"
+
+    def arrays(self, rows: Iterable[Sequence[Any]]) -> dict[str, Sequence[Any]]:
+        """`parameters`, for rows that hold their values in the order of the columns."""
+        columns = list(zip(*rows, strict=True)) or [()] * len(self._types)
+        return dict(zip(self._types, columns, strict=True))
 
     def parameters(self, rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
         """The rows turned into one array a column."""

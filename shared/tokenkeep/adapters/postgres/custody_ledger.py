@@ -12,11 +12,12 @@ from tokenkeep.adapters.postgres.event_log import append_events
 from tokenkeep.adapters.postgres.revocation_requests import request_revocations
 from tokenkeep.adapters.postgres.source_custody import PostgresSourceLedger
 from tokenkeep.adapters.postgres.standings import (
-    account_from,
+    ACCOUNT_WIDTH,
+    CREDENTIAL_WIDTH,
+    account_of,
     account_values,
-    credential_from,
-    lease_from,
-    lease_values,
+    credential_of,
+    lease_of,
 )
 from tokenkeep.application.refreshing import (
     Leased,
@@ -52,9 +53,8 @@ class PostgresCustodyLedger:
         `look` is when a scheduler shall look after a lease that was never given back. Accounts of `resting` sources are left
         alone.
         """
-        rows = [{"account_id": r.account_id, "attempt_id": r.attempt_id} for r in requests]
         parameters = {
-            **statements.REQUESTS.parameters(rows),
+            **statements.REQUESTS.arrays([(one.account_id, one.attempt_id) for one in requests]),
             "lease_s": lease.total_seconds(),
             "look_s": look.total_seconds(),
             "resting": list(resting),
@@ -62,22 +62,22 @@ class PostgresCustodyLedger:
         result = await self._connection.execute(statements.LEASE, parameters)
         return [
             Leased(
-                account_id=AccountId(row["id"]),
-                source_id=SourceId(row["source_id"]),
-                attempt_id=AttemptId(row["attempt_id"]),
-                fence=row["fence"],
-                version=credential_from(row),
-                sealed_key=SealedKey(row["key_id"], row["wrapped_key"]),
-                refresh_ciphertext=row["refresh_ciphertext"],
-                scopes=tuple(row["scopes"]),
-                token_type=row["token_type"],
-                properties=row["properties"],
-                due_since=row["due_since"],
-                doubts=row["doubts"],
-                secret_version=row["secret_version"],
-                external_id=row["external_id"],
+                account_id=AccountId(row[0]),
+                source_id=SourceId(row[1]),
+                attempt_id=AttemptId(row[2]),
+                fence=row[3],
+                version=credential_of(row[-CREDENTIAL_WIDTH - 2 : -2]),
+                sealed_key=SealedKey(row[-2], row[-1]),
+                refresh_ciphertext=row[4],
+                scopes=tuple(row[5]),
+                token_type=row[6],
+                properties=row[7],
+                due_since=row[8],
+                doubts=row[9],
+                secret_version=row[10],
+                external_id=row[11],
             )
-            for row in result.mappings()
+            for row in result
         ]
 
     async def write_ahead(self, intents: Sequence[WriteAhead]) -> Mapping[AttemptId, datetime]:
@@ -86,61 +86,55 @@ class PostgresCustodyLedger:
         An attempt that is missing from the answer was fenced off, or its token changed: it must not be sent.
         """
         rows = [
-            {
-                "account_id": intent.leased.account_id,
-                "attempt_id": intent.leased.attempt_id,
-                "source_id": intent.leased.source_id,
-                "fence": intent.leased.fence,
-                "epoch": intent.leased.version.epoch,
-                "generation": intent.leased.version.generation,
-                "trigger": intent.trigger.value,
-                "correlation_id": intent.correlation_id,
-                "secret_version": intent.secret_version,
-                "quarantine_s": intent.quarantine_s,
-            }
+            (
+                intent.leased.account_id,
+                intent.leased.attempt_id,
+                intent.leased.source_id,
+                intent.leased.fence,
+                intent.leased.version.epoch,
+                intent.leased.version.generation,
+                intent.trigger.value,
+                intent.correlation_id,
+                intent.secret_version,
+                intent.quarantine_s,
+            )
             for intent in intents
         ]
-        result = await self._connection.execute(statements.WRITE_AHEAD, statements.INTENTS.parameters(rows))
+        result = await self._connection.execute(statements.WRITE_AHEAD, statements.INTENTS.arrays(rows))
         return {AttemptId(row.id): row.sent_at for row in result}
 
     async def lock(self, account_ids: Sequence[AccountId]) -> dict[AccountId, LockedAccount]:
         """Lock these accounts until the transaction ends, and read how they stand. Unknown ones are left out."""
         parameters = {"ids": list(account_ids)}
         leases = {
-            row["account_id"]: (lease_from(row), row["now"])
-            for row in (await self._connection.execute(statements.LOCK, parameters)).mappings()
+            row[0]: (lease_of(row[2:]), row[1]) for row in await self._connection.execute(statements.LOCK, parameters)
         }
         locked: dict[AccountId, LockedAccount] = {}
-        for row in (await self._connection.execute(statements.READ_LOCKED, parameters)).mappings():
-            if row["id"] not in leases:
+        for row in await self._connection.execute(statements.READ_LOCKED, parameters):
+            if row[0] not in leases:
                 continue
-            lease, now = leases[row["id"]]
-            account = account_from(row)
-            key = SealedKey(row["key_id"], row["wrapped_key"])
-            locked[account.id] = LockedAccount(Standing(account, lease, credential_from(row)), key, now)
+            lease, now = leases[row[0]]
+            account = account_of(row[:ACCOUNT_WIDTH])
+            credential = credential_of(row[ACCOUNT_WIDTH:-2])
+            locked[account.id] = LockedAccount(Standing(account, lease, credential), SealedKey(row[-2], row[-1]), now)
         return locked
 
     async def write(self, writes: Sequence[SettlementWrite]) -> None:
         """S7: write what was decided about locked accounts: credentials, schedule, journal and events together."""
-        leases = [
-            {
-                **lease_values(write.settlement.standing.account, write.settlement.standing.lease),
-                "obtained_at": write.settlement.standing.credential.obtained_at,
-            }
-            for write in writes
-        ]
-        await self._connection.execute(statements.WRITE_LEASES, statements.LEASES.parameters(leases))
+        leases = statements.LEASES.arrays([_lease(write) for write in writes])
+        await self._connection.execute(statements.WRITE_LEASES, leases)
         if installs := [_install(write) for write in writes if write.sealed is not None]:
-            await self._connection.execute(statements.INSTALL, statements.CREDENTIALS.parameters(installs))
+            await self._connection.execute(statements.INSTALL, statements.CREDENTIALS.arrays(installs))
         changed = [
             account_values(write.settlement.standing.account)
             for write in writes
-            if write.settlement.standing.account != write.before.account
+            if write.settlement.standing.account is not write.before.account
+            and write.settlement.standing.account != write.before.account
         ]
         if changed:
             await self._connection.execute(statements.WRITE_ACCOUNTS, statements.ACCOUNTS.parameters(changed))
         if attempts := [_attempt(write) for write in writes if write.attempt is not None]:
-            await self._connection.execute(statements.WRITE_ATTEMPTS, statements.ATTEMPTS.parameters(attempts))
+            await self._connection.execute(statements.WRITE_ATTEMPTS, statements.ATTEMPTS.arrays(attempts))
         tried = [
             {"account_id": write.settlement.standing.account.id, "attempt_id": write.settlement.tried}
             for write in writes
@@ -199,47 +193,77 @@ class PostgresCustodyLedger:
         await request_revocations(self._connection, [wanted])
 
 
-def _install(write: SettlementWrite) -> dict[str, object]:
+def _lease(write: SettlementWrite) -> tuple[object, ...]:
+    """In the order of `LEASES`."""
+    standing = write.settlement.standing
+    lease = standing.lease
+    return (
+        standing.account.id,
+        lease.fence,
+        lease.epoch,
+        lease.phase.value,
+        lease.attempt_id,
+        lease.lease_until,
+        lease.sent_at,
+        lease.presented_generation,
+        standing.credential.obtained_at,
+        lease.next_refresh_at,
+        lease.due_at,
+        lease.not_before,
+        lease.consecutive_failures,
+        lease.failing_since,
+        lease.doubts,
+        lease.doubt_since,
+        lease.suspected_at,
+        lease.event_sequence,
+        lease.watched_end,
+        lease.tell_at,
+    )
+
+
+def _install(write: SettlementWrite) -> tuple[object, ...]:
+    """In the order of `CREDENTIALS`."""
     sealed, version = write.sealed, write.settlement.standing.credential
     assert sealed is not None  # noqa: S101 - the caller filters
-    return {
-        "account_id": write.settlement.standing.account.id,
-        "epoch": version.epoch,
-        "generation": version.generation,
-        "installed_fence": version.installed_fence,
-        "access_ciphertext": sealed.access_ciphertext,
-        "refresh_ciphertext": sealed.refresh_ciphertext,
-        "token_type": sealed.token_type,
-        "scopes": " ".join(sealed.scopes),
-        "obtained_at": version.obtained_at,
-        "expires_at": version.expires_at,
-        "refresh_token_expires_at": version.refresh_token_expires_at,
-        "refresh_end_derived": version.refresh_end_derived,
-    }
+    return (
+        write.settlement.standing.account.id,
+        version.epoch,
+        version.generation,
+        version.installed_fence,
+        sealed.access_ciphertext,
+        sealed.refresh_ciphertext,
+        sealed.token_type,
+        " ".join(sealed.scopes),
+        version.obtained_at,
+        version.expires_at,
+        version.refresh_token_expires_at,
+        version.refresh_end_derived,
+    )
 
 
-def _attempt(write: SettlementWrite) -> dict[str, object]:
+def _attempt(write: SettlementWrite) -> tuple[object, ...]:
+    """In the order of `ATTEMPTS`."""
     attempt, settlement = write.attempt, write.settlement
     assert attempt is not None  # noqa: S101 - the caller filters
-    return {
-        "account_id": attempt.account_id,
-        "id": attempt.id,
-        "source_id": write.source_id,
-        "epoch": attempt.epoch,
-        "fence": attempt.fence,
-        "presented_generation": attempt.presented_generation,
-        "trigger": attempt.trigger.value,
-        "correlation_id": attempt.correlation_id,
-        "secret_version": write.secret_version,
-        "sent_at": attempt.sent_at,
-        "settled_at": write.settled_at,
-        "outcome": settlement.outcome.value,
-        "reason": None if settlement.reason is None else settlement.reason.value,
-        "http_status": settlement.http_status,
-        "error_code": settlement.error_code,
-        "presentations": write.presentations,
-        "resolution": None if settlement.resolution is None else settlement.resolution.value,
-    }
+    return (
+        attempt.account_id,
+        attempt.id,
+        write.source_id,
+        attempt.epoch,
+        attempt.fence,
+        attempt.presented_generation,
+        attempt.trigger.value,
+        attempt.correlation_id,
+        write.secret_version,
+        attempt.sent_at,
+        write.settled_at,
+        settlement.outcome.value,
+        None if settlement.reason is None else settlement.reason.value,
+        settlement.http_status,
+        settlement.error_code,
+        write.presentations,
+        None if settlement.resolution is None else settlement.resolution.value,
+    )
 
 
 def _receipt(write: SettlementWrite) -> dict[str, object]:

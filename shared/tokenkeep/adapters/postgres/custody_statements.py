@@ -33,9 +33,9 @@ WITH wanted AS MATERIALIZED (
       FROM wanted AS w WHERE l.account_id = w.account_id
     RETURNING l.*
 )
-SELECT l.source_id, l.attempt_id, l.fence, l.doubts,
+SELECT a.id, l.source_id, l.attempt_id, l.fence, c.refresh_ciphertext, c.scopes, c.token_type, a.properties,
        LEAST(l.next_refresh_at, CASE WHEN l.demanded_at > l.obtained_at THEN l.demanded_at END) AS due_since,
-       s.secret_version, a.id, a.external_id, a.properties, c.token_type, c.scopes, c.refresh_ciphertext, {CREDENTIAL_COLUMNS}
+       l.doubts, s.secret_version, a.external_id, {CREDENTIAL_COLUMNS}
   FROM leased AS l
   JOIN accounts AS a ON a.id = l.account_id
   JOIN credentials AS c ON c.account_id = l.account_id AND c.epoch = l.epoch

@@ -1,6 +1,8 @@
 """Rows turned into the domain's values, and back."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping
 
@@ -16,87 +18,98 @@ from tokenkeep.domain.account import (
     LastError,
 )
 from tokenkeep.domain.credential import CredentialVersion
-from tokenkeep.domain.ids import AccountId, AttemptId, SourceId
+from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.domain.lease import Lease, Phase
 
-ACCOUNT_COLUMNS = """a.id, a.source_id, a.environment, a.provider, a.auth_type, a.external_id, a.external_id_verified,
-       a.external_id_kind, a.state, a.disabled_reason, a.disabled_detail, a.disabled_at, a.disabled_by, a.health, a.custody,
-       a.last_error_reason, a.last_error_http_status, a.last_error_at"""
+Kind = TypeVar("Kind", bound=StrEnum)
+
+
+def by_value(kinds: type[Kind]) -> Mapping[str, Kind]:
+    """The members of an enumeration by what is stored for them: a look-up costs a tenth of what calling the class does."""
+    return {kind.value: kind for kind in kinds}
+
+
+_ACCOUNT = (
+    "id", "source_id", "environment", "provider", "auth_type", "external_id", "external_id_verified", "external_id_kind",
+    "state", "disabled_reason", "disabled_detail", "disabled_at", "disabled_by", "health", "custody", "last_error_reason",
+    "last_error_http_status", "last_error_at",
+)  # fmt: skip
+_CREDENTIAL = (
+    "credential_epoch", "generation", "installed_fence", "obtained_at", "expires_at", "refresh_token_expires_at",
+    "refresh_end_derived", "refreshable",
+)  # fmt: skip
+_LEASE = (
+    "fence", "epoch", "phase", "attempt_id", "lease_until", "sent_at", "presented_generation", "next_refresh_at", "due_at",
+    "not_before", "demanded_at", "consecutive_failures", "failing_since", "doubts", "doubt_since", "suspected_at",
+    "event_sequence", "watched_end", "tell_at",
+)  # fmt: skip
+
+ACCOUNT_COLUMNS = ", ".join(f"a.{name}" for name in _ACCOUNT)
 CREDENTIAL_COLUMNS = """c.epoch AS credential_epoch, c.generation, c.installed_fence, c.obtained_at, c.expires_at,
        c.refresh_token_expires_at, c.refresh_end_derived, c.refresh_ciphertext IS NOT NULL AS refreshable, c.key_id,
        c.wrapped_key"""
-LEASE_COLUMNS = """l.fence, l.epoch, l.phase, l.attempt_id, l.lease_until, l.sent_at, l.presented_generation,
-       l.next_refresh_at, l.due_at, l.not_before, l.demanded_at, l.consecutive_failures, l.failing_since, l.doubts,
-       l.doubt_since, l.suspected_at, l.event_sequence, l.watched_end, l.tell_at"""
+LEASE_COLUMNS = ", ".join(f"l.{name}" for name in _LEASE)
+ACCOUNT_WIDTH, CREDENTIAL_WIDTH = len(_ACCOUNT), len(_CREDENTIAL)
+
+_STATES, _HEALTH, _CUSTODY = by_value(AccountState), by_value(Health), by_value(Custody)
+_AUTH_TYPES, _PHASES = by_value(AuthType), by_value(Phase)
 
 
 def account_from(row: RowMapping) -> Account:
     """The account that `ACCOUNT_COLUMNS` describe."""
-    disabled = None
-    if row["disabled_reason"] is not None:
-        disabled = Disabled(
-            DisabledReason(row["disabled_reason"]), row["disabled_detail"], row["disabled_at"], row["disabled_by"]
-        )
-    last_error = None
-    if row["last_error_reason"] is not None:
-        last_error = LastError(
-            FailureReason(row["last_error_reason"]), row["last_error_http_status"], row["last_error_at"]
-        )
+    return account_of([row[name] for name in _ACCOUNT])
+
+
+def account_of(values: Sequence[Any]) -> Account:
+    """The account whose `ACCOUNT_COLUMNS` these are, in their order."""
+    (
+        account_id, source_id, environment, provider, auth_type, external_id, verified, kind, state, disabled_reason,
+        disabled_detail, disabled_at, disabled_by, health, custody, error_reason, error_status, error_at,
+    ) = values  # fmt: skip
+    disabled = error = None
+    if disabled_reason is not None:
+        disabled = Disabled(DisabledReason(disabled_reason), disabled_detail, disabled_at, disabled_by)
+    if error_reason is not None:
+        error = LastError(FailureReason(error_reason), error_status, error_at)
     return Account(
-        id=AccountId(row["id"]),
-        source_id=SourceId(row["source_id"]),
-        environment=row["environment"],
-        provider=row["provider"],
-        auth_type=AuthType(row["auth_type"]),
-        state=AccountState(row["state"]),
-        custody=Custody(row["custody"]),
-        external_id=row["external_id"],
-        external_id_verified=row["external_id_verified"],
-        external_id_kind=row["external_id_kind"],
-        health=Health(row["health"]),
-        disabled=disabled,
-        last_error=last_error,
+        AccountId(account_id),
+        SourceId(source_id),
+        environment,
+        provider,
+        _AUTH_TYPES[auth_type],
+        _STATES[state],
+        _CUSTODY[custody],
+        external_id,
+        verified,
+        kind,
+        _HEALTH[health],
+        disabled,
+        error,
     )
 
 
 def credential_from(row: RowMapping) -> CredentialVersion:
     """The version that `CREDENTIAL_COLUMNS` describe."""
+    return credential_of([row[name] for name in _CREDENTIAL])
+
+
+def credential_of(values: Sequence[Any]) -> CredentialVersion:
+    """The version whose `CREDENTIAL_COLUMNS` these are, in their order, without the key that comes last."""
+    epoch, generation, fence, obtained_at, expires_at, refresh_end, derived, refreshable = values
     return CredentialVersion(
-        epoch=row["credential_epoch"],
-        generation=row["generation"],
-        installed_fence=row["installed_fence"],
-        obtained_at=row["obtained_at"],
-        expires_at=row["expires_at"],
-        refresh_token_expires_at=row["refresh_token_expires_at"],
-        refreshable=row["refreshable"],
-        refresh_end_derived=row["refresh_end_derived"] is True,
+        epoch, generation, fence, obtained_at, expires_at, refresh_end, refreshable, derived is True
     )
 
 
 def lease_from(row: RowMapping) -> Lease:
     """The lease that `LEASE_COLUMNS` describe."""
-    attempt_id = row["attempt_id"]
-    return Lease(
-        fence=row["fence"],
-        epoch=row["epoch"],
-        phase=Phase(row["phase"]),
-        attempt_id=None if attempt_id is None else AttemptId(attempt_id),
-        lease_until=row["lease_until"],
-        sent_at=row["sent_at"],
-        presented_generation=row["presented_generation"],
-        next_refresh_at=row["next_refresh_at"],
-        due_at=row["due_at"],
-        not_before=row["not_before"],
-        demanded_at=row["demanded_at"],
-        consecutive_failures=row["consecutive_failures"],
-        failing_since=row["failing_since"],
-        doubts=row["doubts"],
-        doubt_since=row["doubt_since"],
-        suspected_at=row["suspected_at"],
-        event_sequence=row["event_sequence"],
-        watched_end=row["watched_end"],
-        tell_at=row["tell_at"],
-    )
+    return lease_of([row[name] for name in _LEASE])
+
+
+def lease_of(values: Sequence[Any]) -> Lease:
+    """The lease whose `LEASE_COLUMNS` these are, in their order, which is that of its fields."""
+    fence, epoch, phase, *others = values
+    return Lease(fence, epoch, _PHASES[phase], *others)
 
 
 def account_values(account: Account) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import platform
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info
@@ -65,6 +65,9 @@ _LATENESS_BUCKETS_S: Final = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_
 _VEND_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
 
 
+Family = TypeVar("Family", Counter, Histogram)
+
+
 class Metrics:
     """One process's metrics, in a registry of their own. Make one at start and pass it on."""
 
@@ -72,6 +75,7 @@ class Metrics:
         # The library's own `_created` samples double every series and say what a restart says. It has one switch.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated there
         self._registry = CollectorRegistry()
+        self._children: dict[tuple[object, tuple[str, ...]], Any] = {}
         self._fleet = FleetGauges()
         self._registry.register(self._fleet)
         build = Info("tokenkeep_build", "The version that runs, and of which Python.", registry=self._registry)
@@ -81,19 +85,28 @@ class Metrics:
         self._declare_vending()
         self._declare_webhooks()
 
+    def _child(self, metric: Family, labels: tuple[str, ...]) -> Family:
+        """The series of these labels, remembered: the library makes texts of them and takes a lock each time."""
+        series: Family | None = self._children.get((metric, labels))
+        if series is None:
+            series = self._children[metric, labels] = metric.labels(*labels)
+        return series
+
     def refresh_attempted(
         self, provider: str, *, outcome: Outcome, reason: FailureReason | None, trigger: Trigger
     ) -> None:
         """Count one settled attempt. `provider` is a catalogue slug, here and below."""
-        self._attempts.labels(provider, outcome.value, "" if reason is None else reason.value, trigger.value).inc()
+        self._child(
+            self._attempts, (provider, outcome.value, "" if reason is None else reason.value, trigger.value)
+        ).inc()
 
     def refresh_took(self, provider: str, seconds: float) -> None:
         """Record how long a provider's token endpoint took to answer."""
-        self._duration.labels(provider).observe(seconds)
+        self._child(self._duration, (provider,)).observe(seconds)
 
     def refresh_settled(self, provider: str, lateness: timedelta) -> None:
         """Record how long after it was due a refresh was settled. One that came early was not late."""
-        self._lateness.labels(provider).observe(max(0.0, lateness.total_seconds()))
+        self._child(self._lateness, (provider,)).observe(max(0.0, lateness.total_seconds()))
 
     def custody_contended(self) -> None:
         """Count a try to take custody of an account that somebody else held."""

@@ -63,7 +63,8 @@ class Connection(asyncio.Protocol):
         self._closed = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._watch = select.poll()
-        self._reader: ResponseReader | None = None
+        self._reader: ResponseReader | None = None  # made when the first byte comes: most of the time is waiting
+        self._awaited = False
         self._outcome: asyncio.Future[Answer | NoAnswer] | None = None
         self._idle_limit_s: float | None = None
         self._usable = False
@@ -102,11 +103,12 @@ class Connection(asyncio.Protocol):
                 await self._take_input()
             if not self._usable or self._transport is None or self._transport.is_closing():
                 return _unsent(FailureReason.NETWORK_ERROR, "the connection was closed before the request")
-            self._reader = ResponseReader(max_body_bytes=self._max_body_bytes)
             transport = self._transport
             if outcome.done() or self._loop.time() >= deadline or self._now() > send_before:
                 return _unsent(FailureReason.TIMEOUT, "too late to send")
+            self._awaited = True
             transport.write(message)
+            del message  # it would be held, secrets and all, for as long as the answer takes
             self._usable = False  # until the answer says otherwise
             if transport.is_closing() and self.origin.scheme == "http":
                 # A socket's one `send` failed at once, so it took no byte. Of a TLS record we would not know.
@@ -118,6 +120,7 @@ class Connection(asyncio.Protocol):
         finally:
             timer.cancel()
             self._outcome = self._reader = None
+            self._awaited = False
             if not self._usable:
                 self.abort()
 
@@ -163,11 +166,11 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the answer, or stray ones: those end the connection."""
-        reader = self._reader
         outcome = self._outcome
-        if reader is None or outcome is None or outcome.done():
+        if not self._awaited or outcome is None or outcome.done():
             self.abort()
             return
+        reader = self._reading()
         result = reader.feed(data)
         if result is not None:
             self._finish(reader, result)
@@ -175,8 +178,8 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         """The peer sends no more. That completes a body which nothing else delimits."""
         self._usable = False
-        if self._reader is not None and self._outcome is not None and not self._outcome.done():
-            self._outcome.set_result(self._reader.end(clean=self._closed_in_order()))
+        if self._awaited and self._outcome is not None and not self._outcome.done():
+            self._outcome.set_result(self._reading().end(clean=self._closed_in_order()))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
@@ -187,6 +190,11 @@ class Connection(asyncio.Protocol):
             self._closed.set_result(None)
 
     # The inside.
+
+    def _reading(self) -> ResponseReader:
+        if self._reader is None:
+            self._reader = ResponseReader(max_body_bytes=self._max_body_bytes)
+        return self._reader
 
     def _finish(self, reader: ResponseReader, result: Answer | NoAnswer) -> None:
         """Hands the outcome over, and decides whether the connection lives on."""
@@ -200,8 +208,8 @@ class Connection(asyncio.Protocol):
 
     def _lost(self, fault: Exception | None) -> Answer | NoAnswer:
         """The outcome of an exchange whose connection went away."""
-        if fault is None and self._reader is not None:
-            return self._reader.end(clean=False)
+        if fault is None and self._awaited:
+            return self._reading().end(clean=False)
         has_read = self.idle_since is not None or (self._reader is not None and self._reader.received > 0)
         if is_refusal(fault) and not has_read:
             return _unsent(FailureReason.NETWORK_ERROR, "the server refused the client's certificate, or wants one")

@@ -21,7 +21,7 @@ _BODY: Final = len(_FORMAT) + _NONCE_BYTES
 
 
 class Aead:
-    """One 256-bit key, ready to use. Building it costs more than a call does, so it is kept."""
+    """One 256-bit key, ready to use."""
 
     __slots__ = ("_cipher",)
 
