@@ -6,6 +6,7 @@ import typer
 
 from tokenkeep.cli.bench import verdict
 from tokenkeep.cli.bench.events import command as events
+from tokenkeep.cli.bench.refresh import command as refresh
 
 app = typer.Typer(help="Measure: figures that anybody can measure again.")
 
@@ -19,8 +20,9 @@ def bench(
     if context.invoked_subcommand is None:
         from tokenkeep.cli.bench.scenario import report  # noqa: PLC0415  # see the package
 
-        report([events.EventScenario()], as_json=as_json)
+        report([refresh.RefreshScenario(), events.EventScenario()], as_json=as_json)
 
 
+app.command("refresh")(refresh.refresh)
 app.command("events")(events.events)
 app.command("verdict")(verdict.verdict)

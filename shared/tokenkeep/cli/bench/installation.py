@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokenkeep.adapters.embedded.child import Child, ChildSpec
+from tokenkeep.adapters.embedded.failure import EmbeddedFailure
 from tokenkeep.adapters.embedded.postgres import start_postgres
 from tokenkeep.adapters.embedded.valkey import start_valkey
+from tokenkeep.adapters.ending import end
 from tokenkeep.adapters.postgres.migrate import migrate
 from tokenkeep.adapters.vault.keyring import Keyring
 from tokenkeep.bootstrap import Foundation, lay_foundation
@@ -22,6 +24,7 @@ from tokenkeep.settings import PREFIX, Settings, child_environment
 
 _HOST = "127.0.0.1"
 _PATIENCE_S = 10.0
+_STARTING_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,13 @@ class Installation:
     keyring: Secret
 
     @asynccontextmanager
-    async def process(self, service: str) -> AsyncIterator[Child]:
-        """One more process, ready to work; ended with the block. It is the one that `tokenkeep up` would start."""
+    async def process(self, service: str, **changed: object) -> AsyncIterator[Child]:
+        """One more process, ready to work; ended with the block. It is the one that `tokenkeep up` would start.
+
+        `changed` are settings that are other than the installation's, by their names.
+        """
         port = await free_port(_HOST, 0)
-        settings = self.foundation.settings.model_copy(update={"metrics_port": port, "api_host": _HOST})
+        settings = self.foundation.settings.model_copy(update={"metrics_port": port, "api_host": _HOST, **changed})
         # The scheduler can't decrypt anything: it does not get the keyring.
         without = ("keyring",) if service == "scheduler" else ()
         environment = child_environment(settings, without=without)
@@ -44,10 +50,30 @@ class Installation:
         child = Child(spec, out=lines.append, err=lines.append)
         await child.start()
         try:
-            await until_ready(local_url(_HOST, port), reminder=lambda line: lines.append(line.encode()))
+            await _ready(child, local_url(_HOST, port))
             yield child
         finally:
             await child.stop(patience_s=_PATIENCE_S, hurry=asyncio.Event())
+
+
+async def _ready(child: Child, url: str) -> None:
+    """Wait until it is; a process that ends instead takes the measurement with it.
+
+    Raises:
+        EmbeddedFailure: It has ended, or is not ready within a minute. Its last lines are told.
+    """
+    ready = asyncio.ensure_future(until_ready(url, reminder=lambda _: None))
+    ended = asyncio.ensure_future(child.wait())
+    try:
+        await asyncio.wait({ready, ended}, timeout=_STARTING_S, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            told = await ended if ended.done() else "is not ready"
+            msg = "\n".join([f"{child.name}: {told}", *child.last_lines])
+            raise EmbeddedFailure(msg)
+        await ready
+    finally:
+        for one in (ready, ended):
+            await end(one)
 
 
 @asynccontextmanager

@@ -1,0 +1,1 @@
+"""The whole road of a refresh: from due to settled."""
