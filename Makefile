@@ -37,7 +37,7 @@ test: $(READY) ## Run the whole test suite against real PostgreSQL and Valkey
 test-fast: $(READY) ## Run the unit tests only
 	@$(PYTEST) tests/unit
 
-bench: $(READY) ## Measure speed beside limits and references (SCENARIO=events for one of them)
+bench: $(READY) ## Measure speed beside limits and references (SCENARIO=vend for one of them)
 	@$(BIN)/tokenkeep bench $(SCENARIO)
 
 fuzz: $(READY) ## Search for answers that the classifier can't read, for SECONDS (default 60; Linux)

@@ -7,6 +7,7 @@ import typer
 from tokenkeep.cli.bench import verdict
 from tokenkeep.cli.bench.events import command as events
 from tokenkeep.cli.bench.refresh import command as refresh
+from tokenkeep.cli.bench.vend import command as vend
 
 app = typer.Typer(help="Measure: figures that anybody can measure again.")
 
@@ -20,9 +21,10 @@ def bench(
     if context.invoked_subcommand is None:
         from tokenkeep.cli.bench.scenario import report  # noqa: PLC0415  # see the package
 
-        report([refresh.RefreshScenario(), events.EventScenario()], as_json=as_json)
+        report([refresh.RefreshScenario(), vend.VendScenario(), events.EventScenario()], as_json=as_json)
 
 
 app.command("refresh")(refresh.refresh)
 app.command("events")(events.events)
+app.command("vend")(vend.vend)
 app.command("verdict")(verdict.verdict)

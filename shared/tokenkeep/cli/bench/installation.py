@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tokenkeep.adapters.embedded.child import Child, ChildSpec
 from tokenkeep.adapters.embedded.failure import EmbeddedFailure
@@ -35,18 +36,39 @@ class Installation:
     keyring: Secret
 
     @asynccontextmanager
-    async def process(self, service: str, **changed: object) -> AsyncIterator[Child]:
+    async def process(self, service: str, **changed: Any) -> AsyncIterator[Child]:
         """One more process, ready to work; ended with the block. It is the one that `tokenkeep up` would start.
 
         `changed` are settings that are other than the installation's, by their names.
         """
         port = await free_port(_HOST, 0)
-        settings = self.foundation.settings.model_copy(update={"metrics_port": port, "api_host": _HOST, **changed})
+        async with self._running(service, ("tokenkeep", service), port, {"metrics_port": port, **changed}) as child:
+            yield child
+
+    @asynccontextmanager
+    async def serving(self, **changed: Any) -> AsyncIterator[str]:
+        """One API process, as `tokenkeep up` would start it but for these settings: its address, for the block's length."""
+        port = await free_port(_HOST, 0)
+        async with self._running("api", ("tokenkeep", "api"), port, {"api_port": port, **changed}):
+            yield local_url(_HOST, port)
+
+    @asynccontextmanager
+    async def program(self, module: str, *arguments: str) -> AsyncIterator[str]:
+        """A server to compare with, a module that takes its port as the first argument: its address, for the block's length."""
+        port = await free_port(_HOST, 0)
+        async with self._running(module, (module, str(port), *arguments), port, {}):
+            yield local_url(_HOST, port)
+
+    @asynccontextmanager
+    async def _running(
+        self, name: str, command: tuple[str, ...], port: int, changes: dict[str, Any]
+    ) -> AsyncIterator[Child]:
+        settings = self.foundation.settings.model_copy(update={"api_host": _HOST, **changes})
         # The scheduler can't decrypt anything: it does not get the keyring.
-        without = ("keyring",) if service == "scheduler" else ()
+        without = ("keyring",) if name == "scheduler" else ()
         environment = child_environment(settings, without=without)
         lines: list[bytes] = []
-        spec = ChildSpec(service, (sys.executable, "-m", "tokenkeep", service), environment)
+        spec = ChildSpec(name, (sys.executable, "-m", *command), environment)
         child = Child(spec, out=lines.append, err=lines.append)
         await child.start()
         try:
