@@ -8,7 +8,6 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-from fastapi import FastAPI
 from sqlalchemy import text
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -73,7 +72,7 @@ class Service:
 
     foundation: Foundation
     wired: Wired
-    app: FastAPI
+    app: ASGIApp
     queue: DirectQueue
     sealer: TokenSealer
     environment: str = field(default_factory=lambda: f"e{uuid4().hex[:12]}")

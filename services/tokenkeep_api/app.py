@@ -2,9 +2,11 @@
 
 import orjson
 from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from tokenkeep.adapters.telemetry.health_server import operations_routes
 from tokenkeep_api.authentication import Authentication
@@ -36,6 +38,7 @@ from tokenkeep_api.routes import (
 )
 from tokenkeep_api.routes.connect_pages import ConnectPages
 from tokenkeep_api.routes.tokens import TokenRoutes
+from tokenkeep_api.short_way import Refusing, ShortWay
 from tokenkeep_api.wired import Wired
 
 
@@ -45,7 +48,7 @@ def create_app(
     body_deadline_s: float = BODY_DEADLINE_S,
     piece_deadline_s: float = PIECE_DEADLINE_S,
     stream_times: StreamTimes = STREAM_TIMES,
-) -> FastAPI:
+) -> ASGIApp:
     """The API over these use-cases.
 
     Args:
@@ -55,9 +58,30 @@ def create_app(
         stream_times: How long streams of events take.
     """
     settings = wired.foundation.settings
+    pages = Pages.load(settings.external_url)
+    # The first one is the outermost.
+    middleware = [
+        Middleware(Envelope, https=settings.external_url.startswith("https://")),
+        Middleware(
+            Authentication,
+            authenticate=wired.authenticate,
+            uses=wired.uses,
+            addresses=ClientAddresses(settings.trusted_proxies),
+            limits=wired.limits,
+        ),
+        Middleware(Refusals, note=wired.reads.note),
+        Middleware(BoundedBodies, deadline_s=body_deadline_s, piece_deadline_s=piece_deadline_s),
+    ]
     # Its own pages of documentation are off: they load scripts from elsewhere.
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.router.routes.extend(TokenRoutes(wired).routes())
+    app = FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[Middleware(PlainWords, pages=pages), *middleware],
+    )
+    hot = TokenRoutes(wired)
+    app.router.routes.extend(hot.routes())
     modules = (
         providers,
         sources,
@@ -75,24 +99,11 @@ def create_app(
     routers.append(provider_hooks.routes(wired))
     for router in routers:
         app.include_router(router)
-    pages = Pages.load(settings.external_url)
     app.router.routes.extend(ConnectPages(wired, pages).routes())
     app.router.routes.extend(operations_routes(wired.foundation.metrics, wired.foundation.checks()))
     app.router.routes.extend(_documentation(routers, settings.external_url))
     install(app, wired.connecting.link_account)
-    # The last one added is the outermost.
-    app.add_middleware(BoundedBodies, deadline_s=body_deadline_s, piece_deadline_s=piece_deadline_s)
-    app.add_middleware(Refusals, note=wired.reads.note)
-    app.add_middleware(
-        Authentication,
-        authenticate=wired.authenticate,
-        uses=wired.uses,
-        addresses=ClientAddresses(settings.trusted_proxies),
-        limits=wired.limits,
-    )
-    app.add_middleware(Envelope, https=settings.external_url.startswith("https://"))
-    app.add_middleware(PlainWords, pages=pages)
-    return app
+    return ShortWay(app, hot.token, middleware, Refusing(app.exception_handlers))
 
 
 def _documentation(routers: list[APIRouter], public_url: str) -> list[Route]:

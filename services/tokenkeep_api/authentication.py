@@ -24,9 +24,9 @@ _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([\x21-\x7e]{1,512}) *")
 
 
 class Authenticating(Protocol):
-    """Recognises the bearer of a key; the use-case `Authenticate`."""
+    """Recognises the bearer of a key by its hash; the use-case `Authenticate`."""
 
-    async def __call__(self, key: Secret, *, environment: str | None, address: str | None) -> Caller:
+    async def __call__(self, key_hash: bytes, *, environment: str | None, address: str | None) -> Caller:
         """The caller. Raises `NotAuthenticated`, or `InvalidInput` for an environment that can't be."""
 
 
@@ -89,12 +89,11 @@ class Authentication:
         if found is None:
             self._limits.charge_stranger(address, state)
             raise NotAuthenticated
-        key = Secret(found[1].decode("ascii"))
-        key_hash = hash_key(key)
+        key_hash = hash_key(Secret(found[1].decode("ascii")))
         payer = self._limits.begin(key_hash, address, state)
         recognised: bool | None = None
         try:
-            caller = await self._authenticate(key, environment=_environment(scope), address=address)
+            caller = await self._authenticate(key_hash, environment=_environment(scope), address=address)
             recognised = True
         except NotAuthenticated:
             recognised = False
@@ -124,7 +123,11 @@ class Allowed:
 
 def allowed(request: Request, *scopes: ApiScope) -> Caller:
     """The request's caller, who has all of these scopes. Raises `NotAllowed` otherwise."""
-    caller: Caller = request.state.caller
+    return require(request.state.caller, *scopes)
+
+
+def require(caller: Caller, *scopes: ApiScope) -> Caller:
+    """The caller, who has all of these scopes. Raises `NotAllowed` otherwise."""
     for scope in scopes:
         if not caller.may(scope):
             raise NotAllowed(scope.value)

@@ -1,13 +1,13 @@
 """What surrounds every request: its id, its line in the log, the headers of every answer, and the last net."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from time import perf_counter
 from typing import Any
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from tokenkeep.domain.ids import new_correlation_id
 from tokenkeep_api.api_paths import is_api
@@ -22,6 +22,7 @@ _READING_ROUTES = frozenset({"/v1/accounts/{account_id}/token"})
 # Who is turned away at the door changes nothing, and may come very often.
 _TURNED_AWAY = frozenset({401, 429})
 _A_YEAR_S = 31_536_000
+_OURS_ALONE = frozenset({b"x-request-id", b"cache-control"})
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -43,9 +44,12 @@ class Envelope:
     def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
         """`https`: the API's users reach it over TLS, and browsers are told to keep to that."""
         self._app = app
-        self._fixed = dict(SECURITY_HEADERS)
+        fixed = dict(SECURITY_HEADERS)
         if https:
-            self._fixed["Strict-Transport-Security"] = f"max-age={_A_YEAR_S}"
+            fixed["Strict-Transport-Security"] = f"max-age={_A_YEAR_S}"
+        # Bound here, once: that is the greater part of a line that is not written.
+        self._log = _log.bind()
+        self._fixed = {name.lower().encode(): value.encode() for name, value in fixed.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -57,19 +61,22 @@ class Envelope:
         state["correlation_id"] = correlation_id
         answer = _Answer(send, state, self._fixed, no_store=is_api(scope["path"]))
         started = perf_counter()
-        with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
-            try:
-                await self._app(scope, receive, answer)
-            except Exception as error:  # noqa: BLE001 - the last net: the caller gets an answer, the log a line
-                await _answer_failure(error, answer, scope, receive)
-            finally:
-                _log_request(scope, answer.status, perf_counter() - started)
+        bound = bind_contextvars(correlation_id=correlation_id)
+        try:
+            await self._app(scope, receive, answer)
+        except Exception as error:  # noqa: BLE001 - the last net: the caller gets an answer, the log a line
+            await _answer_failure(error, answer, scope, receive)
+        finally:
+            _log_request(self._log, scope, answer.status, perf_counter() - started)
+            reset_contextvars(**bound)
 
 
 class _Answer:
     """`send`, with the headers of every answer put in."""
 
-    def __init__(self, send: Send, state: Mapping[str, Any], fixed: Mapping[str, str], *, no_store: bool) -> None:
+    __slots__ = ("_fixed", "_no_store", "_send", "_state", "status")
+
+    def __init__(self, send: Send, state: Mapping[str, Any], fixed: Mapping[bytes, bytes], *, no_store: bool) -> None:
         self._send = send
         self._state = state
         self._fixed = fixed
@@ -79,14 +86,22 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self._state["correlation_id"]
-            headers.raw.extend(self._state.get(ANSWER_HEADERS, ()))
-            for name, value in self._fixed.items():
-                headers.setdefault(name, value)
-            if self._no_store:
-                headers["Cache-Control"] = "no-store"
+            message = {**message, "headers": self._surround(message["headers"])}
         await self._send(message)
+
+    def _surround(self, given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        ours = {**self._fixed, b"x-request-id": self._state["correlation_id"].encode()}
+        if self._no_store:
+            ours[b"cache-control"] = b"no-store"
+        headers = []
+        for name, value in given:
+            if name in self._fixed:
+                ours.pop(name, None)  # a page has a policy of its own
+            if name not in _OURS_ALONE or (name == b"cache-control" and not self._no_store):
+                headers.append((name, value))
+        headers.extend(self._state.get(ANSWER_HEADERS, ()))
+        headers.extend(ours.items())
+        return headers
 
 
 async def _answer_failure(error: Exception, answer: _Answer, scope: Scope, receive: Receive) -> None:
@@ -105,11 +120,11 @@ async def _answer_failure(error: Exception, answer: _Answer, scope: Scope, recei
         await problem.response()(scope, receive, answer)
 
 
-def _log_request(scope: Scope, status: int | None, seconds: float) -> None:
+def _log_request(log: Any, scope: Scope, status: int | None, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", None)
     reading = scope["method"] in _READING_METHODS or route in _READING_ROUTES or status in _TURNED_AWAY
     caller = scope["state"].get("caller")
-    (_log.debug if reading else _log.info)(
+    (log.debug if reading else log.info)(
         "request_served",
         method=scope["method"],
         route=route,

@@ -14,7 +14,7 @@ from tokenkeep.adapters.credential_stores.hashicorp_vault import VaultLogin
 from tokenkeep.adapters.credential_stores.opening import open_stores
 from tokenkeep.adapters.oauth1.signing import AuthlibSigner
 from tokenkeep.adapters.postgres.api_keys import PostgresKeyLookup
-from tokenkeep.adapters.postgres.audit import write_audit
+from tokenkeep.adapters.postgres.audit import append_audit
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.event_feed import PostgresEventFeed
 from tokenkeep.adapters.postgres.event_log import OUTBOX_CHANNEL
@@ -327,7 +327,6 @@ def _database_clock(works: PostgresWorks) -> Callable[[], Awaitable[datetime]]:
 
 def _audit_writer(database: Database) -> Callable[[Sequence[AuditEntry]], Awaitable[None]]:
     async def write(entries: Sequence[AuditEntry]) -> None:
-        async with database.transaction() as connection:
-            await write_audit(connection, entries)
+        await append_audit(database, entries)
 
     return write

@@ -35,7 +35,12 @@ JSON_TYPE = "application/json"
 
 def data(value: Any, status: int = 200) -> Response:
     """The answer `{"data": …}`."""
-    return Response(orjson.dumps({"data": value}), status, media_type=JSON_TYPE)
+    return Response(encoded(value), status, media_type=JSON_TYPE)
+
+
+def encoded(value: Any) -> bytes:
+    """`{"data": …}` as it is sent."""
+    return orjson.dumps({"data": value})
 
 
 def bare(value: Any) -> Response:

@@ -26,6 +26,7 @@ SECURITY_EVENT = "application/secevent+jwt"
 
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
+_ANNOUNCING = frozenset({b"content-length", b"transfer-encoding"})
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding", b"content-type"})
 # What is left of a refused body is not read, so the connection can't be used again.
 _CLOSE = {"Connection": "close"}
@@ -179,6 +180,23 @@ async def read_json(request: Request) -> Any:
     except ClientDisconnect:
         raise _malformed("the body was cut short") from None
     return parse_json(body) if body else None
+
+
+async def read_document(scope: Scope, receive: Receive) -> Any:
+    """`read_json` for an application of plain ASGI: no message is waited for where the head announces no body."""
+    for name, _ in scope["headers"]:
+        if name in _ANNOUNCING:
+            break
+    else:
+        return None
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _malformed("the body was cut short")
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return parse_json(body) if body else None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

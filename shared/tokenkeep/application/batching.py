@@ -14,8 +14,8 @@ Result = TypeVar("Result")
 class Batcher(Generic[Item, Result]):
     """Natural group commit, without a timer.
 
-    A lone item goes at once, in a batch of one. Items that arrive meanwhile wait for that batch and go together. Each
-    caller awaits its own result. If `run` raises for a batch of several, its items are run one by one, so that a bad
+    A lone item goes at once, in a batch of one; those that come in the same turn of the event loop go with it. Items that
+    arrive while as many batches as may be are under way wait for one of them, and go together. Each caller awaits its own result. If `run` raises for a batch of several, its items are run one by one, so that a bad
     one fails alone. A caller that is cancelled does not stop the batch: the work is the batcher's, not the caller's.
     """
 
@@ -27,6 +27,7 @@ class Batcher(Generic[Item, Result]):
         self._concurrency = concurrency
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._running: set[asyncio.Task[None]] = set()
+        self._beginning = 0
 
     async def __call__(self, item: Item) -> Result:
         """The result for this item, or the error that it alone caused."""
@@ -45,11 +46,17 @@ class Batcher(Generic[Item, Result]):
             await asyncio.wait(set(self._running))
 
     def _start(self) -> None:
-        while self._waiting and len(self._running) < self._concurrency:
-            batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
-            task = asyncio.get_running_loop().create_task(self._work(batch))
+        while len(self._waiting) > self._beginning * self._limit and len(self._running) < self._concurrency:
+            self._beginning += 1
+            task = asyncio.get_running_loop().create_task(self._begin())
             self._running.add(task)
             task.add_done_callback(self._finished)
+
+    async def _begin(self) -> None:
+        self._beginning -= 1
+        batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+        if batch:
+            await self._work(batch)
 
     def _finished(self, task: "asyncio.Task[None]") -> None:
         self._running.discard(task)

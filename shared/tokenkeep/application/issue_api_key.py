@@ -95,18 +95,18 @@ class WithdrawApiKey:
         await work.audit(AuditEntry(caller, "api_key.delete", format_id(IdKind.API_KEY, key_id)))
 
 
-@dataclass(frozen=True, slots=True)
 class Authenticate:
-    """Recognises the bearer of a key. The bootstrap admin key belongs to every environment; it is compared in constant time."""
+    """Recognises the bearer of a key by its hash. The bootstrap admin key belongs to every environment."""
 
-    find: Callable[[bytes], Awaitable[ApiKey | None]]
-    admin_key: Secret | None
+    def __init__(self, find: Callable[[bytes], Awaitable[ApiKey | None]], admin_key: Secret | None) -> None:
+        self._find = find
+        self._admin_hash = None if admin_key is None else hash_key(admin_key)
 
-    async def __call__(self, key: Secret, *, environment: str | None, address: str | None) -> Caller:
+    async def __call__(self, key_hash: bytes, *, environment: str | None, address: str | None) -> Caller:
         """Who the key belongs to.
 
         Args:
-            key: The bearer token.
+            key_hash: The bearer token's hash, by `hash_key`; the admin key's is compared in constant time.
             environment: The header `X-Tokenkeep-Environment`; only the admin key may choose.
             address: Where the request came from, for the audit trail.
 
@@ -114,12 +114,12 @@ class Authenticate:
             NotAuthenticated: The key is unknown, expired or withdrawn.
             InvalidInput: The environment's name is malformed.
         """
-        if self.admin_key is not None and hmac.compare_digest(hash_key(key), hash_key(self.admin_key)):
+        if self._admin_hash is not None and hmac.compare_digest(key_hash, self._admin_hash):
             chosen = environment or DEFAULT_ENVIRONMENT
             if ENVIRONMENT_NAME.fullmatch(chosen) is None:
                 raise InvalidInput("X-Tokenkeep-Environment", _ENVIRONMENT_RULE)
             return Caller(ADMIN_NAME, chosen, frozenset({Scope.ADMIN}), address)
-        found = await self.find(hash_key(key))
+        found = await self._find(key_hash)
         if found is None:
             raise NotAuthenticated
         if environment is not None and environment != found.environment:

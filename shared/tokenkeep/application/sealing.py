@@ -84,7 +84,8 @@ class TokenSealer:
     ) -> Mapping[str, Secret]:
         """What may be handed out, field by field. Raises `VaultError` as `open_access` does."""
         plain = self.vault.open(owner, key, ACCESS, (version.epoch, version.generation), ciphertext)
-        return {name: Secret(value) for name, value in json.loads(plain).items()}
+        # Decoded here: what is bytes json looks through for its encoding first.
+        return {name: Secret(value) for name, value in json.loads(plain.decode()).items()}
 
     def open_access(self, owner: UUID, key: SealedKey, ciphertext: bytes, version: CredentialVersion) -> Secret:
         """The access token. Raises `VaultError` when the ciphertext is not this account's, field's or version's."""

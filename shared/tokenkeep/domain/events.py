@@ -119,9 +119,14 @@ _MEMBERS = (
 """The members of an event's data in the order of the contract; the database keeps them in one of its own."""
 
 
+_OFFSET = len("+00:00")
+
+
 def rfc3339(moment: datetime) -> str:
     """A time as RFC 3339 text in UTC with `Z`. Expects an aware datetime."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds")[:-_OFFSET] + "Z"
 
 
 def cloudevent(event: Event) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NewType
 from uuid import UUID
 
+import uuid_utils
 from uuid_utils.compat import uuid7
 
 from tokenkeep.domain.errors import MalformedId
@@ -71,4 +72,5 @@ def parse_id(kind: IdKind, text: str, *, field: str = "id") -> UUID:
 
 def new_correlation_id() -> str:
     """A name for one cause (a tick, a request), carried along everything that follows from it."""
-    return format_id(IdKind.CORRELATION, new_id())
+    # The library's own kind of id: each request makes one, and only its text is wanted.
+    return f"{IdKind.CORRELATION}_{uuid_utils.uuid7().hex}"

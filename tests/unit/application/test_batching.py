@@ -30,13 +30,36 @@ class Recorder:
 async def test_what_comes_meanwhile_goes_together() -> None:
     run = Recorder()
     batcher = Batcher(run)
-    calls = [asyncio.create_task(batcher(n)) for n in range(5)]
+    first = asyncio.create_task(batcher(0))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert run.batches == [[0]]
+    calls = [asyncio.create_task(batcher(n)) for n in range(1, 5)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
     run.release(2)
-    assert await asyncio.gather(*calls) == [0, 10, 20, 30, 40]
+    assert await asyncio.gather(first, *calls) == [0, 10, 20, 30, 40]
     assert run.batches == [[0], [1, 2, 3, 4]]
+
+
+async def test_what_comes_in_one_turn_of_the_loop_goes_together() -> None:
+    run = Recorder()
+    batcher = Batcher(run, concurrency=3)
+    run.release(1)
+    assert await asyncio.gather(*(batcher(n) for n in range(5))) == [0, 10, 20, 30, 40]
+    assert run.batches == [[0, 1, 2, 3, 4]]
+
+
+async def test_more_than_a_batch_holds_goes_in_several_at_once() -> None:
+    run = Recorder()
+    batcher = Batcher(run, limit=2, concurrency=2)
+    calls = [asyncio.create_task(batcher(n)) for n in range(5)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert run.batches == [[0, 1], [2, 3]]
+    run.release(3)
+    await asyncio.gather(*calls)
+    assert run.batches == [[0, 1], [2, 3], [4]]
 
 
 async def test_a_batch_is_never_longer_than_its_limit() -> None:

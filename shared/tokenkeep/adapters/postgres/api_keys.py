@@ -2,23 +2,23 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, insert, select, text
+from sqlalchemy import delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.schema import ApiKeyRow
+from tokenkeep.adapters.postgres.standings import Row
 from tokenkeep.application.batching import Batcher
 from tokenkeep.domain.api_key import ApiKey, Scope
 from tokenkeep.domain.ids import ApiKeyId
 
-_BY_HASH = text("""
+_BY_HASH = """
 SELECT id, environment, name, key_hash, hint, scopes, created_at, expires_at, last_used_at
   FROM api_keys
- WHERE key_hash = ANY(CAST(:hashes AS bytea[])) AND (expires_at IS NULL OR expires_at > statement_timestamp())
-""")
+ WHERE key_hash = ANY($1::bytea[]) AND (expires_at IS NULL OR expires_at > statement_timestamp())
+"""
 _USED = text("""
 UPDATE api_keys AS k SET last_used_at = GREATEST(k.last_used_at, u.at)
   FROM unnest(CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[])) AS u(id, at) WHERE k.id = u.id
@@ -53,7 +53,8 @@ class PostgresApiKeys:
         statement = select(ApiKeyRow.__table__).where(ApiKeyRow.environment == environment)
         if after is not None:
             statement = statement.where(ApiKeyRow.id > after)
-        return [_key_from(row) for row in await self._connection.execute(statement.order_by(ApiKeyRow.id).limit(limit))]
+        found = await self._connection.execute(statement.order_by(ApiKeyRow.id).limit(limit))
+        return [_key_from(row) for row in found.mappings()]
 
     async def withdraw(self, key_id: ApiKeyId, environment: str) -> bool:
         """Delete a key; False when this environment has none such."""
@@ -80,20 +81,19 @@ class PostgresKeyLookup:
             await connection.execute(_USED, {"ids": list(moments), "moments": list(moments.values())})
 
     async def _find(self, hashes: Sequence[bytes]) -> Sequence[ApiKey | None]:
-        async with self._database.reading() as connection:
-            result = await connection.execute(_BY_HASH, {"hashes": list(set(hashes))})
-            found = {row.key_hash: _key_from(row) for row in result}
+        rows = await self._database.fetch(_BY_HASH, list(set(hashes)))
+        found = {row["key_hash"]: _key_from(row) for row in rows}
         return [found.get(key_hash) for key_hash in hashes]
 
 
-def _key_from(row: Row[Any]) -> ApiKey:
+def _key_from(row: Row) -> ApiKey:
     return ApiKey(
-        id=ApiKeyId(row.id),
-        name=row.name,
-        environment=row.environment,
-        scopes=frozenset(Scope(scope) for scope in row.scopes),
-        hint=row.hint,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        last_used_at=row.last_used_at,
+        id=ApiKeyId(row["id"]),
+        name=row["name"],
+        environment=row["environment"],
+        scopes=frozenset(Scope(scope) for scope in row["scopes"]),
+        hint=row["hint"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        last_used_at=row["last_used_at"],
     )

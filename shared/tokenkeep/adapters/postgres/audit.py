@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.schema import AuditRow
 from tokenkeep.application.auditing import AuditEntry, AuditFilter, AuditRecord
 from tokenkeep.domain.ids import first_id, new_id
 
+_WRITTEN = ("id", "environment", "actor", "action", "target", "address", "result", "count")
 # An entry's id begins with the time of its making by another clock than the database's. The index is left by it, with room.
 _SKEW = timedelta(hours=1)
 
@@ -19,22 +22,17 @@ async def write_audit(connection: AsyncConnection, entries: Sequence[AuditEntry]
     """Append entries. Changes are audited in the transaction that makes them, reads of secrets from a buffer."""
     if not entries:
         return
-    await connection.execute(
-        insert(AuditRow),
-        [
-            {
-                "id": new_id(),
-                "environment": entry.caller.environment,
-                "actor": entry.caller.name,
-                "action": entry.action,
-                "target": entry.target,
-                "address": entry.caller.address,
-                "result": entry.result,
-                "count": entry.count,
-            }
-            for entry in entries
-        ],
-    )
+    await connection.execute(insert(AuditRow), [dict(zip(_WRITTEN, _row(entry), strict=True)) for entry in entries])
+
+
+async def append_audit(database: Database, entries: Sequence[AuditEntry]) -> None:
+    """Append many entries at once, all or none."""
+    await database.append(AuditRow.__tablename__, _WRITTEN, [_row(entry) for entry in entries])
+
+
+def _row(entry: AuditEntry) -> tuple[Any, ...]:
+    it = entry.caller
+    return new_id(), it.environment, it.name, entry.action, entry.target, it.address, entry.result, entry.count
 
 
 async def audit_of(

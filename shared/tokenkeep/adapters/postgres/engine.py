@@ -1,10 +1,12 @@
 """The engine, its sessions, and what every connection is told."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
+import asyncpg
 from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tokenkeep.domain.errors import SettingsError
@@ -78,6 +80,55 @@ class Database:
         """Statements that each stand alone, without a transaction around them."""
         async with self._engine.connect() as connection:
             yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """The rows of one reading statement, in the driver's own form (`$1`), on a connection of the pool.
+
+        For what is read at every request: the driver keeps the statement prepared, and SQLAlchemy's own work, which would
+        cost more than the query does, is left out. A connection that the server has closed meanwhile is passed over; if one
+        is lost amid the statement, it is said once more over another.
+
+        Raises:
+            DBAPIError: As from SQLAlchemy, `OperationalError` if the connection is lost.
+            OSError: The database can't be had; or, as `TimeoutError`, does not answer.
+        """
+        try:
+            return await self._fetch(statement, arguments)
+        except OperationalError:
+            return await self._fetch(statement, arguments)
+
+    async def _fetch(self, statement: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
+        async with self._driver() as driver:
+            rows: list[asyncpg.Record] = await driver.fetch(statement, *arguments)
+            return rows
+
+    async def append(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Put many rows into a table, all or none (COPY). Raises as `fetch` does; then it may have been done or not."""
+        async with self._driver() as driver:
+            await driver.copy_records_to_table(table, columns=columns, records=rows)
+
+    @asynccontextmanager
+    async def _driver(self) -> AsyncIterator[Any]:
+        connection = await self._living_connection()
+        try:
+            yield connection.driver_connection
+        except BaseException as error:  # whatever it was, nobody knows what the connection is still good for
+            connection.invalidate()
+            if isinstance(error, asyncpg.InterfaceError | asyncpg.PostgresConnectionError):
+                raise OperationalError(None, None, error) from None
+            if isinstance(error, asyncpg.PostgresError):
+                raise DBAPIError(None, None, error) from None
+            raise
+        connection.close()
+
+    async def _living_connection(self) -> Any:
+        """One of the pool's, which replaces each that is given back as dead: so there are at most as many of those as it holds."""
+        while True:
+            connection = await self._engine.raw_connection()
+            driver: Any = connection.driver_connection
+            if not driver.is_closed():
+                return connection
+            connection.invalidate()
 
     async def ping(self) -> None:
         """Raises unless the database answers."""

@@ -21,6 +21,9 @@ from tokenkeep.domain.credential import CredentialVersion
 from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.domain.lease import Lease, Phase
 
+Row = RowMapping | Mapping[str, Any]
+"""A row by its columns' names: SQLAlchemy's, or the driver's."""
+
 Kind = TypeVar("Kind", bound=StrEnum)
 
 
@@ -55,7 +58,7 @@ _STATES, _HEALTH, _CUSTODY = by_value(AccountState), by_value(Health), by_value(
 _AUTH_TYPES, _PHASES = by_value(AuthType), by_value(Phase)
 
 
-def account_from(row: RowMapping) -> Account:
+def account_from(row: Row) -> Account:
     """The account that `ACCOUNT_COLUMNS` describe."""
     return account_of([row[name] for name in _ACCOUNT])
 
@@ -88,7 +91,7 @@ def account_of(values: Sequence[Any]) -> Account:
     )
 
 
-def credential_from(row: RowMapping) -> CredentialVersion:
+def credential_from(row: Row) -> CredentialVersion:
     """The version that `CREDENTIAL_COLUMNS` describe."""
     return credential_of([row[name] for name in _CREDENTIAL])
 

@@ -8,13 +8,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.batch import Columns
 from tokenkeep.adapters.postgres.engine import Database
-from tokenkeep.adapters.postgres.standings import ACCOUNT_COLUMNS, CREDENTIAL_COLUMNS, account_from, credential_from
+from tokenkeep.adapters.postgres.standings import (
+    ACCOUNT_COLUMNS,
+    CREDENTIAL_COLUMNS,
+    Row,
+    account_from,
+    credential_from,
+)
 from tokenkeep.application.batching import Batcher
 from tokenkeep.application.vend_token import StoredToken
 from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.ids import AccountId
 
-_READ = text(f"""
+_READ = f"""
 SELECT {ACCOUNT_COLUMNS}, {CREDENTIAL_COLUMNS}, c.access_ciphertext, c.token_type, c.scopes,
        c.rejected_generation IS NOT DISTINCT FROM c.generation AS reported,
        l.next_refresh_at, l.not_before, s.state = 'paused' AS paused,
@@ -26,8 +32,8 @@ SELECT {ACCOUNT_COLUMNS}, {CREDENTIAL_COLUMNS}, c.access_ciphertext, c.token_typ
   JOIN leases AS l ON l.account_id = a.id
   JOIN sources AS s ON s.id = a.source_id
   LEFT JOIN credentials AS c ON c.account_id = a.id
- WHERE a.id = ANY(CAST(:ids AS uuid[]))
-""")  # noqa: S608 - only our own names are put in
+ WHERE a.id = ANY($1::uuid[])
+"""  # noqa: S608 - only our own names are put in
 
 _WANTED = Columns(account_id="uuid", newer_than="timestamptz")
 # due_at comes near, so that a demand whose message is lost is found by a tick; it is never pushed away.
@@ -61,30 +67,30 @@ class PostgresTokenReads:
         return await self._batched(account_id)
 
     async def _read(self, account_ids: Sequence[AccountId]) -> Sequence[StoredToken | None]:
-        found: dict[AccountId, StoredToken] = {}
-        async with self._database.reading() as connection:
-            result = await connection.execute(_READ, {"ids": list(set(account_ids))})
-            for row in result.mappings():
-                authenticated = row["generation"] is not None
-                account = account_from(row)
-                found[account.id] = StoredToken(
-                    account=account,
-                    version=credential_from(row) if authenticated else None,
-                    sealed_key=SealedKey(row["key_id"], row["wrapped_key"]) if authenticated else None,
-                    access_ciphertext=row["access_ciphertext"],
-                    token_type=row["token_type"] or "",
-                    scopes=tuple(row["scopes"] or ()),
-                    refreshing=row["next_refresh_at"] is not None,
-                    paused=row["paused"],
-                    not_before=row["not_before"],
-                    quarantined_until=row["quarantined_until"],
-                    now=row["now"],
-                    reported=authenticated and row["reported"],
-                    client_id=row["client_id"],
-                    options=row["options"] or {},
-                    properties=row["properties"] or {},
-                )
+        rows = await self._database.fetch(_READ, list(set(account_ids)))
+        found = {row["id"]: _stored_from(row) for row in rows}
         return [found.get(account_id) for account_id in account_ids]
+
+
+def _stored_from(row: Row) -> StoredToken:
+    authenticated = row["generation"] is not None
+    return StoredToken(
+        account=account_from(row),
+        version=credential_from(row) if authenticated else None,
+        sealed_key=SealedKey(row["key_id"], row["wrapped_key"]) if authenticated else None,
+        access_ciphertext=row["access_ciphertext"],
+        token_type=row["token_type"] or "",
+        scopes=tuple(row["scopes"] or ()),
+        refreshing=row["next_refresh_at"] is not None,
+        paused=row["paused"],
+        not_before=row["not_before"],
+        quarantined_until=row["quarantined_until"],
+        now=row["now"],
+        reported=authenticated and row["reported"],
+        client_id=row["client_id"],
+        options=row["options"] or {},
+        properties=row["properties"] or {},
+    )
 
 
 class PostgresDemands:

@@ -122,7 +122,10 @@ class Metrics:
 
     def token_vended(self, provider: str, result: str, seconds: float) -> None:
         """Count a request for a token, ended by one of `VEND_RESULTS`, and record how long it took."""
-        self._vends.labels(provider, _known(result, VEND_RESULTS)).inc()
+        counter = self._vends_by.get((provider, result))
+        if counter is None:
+            counter = self._vends_by[provider, result] = self._vends.labels(provider, _known(result, VEND_RESULTS))
+        counter.inc()
         self._vend_duration.observe(seconds)
 
     def request_refused(self, reason: str) -> None:
@@ -215,6 +218,8 @@ class Metrics:
             ["provider", "result"],
             registry=self._registry,
         )
+        # As many as there are results of providers: both come from us.
+        self._vends_by: dict[tuple[str, str], Counter] = {}
         self._vend_duration = Histogram(
             "tokenkeep_token_vend_duration_seconds",
             "How long a request for a token took, waiting for a refresh included, in seconds.",
