@@ -10,7 +10,7 @@ import pytest
 from road import CALLER, Road
 from source_clients import SIGNER, source_clients
 from token_server import Said, TokenServer, says
-from tokenkeep.adapters.postgres.token_reads import PostgresDemands
+from tokenkeep.adapters.postgres.token_reads import PostgresDemands, write_demands
 from tokenkeep.adapters.token_endpoint.clock import boottime
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring import Keyring
@@ -115,6 +115,31 @@ async def test_two_workers_present_it_once_even_without_redis(road: Road, server
     await asyncio.gather(*(road.refresh(account_id) for _ in range(10)))
     assert server.presented == ["grant.1"]
     assert await stored_refresh_token(road, account_id) == "grant.2"
+
+
+async def test_a_hint_finds_its_account_while_other_readers_demand_the_same(road: Road, server: TokenServer) -> None:
+    account_id = await road.account(await road.source(server.url))
+    database = road.foundation.database
+    [seen] = await road.sql("SELECT obtained_at FROM leases WHERE account_id = :id", id=account_id)
+    asked = await PostgresDemands(database)({account_id: seen["obtained_at"]})
+    async with database.transaction() as connection:
+        # Another process's readers ask; their transaction is not over yet.
+        assert await write_demands(connection, {account_id: seen["obtained_at"]}) == asked
+        await road.refresh(account_id, trigger=Trigger.DEMAND)
+    assert server.presented == ["grant.1"]
+
+
+async def test_a_later_demand_outranks_an_earlier_one_and_is_not_taken_back(road: Road, server: TokenServer) -> None:
+    account_id = await road.account(await road.source(server.url))
+    demands = PostgresDemands(road.foundation.database)
+    demanded = "SELECT obtained_at, demanded_at FROM leases WHERE account_id = :id"
+    [seen] = await road.sql(demanded, id=account_id)
+    first = await demands({account_id: seen["obtained_at"]})
+    forced = await demands({account_id: None})
+    assert forced[account_id] > first[account_id]
+    assert await demands({account_id: seen["obtained_at"]}) == first
+    [lease] = await road.sql(demanded, id=account_id)
+    assert lease["demanded_at"] == forced[account_id]
 
 
 async def test_on_demand_during_a_scheduled_refresh_is_met_by_it(road: Road, server: TokenServer) -> None:

@@ -37,21 +37,30 @@ SELECT {ACCOUNT_COLUMNS}, {CREDENTIAL_COLUMNS}, c.access_ciphertext, c.token_typ
 
 _WANTED = Columns(account_id="uuid", newer_than="timestamptz")
 # due_at comes near, so that a demand whose message is lost is found by a tick; it is never pushed away.
+# A row that says it all already is not locked: workers pass over locked rows, and each reader's demand would hide the account
+# from the hint of the one before. Whoever does lock it hints after his commit.
 _DEMAND = text(f"""
-WITH wanted AS MATERIALIZED (
-    SELECT l.account_id,
-           coalesce(w.newer_than + interval '1 microsecond', clock_timestamp()) AS moment
+WITH asked AS MATERIALIZED (
+    SELECT l.account_id, coalesce(w.newer_than + interval '1 microsecond', clock_timestamp()) AS moment
       FROM leases AS l JOIN {_WANTED.relation("w")} ON w.account_id = l.account_id
       JOIN sources AS s ON s.id = l.source_id
      WHERE l.next_refresh_at IS NOT NULL AND (s.state = 'active' OR :paused_too)
+), lacking AS MATERIALIZED (
+    SELECT l.account_id, a.moment
+      FROM leases AS l JOIN asked AS a ON a.account_id = l.account_id
+     WHERE l.demanded_at IS NULL OR l.demanded_at < a.moment
+        OR a.moment > l.obtained_at AND l.due_at > clock_timestamp() + interval '2 seconds'
      ORDER BY l.account_id FOR UPDATE OF l
+), written AS (
+    UPDATE leases AS l
+       SET demanded_at = GREATEST(l.demanded_at, w.moment),
+           due_at = CASE WHEN w.moment > l.obtained_at
+                         THEN LEAST(l.due_at, clock_timestamp() + interval '2 seconds') ELSE l.due_at END
+      FROM lacking AS w WHERE l.account_id = w.account_id AND l.next_refresh_at IS NOT NULL
+    RETURNING l.account_id
 )
-UPDATE leases AS l
-   SET demanded_at = GREATEST(l.demanded_at, w.moment),
-       due_at = CASE WHEN w.moment > l.obtained_at
-                     THEN LEAST(l.due_at, clock_timestamp() + interval '2 seconds') ELSE l.due_at END
-  FROM wanted AS w WHERE l.account_id = w.account_id
-RETURNING l.account_id, w.moment
+SELECT account_id, moment FROM asked
+ WHERE account_id NOT IN (SELECT account_id FROM lacking) OR account_id IN (SELECT account_id FROM written)
 """)  # noqa: S608 - only our own names are put in
 
 
