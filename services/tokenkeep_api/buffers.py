@@ -13,7 +13,9 @@ from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.ids import ApiKeyId, IdKind, parse_id
 
 FLUSH_EVERY_S = 1.0
-_MOST_GROUPS = 10_000
+# More accounts than a process can be asked for in a second, some times over.
+_MOST_GROUPS = 50_000
+_PIECE = 500
 _LAST_FLUSH_S = 5.0
 
 _log = structlog.get_logger("tokenkeep.buffers")
@@ -49,22 +51,23 @@ class CredentialReads:
             await self._flush()
 
     async def _flush(self) -> None:
-        entries, self._entries = self._entries, {}
-        if not entries:
-            return
+        entries, self._entries = list(self._entries.items()), {}
+        written = 0
         try:
-            await self._write(
-                [
-                    AuditEntry(
-                        Caller(name, environment, caller.scopes, address), action, target, result=result, count=count
-                    )
-                    for (name, environment, address, action, target, result), (caller, count) in entries.items()
-                ]
-            )
+            while written < len(entries):
+                # In pieces, between which requests are served.
+                piece = entries[written : written + _PIECE]
+                await self._write([_entry(group, caller, count) for group, (caller, count) in piece])
+                written += len(piece)
         except BaseException:  # cancelled or failed, and raised again: what was noted must not be lost
-            for (_, _, _, action, target, result), (caller, count) in entries.items():
+            for (_, _, _, action, target, result), (caller, count) in entries[written:]:
                 self.note(caller, action, target, result, count=count)
             raise
+
+
+def _entry(group: _Group, caller: Caller, count: int) -> AuditEntry:
+    name, environment, address, action, target, result = group
+    return AuditEntry(Caller(name, environment, caller.scopes, address), action, target, result=result, count=count)
 
 
 class KeyUses:

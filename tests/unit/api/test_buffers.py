@@ -84,6 +84,28 @@ async def test_what_cannot_be_written_now_is_written_later() -> None:
     assert [(entry.caller, entry.target, entry.count) for entry in trail.entries] == [(CALLER, "acc_1", 2)]
 
 
+async def test_many_reads_are_written_in_pieces_and_those_that_failed_once_more() -> None:
+    trail = Trail()
+
+    async def once(entries: Sequence[AuditEntry]) -> None:
+        await trail(entries)
+        trail.away = True
+
+    reads = CredentialReads(once)
+    for number in range(1_200):
+        reads.note(CALLER, "token.vend", f"acc_{number}")
+    with pytest.raises(OSError):  # noqa: PT011 - as above
+        await reads.flush()
+    assert len(trail.entries) == 500
+    trail.away = False
+    with pytest.raises(OSError):  # noqa: PT011 - as above
+        await reads.flush()
+    trail.away = False
+    await reads.flush()
+    assert [entry.count for entry in trail.entries] == [1] * 1_200
+    assert {entry.target for entry in trail.entries} == {f"acc_{number}" for number in range(1_200)}
+
+
 async def test_a_keys_latest_use_wins_over_one_that_could_not_be_written() -> None:
     written: list[dict[ApiKeyId, datetime]] = []
     away = True
