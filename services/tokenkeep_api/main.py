@@ -1,7 +1,6 @@
 """Wires and runs one API process. Any number may run."""
 
 import asyncio
-import gc
 import os
 import socket
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -74,7 +73,7 @@ from tokenkeep.application.update_account import UpdateAccount
 from tokenkeep.application.vend_token import VendToken
 from tokenkeep.application.verify_account import VerifyAccount
 from tokenkeep.application.withdraw_account import WithdrawAccount
-from tokenkeep.bootstrap import Foundation, ProcessClocks, lay_foundation, stop_on_signals, wall_clock
+from tokenkeep.bootstrap import Foundation, ProcessClocks, calm_collector, lay_foundation, stop_on_signals, wall_clock
 from tokenkeep.domain.ids import SourceId
 from tokenkeep.domain.mass_revocation import RevocationGuard
 from tokenkeep.domain.rate_limit import Rate
@@ -91,7 +90,6 @@ from tokenkeep_api.rate_limits import RateLimits
 from tokenkeep_api.webhooks import Webhooks
 from tokenkeep_api.wired import Wired
 
-_GC_THRESHOLDS = (20_000, 20, 50)
 _PREPARATION_MARGIN = timedelta(seconds=10)
 # A provider that waits for an answer gives up after some seconds, and comes again.
 _KEYS_DEADLINE = timedelta(seconds=5)
@@ -282,7 +280,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         server = Server(create_app(wired))
         api = Api(wired)
         await api.start()
-        _spare_the_collector()
+        calm_collector()
         try:
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             _log.info("api_ready", url=settings.external_url, port=settings.api_port, pid=os.getpid())
@@ -307,16 +305,6 @@ def run(settings: Settings) -> None:
     with bind(settings.api_host, settings.api_port) as listener:
         port: int = listener.getsockname()[1]
         uvloop.run(serve(settings.model_copy(update={"api_port": port}), listener))
-
-
-def _spare_the_collector() -> None:
-    """What is there now stays until the end: looked through each time, it holds all requests up, for 60 ms as measured.
-
-    A request makes few cycles, if any, so the young are looked through less often than by default too.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 async def _first_of(serving: "asyncio.Task[None]", stopping: asyncio.Event) -> None:
