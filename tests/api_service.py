@@ -42,6 +42,10 @@ class DirectQueue(RefreshQueue):
         self.tasks.add(task)
         return True
 
+    async def enqueue_all(self, hints: Sequence[tuple[Trigger, Sequence[AccountId]]], *, correlation_id: str) -> bool:
+        given = [await self.enqueue(ids, trigger=trigger, correlation_id=correlation_id) for trigger, ids in hints]
+        return all(given)
+
     async def drain(self) -> None:
         await asyncio.gather(*self.tasks)
 

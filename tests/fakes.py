@@ -186,6 +186,10 @@ class MemoryQueue:
         self.messages.append((list(account_ids), trigger, correlation_id))
         return True
 
+    async def enqueue_all(self, hints: Sequence[tuple[Trigger, Sequence[AccountId]]], *, correlation_id: str) -> bool:
+        given = [await self.enqueue(ids, trigger=trigger, correlation_id=correlation_id) for trigger, ids in hints]
+        return all(given)
+
 
 def an_event(subject: UUID, sequence: int) -> Event:
     return Event(

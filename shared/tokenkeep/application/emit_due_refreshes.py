@@ -10,6 +10,9 @@ from tokenkeep.application.refreshing import DueAccount
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.ids import AccountId, SourceId
 
+_AT_ONCE = 100
+"""So many hints go to the queue in one go: some 50 KB."""
+
 
 @dataclass(frozen=True, slots=True)
 class EmitDueRefreshes:
@@ -39,16 +42,15 @@ class EmitDueRefreshes:
         return emitted
 
     async def _hint(self, due: Sequence[DueAccount], correlation_id: str) -> int:
-        """Enqueue; what the queue does not take is due again at once, for whoever else looks after it."""
+        """Enqueue; what the queue does not surely take is due again at once, for whoever else looks after it."""
         given = 0
-        rest = list(messages(due, size=self.message_batch))
-        while rest:
-            trigger, account_ids = rest[0]
-            if not await self.queue.enqueue(account_ids, trigger=trigger, correlation_id=correlation_id):
-                await self.schedule.unclaim([account_id for _, ids in rest for account_id in ids])
+        hints = list(messages(due, size=self.message_batch))
+        for start in range(0, len(hints), _AT_ONCE):
+            group = hints[start : start + _AT_ONCE]
+            if not await self.queue.enqueue_all(group, correlation_id=correlation_id):
+                await self.schedule.unclaim([account_id for _, ids in hints[start:] for account_id in ids])
                 break
-            given += len(account_ids)
-            rest.pop(0)
+            given += sum(len(account_ids) for _, account_ids in group)
         return given
 
 

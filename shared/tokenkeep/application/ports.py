@@ -201,9 +201,13 @@ class Announcer(Protocol):
 
 
 class RefreshQueue(Protocol):
-    """Hands hints to the workers: ids, and what caused them. Says whether a hint could be given."""
+    """Hands hints to the workers: ids, and what caused them. Says whether a hint, or all of several, could be given."""
 
     async def enqueue(self, account_ids: Sequence[AccountId], *, trigger: Trigger, correlation_id: str) -> bool: ...
+
+    async def enqueue_all(
+        self, hints: Sequence[tuple[Trigger, Sequence[AccountId]]], *, correlation_id: str
+    ) -> bool: ...
 
 
 class Schedule(Protocol):

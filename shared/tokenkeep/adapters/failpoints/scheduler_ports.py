@@ -54,6 +54,13 @@ class FailingQueue:
             self._points.hit(Point.ENQUEUED)
         return given
 
+    async def enqueue_all(self, hints: Sequence[tuple[Trigger, Sequence[AccountId]]], *, correlation_id: str) -> bool:
+        """As the port says, hint by hint."""
+        for trigger, account_ids in hints:
+            if not await self.enqueue(account_ids, trigger=trigger, correlation_id=correlation_id):
+                return False
+        return True
+
 
 class FailingOutbox:
     """An outbox with a failpoint behind each read that found something."""

@@ -1,10 +1,12 @@
 """The scheduler's reads: claims of what is due, and looks after what was never given back."""
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import text
 
+from tokenkeep.adapters.postgres.claim_front import ClaimFront
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.application.refreshing import Claimed, DueAccount, StuckLease
 from tokenkeep.domain.ids import AccountId, SourceId
@@ -13,8 +15,8 @@ from tokenkeep.domain.ids import AccountId, SourceId
 # statement_timestamp() and not clock_timestamp(): only a stable function lets the index on due_at be used.
 _CLAIM = text("""
 WITH due AS MATERIALIZED (
-    SELECT account_id FROM leases
-     WHERE due_at <= statement_timestamp() AND phase = 'idle' AND next_refresh_at IS NOT NULL
+    SELECT account_id, due_at FROM leases
+     WHERE due_at > :after AND due_at <= statement_timestamp() AND phase = 'idle' AND next_refresh_at IS NOT NULL
      ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
 )
 UPDATE leases AS l
@@ -26,8 +28,8 @@ UPDATE leases AS l
        LATERAL (SELECT s.state = 'active' AND NOT s.proving AS all_go) AS a,
        LATERAL (SELECT a.all_go OR COALESCE(s.probe_account_id = due.account_id, false) AS admitted) AS g
  WHERE l.account_id = due.account_id AND s.id = l.source_id
-RETURNING l.account_id, l.source_id, l.next_refresh_at, NOT a.all_go AS probe,
-          g.admitted AND (l.not_before IS NULL OR l.not_before <= clock_timestamp()) AS may_go
+RETURNING l.account_id, l.source_id, l.next_refresh_at, NOT a.all_go AS probe, due.due_at AS fell_due_at,
+          statement_timestamp() AS looked_at, g.admitted AND (l.not_before IS NULL OR l.not_before <= clock_timestamp()) AS may_go
 """)
 _UNCLAIM = text("""
 UPDATE leases AS l SET due_at = statement_timestamp()
@@ -53,6 +55,7 @@ class PostgresSchedule:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._front = ClaimFront()
 
     async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> Claimed:
         """The accounts that are due, longest overdue first.
@@ -62,12 +65,22 @@ class PostgresSchedule:
         `paused`, or until they are woken; accounts that nobody may try yet until then. Neither are returned.
         """
         parameters = {
+            "after": (after := self._front.begin(now=time.monotonic())),
             "limit": limit,
             "trust_s": trust.total_seconds(),
             "paused_s": paused.total_seconds(),
         }
-        async with self._database.transaction() as connection:
-            rows = (await connection.execute(_CLAIM, parameters)).all()
+        try:
+            async with self._database.transaction() as connection:
+                began = time.monotonic()
+                rows = (await connection.execute(_CLAIM, parameters)).all()
+                took_s = time.monotonic() - began
+        except TimeoutError:
+            self._front.gave_up(now=time.monotonic())
+            raise
+        last = max((row.fell_due_at for row in rows), default=None)
+        seen_at = rows[0].looked_at if rows else None
+        self._front.ended(after, last, seen_at, took_s=took_s, now=time.monotonic())
         accounts = [
             DueAccount(AccountId(row.account_id), SourceId(row.source_id), row.next_refresh_at, probe=row.probe)
             for row in rows

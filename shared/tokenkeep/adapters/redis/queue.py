@@ -79,6 +79,10 @@ class DramatiqRefreshQueue:
 
     def __init__(self, broker: RedisBroker) -> None:
         self._broker = broker
+        # The same broker over a pipeline: what it sends is gathered, and goes in one round trip.
+        self._pipeline = broker.client.pipeline(transaction=False)
+        self._gathering = create_broker(self._pipeline)
+        self._turn = asyncio.Lock()
 
     async def enqueue(
         self,
@@ -88,13 +92,42 @@ class DramatiqRefreshQueue:
         correlation_id: str,
     ) -> bool:
         """Hint at these accounts. False when the queue can't be had; the rows remember all the same."""
-        hint = RefreshHint(tuple(account_ids), trigger, correlation_id)
-        message: dramatiq.Message[Any] = dramatiq.Message(
-            queue_name=_QUEUES[trigger], actor_name=_ACTORS[trigger], args=(), kwargs=hint.to_kwargs(), options={}
-        )
+        message = _message(RefreshHint(tuple(account_ids), trigger, correlation_id))
         try:
             await asyncio.to_thread(self._broker.enqueue, message)
         except (RedisError, dramatiq.errors.BrokerConnectionError) as error:
             _log.warning("hint_dropped", accounts=len(account_ids), error=type(error).__name__)
             return False
         return True
+
+    async def enqueue_all(self, hints: Sequence[tuple[Trigger, Sequence[AccountId]]], *, correlation_id: str) -> bool:
+        """Give several hints at once. False when it is not sure that all of them were given."""
+        messages = [_message(RefreshHint(tuple(ids), trigger, correlation_id)) for trigger, ids in hints]
+        async with self._turn:
+            try:
+                await asyncio.to_thread(self._send, messages)
+            except (RedisError, dramatiq.errors.BrokerConnectionError) as error:
+                accounts = sum(len(account_ids) for _, account_ids in hints)
+                _log.warning("hint_dropped", accounts=accounts, error=type(error).__name__)
+                return False
+        return True
+
+    def _send(self, messages: Sequence["dramatiq.Message[Any]"]) -> None:
+        # The first one by itself: dramatiq may have questions to Redis, which a pipeline does not answer.
+        self._broker.enqueue(messages[0])
+        try:
+            for message in messages[1:]:
+                self._gathering.enqueue(message)
+            self._pipeline.execute()
+        finally:
+            self._pipeline.reset()
+
+
+def _message(hint: RefreshHint) -> "dramatiq.Message[Any]":
+    return dramatiq.Message(
+        queue_name=_QUEUES[hint.trigger],
+        actor_name=_ACTORS[hint.trigger],
+        args=(),
+        kwargs=hint.to_kwargs(),
+        options={},
+    )
