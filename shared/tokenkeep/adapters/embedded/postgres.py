@@ -76,7 +76,9 @@ class EmbeddedPostgres(EmbeddedServer):
     """A running PostgreSQL. Its URL is one of the database `tokenkeep`, which is there."""
 
 
-def start_postgres(data_dir: Path, *, durable: bool = True) -> EmbeddedPostgres:
+def start_postgres(
+    data_dir: Path, *, durable: bool = True, settings: Mapping[str, str] | None = None
+) -> EmbeddedPostgres:
     """Start PostgreSQL on `data_dir`/postgres, which is made on the first start together with the database.
 
     A server that an earlier process left running there is stopped first. Takes about a second, and three more on the
@@ -85,6 +87,7 @@ def start_postgres(data_dir: Path, *, durable: bool = True) -> EmbeddedPostgres:
     Args:
         data_dir: Where tokenkeep keeps its data. It is made if need be, for its owner only.
         durable: False gives up safety against crashes of the machine for speed. For tests.
+        settings: The server's own settings that are to be other than ours.
 
     Raises:
         AlreadyRunning: Another process runs a server there.
@@ -102,7 +105,7 @@ def start_postgres(data_dir: Path, *, durable: bool = True) -> EmbeddedPostgres:
         sockets = socket_directory(home, _SOCKET, owner=user.user_id)
         cluster = _Cluster(programs, home, sockets, data_dir / "postgres.log", user)
         _ensure_cluster(cluster)
-        program = _program(cluster, {**_SETTINGS, **({} if durable else _CARELESS)})
+        program = _program(cluster, {**_SETTINGS, **({} if durable else _CARELESS), **(settings or {})})
         postgres = EmbeddedPostgres(
             url=f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(sockets), safe='/')}",
             claim=claim,

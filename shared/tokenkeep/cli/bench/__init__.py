@@ -5,7 +5,9 @@ from typing import Annotated
 import typer
 
 from tokenkeep.cli.bench import verdict
+from tokenkeep.cli.bench.due import command as due
 from tokenkeep.cli.bench.events import command as events
+from tokenkeep.cli.bench.imports import command as imports
 from tokenkeep.cli.bench.refresh import command as refresh
 from tokenkeep.cli.bench.vend import command as vend
 
@@ -21,10 +23,19 @@ def bench(
     if context.invoked_subcommand is None:
         from tokenkeep.cli.bench.scenario import report  # noqa: PLC0415  # see the package
 
-        report([refresh.RefreshScenario(), vend.VendScenario(), events.EventScenario()], as_json=as_json)
+        scenarios = [
+            refresh.RefreshScenario(),
+            vend.VendScenario(),
+            due.DueScenario(),
+            events.EventScenario(),
+            imports.ImportScenario(),
+        ]
+        report(scenarios, as_json=as_json)
 
 
 app.command("refresh")(refresh.refresh)
+app.command("due")(due.due)
+app.command("import")(imports.imports)
 app.command("events")(events.events)
 app.command("vend")(vend.vend)
 app.command("verdict")(verdict.verdict)

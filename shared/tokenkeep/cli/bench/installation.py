@@ -26,6 +26,7 @@ from tokenkeep.settings import PREFIX, Settings, child_environment
 _HOST = "127.0.0.1"
 _PATIENCE_S = 10.0
 _STARTING_S = 60.0
+_MOST_SHARED_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,10 @@ async def _ready(child: Child, url: str) -> None:
 
 
 @asynccontextmanager
-async def temporary_installation() -> AsyncIterator[Installation]:
+async def temporary_installation(*, large: bool = False) -> AsyncIterator[Installation]:
     """Start one, migrated and empty. It sees no `TOKENKEEP_*` variable, so that figures do not hang on them.
+
+    `large`: PostgreSQL gets the memory and the log that one for millions of accounts is given.
 
     Raises:
         EmbeddedFailure: A server can't be started; the extra `embedded` may be missing.
@@ -108,7 +111,7 @@ async def temporary_installation() -> AsyncIterator[Installation]:
     _forget_settings()
     directory = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="tk-bench-"))
     try:
-        postgres = await asyncio.to_thread(start_postgres, directory)
+        postgres = await asyncio.to_thread(start_postgres, directory, settings=_large() if large else None)
         try:
             valkey = await asyncio.to_thread(start_valkey, directory)
             try:
@@ -141,6 +144,12 @@ async def _entered(database_url: str, redis_url: str, directory: Path) -> AsyncI
         yield Installation(foundation, keyring)
     finally:
         await foundation.close()
+
+
+def _large() -> dict[str, str]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    shared = min(memory // 4, _MOST_SHARED_BYTES)
+    return {"shared_buffers": f"{shared // 1024}kB", "max_wal_size": "8GB"}
 
 
 def _forget_settings() -> None:

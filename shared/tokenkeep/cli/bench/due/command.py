@@ -1,0 +1,100 @@
+"""`tokenkeep bench due`: how fast what is due is found, among however many accounts."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tokenkeep.cli.bench.due.run import DueFigures
+    from tokenkeep.cli.bench.scenario import Advance, Told
+
+_SIZES = (10_000, 100_000, 1_000_000)
+_SAMPLES = 100
+
+
+def due(
+    rows: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--rows", min=1_000, help="Among how many accounts; may be given several times.", show_default=False
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", min=20, help="Hints whose pick-up is timed.")] = _SAMPLES,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002  # Typer's form of a flag
+) -> None:
+    """Measure how accounts that are due are claimed and hinted at: among ten thousand, a hundred thousand, a million of them.
+
+    PostgreSQL and Valkey are started for it, and everything goes when it is over. PostgreSQL waits for the disk.
+    """
+    from tokenkeep.cli.bench.scenario import report  # noqa: PLC0415  # see the package
+
+    report([DueScenario(tuple(rows or _SIZES), samples)], as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class DueScenario:
+    """How finding what is due is measured and told."""
+
+    sizes: tuple[int, ...] = _SIZES
+    samples: int = _SAMPLES
+    name: str = "due"
+
+    def measure(self, advance: "Advance") -> "Told":
+        """Measure; `advance` is told how far it has come."""
+        import asyncio  # noqa: PLC0415  # see the package
+
+        from tokenkeep.cli.bench.due.run import measure_due  # noqa: PLC0415  # as above
+
+        figures = asyncio.run(measure_due(sizes=self.sizes, samples=self.samples, advance=advance))
+        return _document(figures), _table(figures)
+
+
+def _document(it: "DueFigures") -> dict[str, Any]:
+    from dataclasses import asdict  # noqa: PLC0415  # see the package
+
+    largest = it.rows[max(it.rows)]
+    before = it.rows[max((size for size in it.rows if size < max(it.rows)), default=max(it.rows))]
+    document = {
+        **asdict(it),
+        "rows": {str(size): asdict(figures) for size, figures in it.rows.items()},
+        "cost_ratio": largest.claims_per_s / before.claims_per_s,
+        "empty_poll_ratio": largest.empty_poll_us / it.rows[min(it.rows)].empty_poll_us,
+        "claim_enqueue_per_s": largest.claim_enqueue_per_s,
+        "ratio_to_limit": largest.claims_per_s / largest.limit_claims_per_s,
+        "ratio_to_naive": largest.claims_per_s / it.naive_claims_per_s,
+        "enqueue_ratio_to_naive": largest.claim_enqueue_per_s / it.naive_claim_enqueue_per_s,
+    }
+    rounded: dict[str, Any] = _rounded(document)
+    return rounded
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(one) for name, one in value.items()}
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def _table(it: "DueFigures") -> "Table":
+    from rich.table import Table  # noqa: PLC0415  # see the package
+
+    table = Table(title="Finding what is due", title_justify="left")
+    table.add_column("among")
+    for heading in ("claims/s", "of the limit", "claims + hints/s", "empty poll", "idle: scheduler", "idle: worker"):
+        table.add_column(heading, justify="right")
+    for size, figures in it.rows.items():
+        idle = [
+            f"{one.rss_bytes / 1e6:.0f} MB, {one.cpu_share:.1%}" if (one := figures.idle.get(name)) else ""
+            for name in ("scheduler", "worker")
+        ]
+        share = f"{figures.claims_per_s / figures.limit_claims_per_s:.0%}"
+        rates = (f"{figures.claims_per_s:,.0f}", share, f"{figures.claim_enqueue_per_s:,.0f}")
+        table.add_row(f"{size:,}", *rates, f"{figures.empty_poll_us:,.0f} µs", *idle)
+    reference = (f"{it.naive_claims_per_s:,.0f}", "", f"{it.naive_claim_enqueue_per_s:,.0f}")
+    table.add_row("reference: ORM, a message each", *reference)
+    table.caption = (
+        f"An idle worker takes up a hint within {it.pickup_p50_ms:.0f} ms (median), {it.pickup_p95_ms:.0f} ms (p95)."
+    )
+    return table

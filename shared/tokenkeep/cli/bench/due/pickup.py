@@ -1,0 +1,56 @@
+"""How long an idle worker takes from a hint on the queue until the account's refresh token is about to leave."""
+
+import asyncio
+import time
+from statistics import median, quantiles
+
+from sqlalchemy import text
+
+from tokenkeep.adapters.redis.connection import connect_blocking
+from tokenkeep.adapters.redis.queue import DramatiqRefreshQueue, create_broker
+from tokenkeep.cli.bench.due.endpoint import token_endpoint
+from tokenkeep.cli.bench.installation import Installation
+from tokenkeep.cli.bench.live_accounts import take_in
+from tokenkeep.cli.bench.scenario import Advance
+from tokenkeep.domain.attempt import Trigger
+from tokenkeep.domain.ids import AccountId
+from tokenkeep.settings import require_redis
+
+_PATIENCE_S = 10.0
+_LOOK_EVERY_S = 0.02
+# By the database's clock, which is this machine's.
+_LEFT = text("SELECT extract(epoch FROM sent_at) AS at FROM refresh_attempts WHERE account_id = :account_id")
+_OWED = text("UPDATE leases SET next_refresh_at = statement_timestamp()")
+
+
+async def measure_pickup(installation: Installation, *, samples: int, advance: Advance) -> tuple[float, float]:
+    """Median and 95th percentile in milliseconds, one account at a time.
+
+    Raises:
+        TimeoutError: A hint came to nothing within ten seconds.
+    """
+    queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(installation.foundation.settings))))
+    async with token_endpoint() as url:
+        accounts = await take_in(installation, url, count=samples)
+        async with installation.foundation.database.transaction() as connection:
+            await connection.execute(_OWED)
+        async with installation.process("worker"):
+            waits = []
+            for number, account_id in enumerate(accounts):
+                waits.append(await _picked_up(installation, queue, account_id))
+                # At any moment of a poll's pause.
+                await asyncio.sleep(0.05 * number / len(accounts))
+                advance("idle pick-up", number + 1, len(accounts))
+    return median(waits), quantiles(waits, n=20)[18]
+
+
+async def _picked_up(installation: Installation, queue: DramatiqRefreshQueue, account_id: AccountId) -> float:
+    hinted_at = time.time()
+    await queue.enqueue([account_id], trigger=Trigger.SCHEDULE, correlation_id="cor_bench")
+    async with asyncio.timeout(_PATIENCE_S):
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            async with installation.foundation.database.reading() as connection:
+                at = (await connection.execute(_LEFT, {"account_id": account_id})).scalar_one_or_none()
+            if at is not None:
+                return (float(at) - hinted_at) * 1000

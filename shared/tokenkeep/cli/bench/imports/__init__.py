@@ -1,0 +1,1 @@
+"""How fast accounts are taken in by the thousand."""
