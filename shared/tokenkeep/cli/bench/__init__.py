@@ -21,9 +21,9 @@ def bench(
 ) -> None:
     """Measure speed beside limits and references: all of it, or one scenario."""
     if context.invoked_subcommand is None:
-        from tokenkeep.cli.bench.scenario import report  # noqa: PLC0415  # see the package
+        from tokenkeep.cli.bench.scenario import Scenario, report  # noqa: PLC0415  # see the package
 
-        scenarios = [
+        scenarios: list[Scenario] = [
             refresh.RefreshScenario(),
             vend.VendScenario(),
             due.DueScenario(),

@@ -12,7 +12,7 @@ from tokenkeep.adapters.postgres.engine import create_engine
 from tokenkeep.cli.bench.due import naive
 from tokenkeep.cli.bench.due.claims import Claims, Rate, claim_bare, connect_bare, naive_broker
 from tokenkeep.cli.bench.due.idling import Idle, idle_processes
-from tokenkeep.cli.bench.due.pickup import measure_pickup
+from tokenkeep.cli.bench.due.pickup import PickUp, measure_pickup
 from tokenkeep.cli.bench.due.rows import Fleet, count_due, found, grow, tidy
 from tokenkeep.cli.bench.installation import Installation, temporary_installation
 from tokenkeep.cli.bench.scenario import Advance
@@ -48,13 +48,12 @@ class SizeFigures:
 
 @dataclass(frozen=True, slots=True)
 class DueFigures:
-    """By the number of accounts; the reference's rates; how long an idle worker takes until a hint's token is about to leave."""
+    """By the number of accounts; the reference's rates; how soon an idle worker takes up a hint."""
 
     rows: dict[int, SizeFigures]
     naive_claims_per_s: float
     naive_claim_enqueue_per_s: float
-    pickup_p50_ms: float
-    pickup_p95_ms: float
+    pickup: PickUp
 
 
 async def measure_due(*, sizes: Sequence[int], samples: int, advance: Advance) -> DueFigures:
@@ -76,7 +75,7 @@ async def measure_due(*, sizes: Sequence[int], samples: int, advance: Advance) -
             claims, enqueued = await _naive(installation, loading, advance)
         finally:
             await loading.dispose()
-    return DueFigures(rows, claims, enqueued, *pickup)
+    return DueFigures(rows, claims, enqueued, pickup)
 
 
 async def _at_size(
