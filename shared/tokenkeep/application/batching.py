@@ -15,8 +15,9 @@ class Batcher(Generic[Item, Result]):
     """Natural group commit, without a timer.
 
     A lone item goes at once, in a batch of one; those that come in the same turn of the event loop go with it. Items that
-    arrive while as many batches as may be are under way wait for one of them, and go together. Each caller awaits its own result. If `run` raises for a batch of several, its items are run one by one, so that a bad
-    one fails alone. A caller that is cancelled does not stop the batch: the work is the batcher's, not the caller's.
+    arrive while as many batches as may be are under way wait for one of them, and go together. Each caller awaits its own
+    result. If `run` raises for a batch of several, its items are run one by one, so that a bad one fails alone. A caller that
+    is cancelled does not stop the batch: the work is the batcher's, not the caller's.
     """
 
     def __init__(
