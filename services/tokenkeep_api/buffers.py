@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.issue_api_key import ADMIN_NAME
@@ -138,7 +137,7 @@ class Flusher:
         for flush in self._flushes:
             try:
                 await flush()
-            except (SQLAlchemyError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the trail of what is read must go on
                 _log.warning("flush_failed", error=type(error).__name__)
 
     async def _run(self) -> None:

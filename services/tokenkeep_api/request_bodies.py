@@ -189,13 +189,14 @@ async def read_document(scope: Scope, receive: Receive) -> Any:
             break
     else:
         return None
-    body = b""
+    pieces: list[bytes] = []
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise _malformed("the body was cut short")
-        body += message.get("body", b"")
+        pieces.append(message.get("body", b""))
         if not message.get("more_body", False):
+            body = b"".join(pieces)
             return parse_json(body) if body else None
 
 

@@ -52,11 +52,12 @@ class TokenEndpoint:
         caller = require(state["caller"], ApiScope.CREDENTIALS_READ)
         if scope["query_string"]:
             refuse_unknown(Request(scope), _NONE)
-        name = scope["path_params"]["account_id"]
-        account_id = _account_id(name)
+        account_id = _account_id(scope["path_params"]["account_id"])
         wish = _wish(await read_document(scope, receive))
         vended = await self._vended(caller, account_id, wish, "token.vend", state["correlation_id"])
-        body = rendering.encoded(rendering.token(vended, f"{self._url}/v1/accounts/{name.lower()}"))
+        body = rendering.encoded(
+            rendering.token(vended, f"{self._url}/v1/accounts/{format_id(IdKind.ACCOUNT, account_id)}")
+        )
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -81,7 +81,9 @@ class RefreshAccounts:
         self._times = times
         self._hold = hold
         self._notice_rollback = NoticeRollback(ledgers, locks, observer)
-        self._lease_rows: Batcher[Sequence[LeaseRequest], list[Leased]] = Batcher(self._lease_hints, limit=_HINTS)
+        self._lease_rows: Batcher[Sequence[LeaseRequest], list[Leased]] = Batcher(
+            self._lease_hints, limit=_HINTS, concurrency=2
+        )
         self._give_back = Batcher(self._give_back_locks)
 
     async def __call__(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
 from tokenkeep.adapters.postgres.engine import Database, create_engine
@@ -38,6 +39,16 @@ async def test_errors_are_those_of_every_other_statement_and_show_no_argument(da
     assert caught.value.orig.sqlstate == "22012"  # type: ignore[union-attr]  # the driver's
     assert "canary" not in str(caught.value)
     assert await _backend(database)
+
+
+async def test_a_connection_that_is_refused_is_an_error_like_every_other_statements(postgres_url: str) -> None:
+    nowhere = make_url(postgres_url).set(database="no_such_database").render_as_string(hide_password=False)
+    database = Database(create_engine(Secret(nowhere), pool_size=1))
+    for trying in (database.fetch("SELECT 1"), database.append("appended", ("id",), [(1,)])):
+        with pytest.raises(DBAPIError) as caught:
+            await trying
+        assert caught.value.orig.sqlstate == "3D000"  # type: ignore[union-attr]  # the driver's
+    await database.close()
 
 
 async def test_rows_are_appended_all_or_none(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ from redis.asyncio import Redis
 
 from road import Road
 from token_server import TokenServer
+from tokenkeep.adapters.postgres.claim_front import START, ClaimFront
 from tokenkeep.adapters.postgres.outbox import PostgresOutbox
 from tokenkeep.adapters.postgres.schedule import PostgresSchedule
 from tokenkeep.adapters.redis.event_stream import STREAM, RedisEventStream
@@ -37,6 +39,21 @@ async def test_two_schedulers_share_what_is_due(road: Road, server: TokenServer)
         await road.account(source_id, f"g{n}")
     counts = await asyncio.gather(*(road.tick() for _ in range(4)))
     assert sum(counts) == 40
+
+
+async def test_of_those_that_fell_due_together_nobody_is_passed_over_where_claims_go_on(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url)
+    ids = {await road.account(source_id, f"g{n}") for n in range(3)}
+    [row] = await road.sql("SELECT now() AS now, now() - interval '10 minutes' AS due")
+    await road.sql("UPDATE leases SET next_refresh_at = :due, due_at = :due", due=row["due"])
+    front = ClaimFront()
+    front.ended(START, row["due"] - timedelta(seconds=1), row["now"], took_s=60.0, now=monotonic())
+    schedule = PostgresSchedule(road.foundation.database, front=front)
+    span = timedelta(minutes=1)
+    claims = [await schedule.claim_due(limit=1, trust=span, paused=span) for _ in range(3)]
+    assert {one.account_id for claimed in claims for one in claimed.accounts} == ids
 
 
 async def test_a_flushed_redis_costs_a_hint_and_nothing_more(road: Road, server: TokenServer) -> None:

@@ -154,3 +154,21 @@ async def test_a_store_that_is_away_does_not_stop_the_flushing() -> None:
             await asyncio.sleep(0.001)
     await flusher.stop()
     assert [entry.count for entry in trail.entries] == [1]
+
+
+async def test_not_even_a_fault_of_ours_ends_the_flushing() -> None:
+    faults = iter([RuntimeError(), ValueError()])
+    done = asyncio.Event()
+
+    async def flush() -> None:
+        fault = next(faults, None)
+        if fault is not None:
+            raise fault
+        done.set()
+
+    flusher = Flusher(flush, every_s=0.001)
+    flusher.start()
+    async with asyncio.timeout(5):
+        await done.wait()
+    await flusher.stop()
+    assert next(faults, None) is None

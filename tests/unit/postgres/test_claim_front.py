@@ -36,7 +36,13 @@ def test_what_was_committed_a_moment_late_is_not_passed_by() -> None:
     assert front.begin(now=102.0) == NOW - timedelta(seconds=5)
 
 
-def test_a_look_that_finds_nothing_moves_nothing() -> None:
+def test_a_look_that_came_to_the_end_of_what_is_due_is_gone_on_with_there() -> None:
+    front = ClaimFront()
+    front.ended(START, None, NOW, took_s=2.0, now=102.0)
+    assert front.begin(now=102.0) == NOW - timedelta(seconds=5)
+
+
+def test_a_look_of_which_the_moment_is_not_known_moves_nothing() -> None:
     front = ClaimFront()
     front.ended(START, LAST, NOW, took_s=2.0, now=102.0)
     front.ended(LAST, None, None, took_s=0.01, now=103.01)

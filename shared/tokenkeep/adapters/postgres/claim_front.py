@@ -12,6 +12,11 @@ _LONGEST_WRITE = timedelta(seconds=5)
 """Who writes a due time writes none that is past, in a transaction that is ended if it rests for as long."""
 
 
+def is_dear(took_s: float) -> bool:
+    """Whether a look took so long that the next one is to begin where it ended."""
+    return took_s > _DEAR_S
+
+
 class ClaimFront:
     """Spares claims the way over what they have left behind, where that is long.
 
@@ -28,17 +33,21 @@ class ClaimFront:
         self._from_start_at = 0.0
 
     def begin(self, *, now: float) -> datetime:
-        """After which due time a look is to begin."""
+        """At which due time a look is to begin."""
         return self._end if now < self._from_start_at else START
 
     def ended(
         self, after: datetime, last: datetime | None, looked_at: datetime | None, *, took_s: float, now: float
     ) -> None:
-        """A look that began at `after` came, at the database's time `looked_at`, as far as `last`; None: it found nothing."""
-        if last is not None and looked_at is not None:
-            self._end = min(last, looked_at - _LONGEST_WRITE)
+        """A look that began at `after` has come as far as `last`; None: to the end of what was due then.
+
+        `looked_at`: when that was, by the database's clock; None if nobody knows, and then nothing is learnt.
+        """
+        if looked_at is not None:
+            newest = looked_at - _LONGEST_WRITE
+            self._end = newest if last is None else min(last, newest)
         if after == START:
-            self._from_start_at = now + took_s * _SHARE if took_s > _DEAR_S else now
+            self._from_start_at = now + took_s * _SHARE if is_dear(took_s) else now
 
     def gave_up(self, *, now: float) -> None:
         """A look did not come to its end in time."""

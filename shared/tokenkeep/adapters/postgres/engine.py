@@ -58,11 +58,21 @@ def create_engine(
     )
 
 
+_LOST = (
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+)
+
+
 class Database:
     """Hands out transactions. A connection that PostgreSQL has dropped is noticed and replaced by the pool."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._dbapi_error: type[Exception] = engine.dialect.loaded_dbapi.Error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -114,7 +124,7 @@ class Database:
             yield connection.driver_connection
         except BaseException as error:  # whatever it was, nobody knows what the connection is still good for
             connection.invalidate()
-            if isinstance(error, asyncpg.InterfaceError | asyncpg.PostgresConnectionError):
+            if isinstance(error, _LOST):
                 raise OperationalError(None, None, error) from None
             if isinstance(error, asyncpg.PostgresError):
                 raise DBAPIError(None, None, error) from None
@@ -124,7 +134,10 @@ class Database:
     async def _living_connection(self) -> Any:
         """One of the pool's, which replaces each that is given back as dead: so there are at most as many of those as it holds."""
         while True:
-            connection = await self._engine.raw_connection()
+            try:
+                connection = await self._engine.raw_connection()
+            except self._dbapi_error as error:  # the pool does not wrap what a refused connection raises
+                raise DBAPIError.instance(None, None, error, self._dbapi_error) from None
             driver: Any = connection.driver_connection
             if not driver.is_closed():
                 return connection

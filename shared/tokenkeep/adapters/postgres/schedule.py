@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from tokenkeep.adapters.postgres.claim_front import ClaimFront
+from tokenkeep.adapters.postgres.claim_front import ClaimFront, is_dear
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.application.refreshing import Claimed, DueAccount, StuckLease
 from tokenkeep.domain.ids import AccountId, SourceId
@@ -16,7 +16,7 @@ from tokenkeep.domain.ids import AccountId, SourceId
 _CLAIM = text("""
 WITH due AS MATERIALIZED (
     SELECT account_id, due_at FROM leases
-     WHERE due_at > :after AND due_at <= statement_timestamp() AND phase = 'idle' AND next_refresh_at IS NOT NULL
+     WHERE due_at >= :after AND due_at <= statement_timestamp() AND phase = 'idle' AND next_refresh_at IS NOT NULL
      ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
 )
 UPDATE leases AS l
@@ -31,6 +31,7 @@ UPDATE leases AS l
 RETURNING l.account_id, l.source_id, l.next_refresh_at, NOT a.all_go AS probe, due.due_at AS fell_due_at,
           statement_timestamp() AS looked_at, g.admitted AND (l.not_before IS NULL OR l.not_before <= clock_timestamp()) AS may_go
 """)
+_NOW = text("SELECT statement_timestamp()")
 _UNCLAIM = text("""
 UPDATE leases AS l SET due_at = statement_timestamp()
   FROM (SELECT account_id FROM leases
@@ -53,9 +54,9 @@ SELECT account_id, source_id FROM leases
 class PostgresSchedule:
     """What is due, by the database's clock. Any number of schedulers share the work: claims skip locked rows."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, front: ClaimFront | None = None) -> None:
         self._database = database
-        self._front = ClaimFront()
+        self._front = front or ClaimFront()
 
     async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> Claimed:
         """The accounts that are due, longest overdue first.
@@ -75,11 +76,14 @@ class PostgresSchedule:
                 began = time.monotonic()
                 rows = (await connection.execute(_CLAIM, parameters)).all()
                 took_s = time.monotonic() - began
+                seen_at = rows[0].looked_at if rows else None
+                if seen_at is None and is_dear(took_s):
+                    seen_at = (await connection.execute(_NOW)).scalar_one()
         except TimeoutError:
             self._front.gave_up(now=time.monotonic())
             raise
-        last = max((row.fell_due_at for row in rows), default=None)
-        seen_at = rows[0].looked_at if rows else None
+        # A look that has not filled its limit has seen all that is due.
+        last = max(row.fell_due_at for row in rows) if len(rows) == limit else None
         self._front.ended(after, last, seen_at, took_s=took_s, now=time.monotonic())
         accounts = [
             DueAccount(AccountId(row.account_id), SourceId(row.source_id), row.next_refresh_at, probe=row.probe)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 from uuid import UUID
 
@@ -82,7 +83,7 @@ class DramatiqRefreshQueue:
         # The same broker over a pipeline: what it sends is gathered, and goes in one round trip.
         self._pipeline = broker.client.pipeline(transaction=False)
         self._gathering = create_broker(self._pipeline)
-        self._turn = asyncio.Lock()
+        self._turn = Lock()
 
     async def enqueue(
         self,
@@ -103,24 +104,27 @@ class DramatiqRefreshQueue:
     async def enqueue_all(self, hints: Sequence[tuple[Trigger, Sequence[AccountId]]], *, correlation_id: str) -> bool:
         """Give several hints at once. False when it is not sure that all of them were given."""
         messages = [_message(RefreshHint(tuple(ids), trigger, correlation_id)) for trigger, ids in hints]
-        async with self._turn:
-            try:
-                await asyncio.to_thread(self._send, messages)
-            except (RedisError, dramatiq.errors.BrokerConnectionError) as error:
-                accounts = sum(len(account_ids) for _, account_ids in hints)
-                _log.warning("hint_dropped", accounts=accounts, error=type(error).__name__)
-                return False
+        if not messages:
+            return True
+        try:
+            await asyncio.to_thread(self._send, messages)
+        except (RedisError, dramatiq.errors.BrokerConnectionError) as error:
+            accounts = sum(len(account_ids) for _, account_ids in hints)
+            _log.warning("hint_dropped", accounts=accounts, error=type(error).__name__)
+            return False
         return True
 
     def _send(self, messages: Sequence["dramatiq.Message[Any]"]) -> None:
-        # The first one by itself: dramatiq may have questions to Redis, which a pipeline does not answer.
-        self._broker.enqueue(messages[0])
-        try:
-            for message in messages[1:]:
-                self._gathering.enqueue(message)
-            self._pipeline.execute()
-        finally:
-            self._pipeline.reset()
+        # A thread goes on when its caller is cancelled, and there is one pipeline.
+        with self._turn:
+            # The first one by itself: dramatiq may have questions to Redis, which a pipeline does not answer.
+            self._broker.enqueue(messages[0])
+            try:
+                for message in messages[1:]:
+                    self._gathering.enqueue(message)
+                self._pipeline.execute()
+            finally:
+                self._pipeline.reset()
 
 
 def _message(hint: RefreshHint) -> "dramatiq.Message[Any]":

@@ -1,4 +1,7 @@
-"""What `tokenkeep bench refresh` measures: how many accounts a second one worker process refreshes, from due to settled."""
+"""What `tokenkeep bench refresh` measures: how many accounts a second one worker process refreshes.
+
+From the first that is settled to the last, of us and of the reference: how long the first takes from its due time is no rate.
+"""
 
 import asyncio
 import json
