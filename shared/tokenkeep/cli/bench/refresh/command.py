@@ -100,7 +100,7 @@ def _table(it: "RefreshFigures") -> "Table":
 
     held = f"{it.most_in_flight:,} in flight: {it.rss_mb:,.0f} MB, {it.rss_bytes_per_in_flight / 1000:.1f} KB each"
     table = Table(
-        title="Refreshes by one worker process, from due to settled",
+        title="Refreshes by one worker process",
         caption=f"{held}. Presented twice: {it.reused}. Not settled: {it.unsettled}.",
         title_justify="left",
         caption_justify="left",
