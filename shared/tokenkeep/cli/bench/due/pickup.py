@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from tokenkeep.adapters.redis.connection import connect_blocking
 from tokenkeep.adapters.redis.queue import DramatiqRefreshQueue, create_broker
-from tokenkeep.cli.bench.due.endpoint import token_endpoint
+from tokenkeep.cli.bench.accounts import add_accounts, add_source
 from tokenkeep.cli.bench.installation import Installation
-from tokenkeep.cli.bench.live_accounts import take_in
+from tokenkeep.cli.bench.refresh.processes import open_endpoint
 from tokenkeep.cli.bench.scenario import Advance
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.ids import AccountId
@@ -41,8 +41,9 @@ async def measure_pickup(installation: Installation, *, samples: int, advance: A
         TimeoutError: A hint came to nothing within ten seconds.
     """
     queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(installation.foundation.settings))))
-    async with token_endpoint() as url:
-        accounts = await take_in(installation, url, count=samples)
+    async with open_endpoint() as endpoint:
+        source_id = await add_source(installation, f"{endpoint.url}/rotating")
+        accounts = await add_accounts(installation, source_id, samples)
         async with installation.foundation.database.transaction() as connection:
             await connection.execute(_OWED)
         async with installation.process("worker"):

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from sqlalchemy import text
 
 from tokenkeep.adapters.postgres.engine import create_engine
+from tokenkeep.cli.bench.accounts import NOWHERE, add_source
 from tokenkeep.cli.bench.imports import naive
 from tokenkeep.cli.bench.imports.client import import_accounts, lines
 from tokenkeep.cli.bench.imports.limit import copy_again
 from tokenkeep.cli.bench.installation import Installation, temporary_installation
-from tokenkeep.cli.bench.live_accounts import open_source
 from tokenkeep.cli.bench.scenario import Advance
 from tokenkeep.domain.ids import IdKind, format_id
 from tokenkeep.domain.secret import Secret
@@ -56,9 +56,7 @@ async def measure_import(*, accounts: int, advance: Advance) -> ImportFigures:
     """Measure on an installation of its own, with so many accounts in each import."""
     async with temporary_installation(large=True) as installation, AsyncExitStack() as serving:
         urls = [await serving.enter_async_context(installation.serving(admin_key=_KEY)) for _ in range(2)]
-        run = _Run(
-            installation, format_id(IdKind.SOURCE, await open_source(installation, "https://provider.invalid/token"))
-        )
+        run = _Run(installation, format_id(IdKind.SOURCE, await add_source(installation, NOWHERE)))
         await run.take_in(urls, accounts=250)  # whatever is made once has been made
         before = await run.written()
         one = await run.take_in(urls[:1], accounts=accounts)

@@ -11,7 +11,7 @@ import httpx
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.lending import LentConnections
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
-from tokenkeep.cli.bench.refresh.stock import CLIENT_ID, CLIENT_SECRET
+from tokenkeep.cli.bench.accounts import CLIENT_ID, CLIENT_SECRET
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.answer import Answer, TokenRequest
 

@@ -7,7 +7,6 @@ protocol: nothing is written ahead, so a killed worker or a lost answer costs th
 
 import json
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import dramatiq
@@ -25,6 +24,7 @@ _THREADS = 8
 _LOCK_S = 30
 _POST_S = 20.0
 _STREAM = "naive:refreshed"
+_QUEUE, _ACTOR = "naive", "naive_refresh"
 
 
 class _Base(DeclarativeBase):
@@ -49,7 +49,7 @@ class NaiveStock:
 
     def __init__(self, database_url: str, redis_url: str) -> None:
         self._engine = _engine(database_url)
-        self._refresh = _declare(redis_url, _unreachable)
+        self._broker = _broker(redis_url)
         self.key = Fernet.generate_key().decode()
         self._fernet = Fernet(self.key)
 
@@ -74,7 +74,7 @@ class NaiveStock:
             session.execute(update(NaiveAccount).where(NaiveAccount.id.in_(ids)).values(expires_at=past))
         began = datetime.now(UTC)
         for account_id in ids:
-            self._refresh.send(account_id)
+            self._broker.enqueue(dramatiq.Message(_QUEUE, _ACTOR, (account_id,), {}, {}))
         return began
 
     def refreshed(self, since: datetime) -> tuple[int, float]:
@@ -114,8 +114,9 @@ def _work(database_url: str, redis_url: str, token_url: str, key: str) -> None:
             account.generation += 1
         client.xadd(_STREAM, {"account": account_id}, maxlen=10_000)
 
-    actor = _declare(redis_url, refresh)
-    worker = Worker(actor.broker, worker_threads=_THREADS)
+    broker = _broker(redis_url)
+    dramatiq.actor(broker=broker, actor_name=_ACTOR, queue_name=_QUEUE)(refresh)
+    worker = Worker(broker, worker_threads=_THREADS)
     worker.start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
@@ -123,13 +124,10 @@ def _work(database_url: str, redis_url: str, token_url: str, key: str) -> None:
     worker.stop()
 
 
-def _declare(redis_url: str, refresh: Callable[[int], None]) -> "dramatiq.Actor[[int], None]":
-    broker = RedisBroker(url=redis_url, namespace="naive")  # type: ignore[no-untyped-call]  # dramatiq leaves it untyped
-    return dramatiq.actor(broker=broker, actor_name="naive_refresh", queue_name="naive")(refresh)
-
-
-def _unreachable(account_id: int) -> None:
-    raise NotImplementedError(account_id)
+def _broker(redis_url: str) -> RedisBroker:
+    broker: RedisBroker = RedisBroker(url=redis_url, namespace="naive")  # type: ignore[no-untyped-call]  # dramatiq leaves it untyped
+    broker.declare_queue(_QUEUE)
+    return broker
 
 
 def _engine(database_url: str) -> Engine:

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from tokenkeep.adapters.embedded.child import Child
 from tokenkeep.adapters.ending import end
 from tokenkeep.cli.bench.installation import Installation
+from tokenkeep.cli.bench.refresh.due_accounts import bring_due
 from tokenkeep.cli.bench.refresh.processes import Endpoint
-from tokenkeep.cli.bench.refresh.stock import bring_due
 from tokenkeep.cli.bench.scenario import Advance
 from tokenkeep.domain.ids import SourceId
 

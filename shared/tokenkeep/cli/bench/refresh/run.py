@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
+from tokenkeep.cli.bench.accounts import add_accounts, add_source
 from tokenkeep.cli.bench.installation import temporary_installation
 from tokenkeep.cli.bench.refresh.client_limit import httpx_posts_per_s, posts_per_s
+from tokenkeep.cli.bench.refresh.due_accounts import leftovers
 from tokenkeep.cli.bench.refresh.naive import NaiveStock
 from tokenkeep.cli.bench.refresh.processes import open_endpoint, python_process
 from tokenkeep.cli.bench.refresh.rounds import MESSAGE, PATIENCE_S, Stage, cpu_s, memory_in_flight, refreshed_per_s
-from tokenkeep.cli.bench.refresh.stock import add_accounts, add_source, leftovers
 from tokenkeep.cli.bench.scenario import Advance
 from tokenkeep.domain.ids import SourceId
 from tokenkeep.settings import require_database, require_redis
@@ -110,7 +111,9 @@ async def measure_refresh(
 
 async def _stock(stage: Stage, accounts: int, *, rotating: bool) -> SourceId:
     path = "rotating" if rotating else "steady"
-    source_id = await add_source(stage.installation, f"{stage.endpoint.url}/{path}", rotating=rotating)
+    # Of the strictest kind, where a second presentation is fatal, or of the mildest.
+    kind = {"refresh_rotates": "yes", "reuse_detection": "revokes"} if rotating else {"refresh_rotates": "no"}
+    source_id = await add_source(stage.installation, f"{stage.endpoint.url}/{path}", **kind)
     await add_accounts(
         stage.installation,
         source_id,
