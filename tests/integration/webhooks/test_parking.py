@@ -2,11 +2,15 @@
 
 import asyncio
 from datetime import timedelta
+from uuid import uuid4
+
+from sqlalchemy import text
 
 from api_service import Service, problem
 from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep.adapters.postgres.webhook_lanes import PostgresLanes
-from tokenkeep.domain.ids import IdKind, parse_id
+from tokenkeep.adapters.postgres.webhook_turns import let_go_behind
+from tokenkeep.domain.ids import IdKind, WebhookId, parse_id
 from tokenkeep_worker.webhooks import wire_webhooks
 from webhook_house import Hooks, delivering, public
 from webhook_receiver import Receiver
@@ -40,6 +44,23 @@ async def test_more_than_one_transaction_puts_aside_is_put_aside_by_the_worker_b
         [event] = await hooks.happen()
         await hooks.until(webhook_id, state="delivered", count=2)  # that it was enabled is told, too
     assert public(event) in receiver.ids
+
+
+async def test_what_waits_is_looked_up_once_behind_a_backlog_that_statistics_do_not_know_yet(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    known, unknown = [(await hooks.make(receiver.url))[0] for _ in range(2)]
+    await service.sql(MANY, id=parse_id(IdKind.WEBHOOK, known))
+    await service.sql("ANALYZE webhook_deliveries")
+    parsed = WebhookId(parse_id(IdKind.WEBHOOK, unknown))
+    await service.sql(MANY.replace("1000000000", "2000000000"), id=parsed)
+    await service.sql("UPDATE webhook_deliveries SET state = 'parked', due_at = NULL WHERE webhook_id = :id", id=parsed)
+    async with service.foundation.database.transaction() as connection:
+        await let_go_behind(connection, parsed, [uuid4(), uuid4()])
+        looked_up = await connection.scalar(
+            text("SELECT idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'webhook_deliveries'")
+        )
+    assert 1 <= looked_up <= 10
 
 
 async def test_a_delivery_under_way_while_its_webhook_is_disabled_counts_if_it_succeeds(

@@ -63,7 +63,7 @@ SELECT * FROM due WHERE NOT behind AND id IS NULL
 # them go; only if nobody is left who could, those go that are behind none.
 _LET_GO = text("""
 UPDATE webhook_deliveries AS d SET due_at = clock_timestamp()
- WHERE d.webhook_id = :id AND d.position IN (
+ WHERE d.webhook_id = :id AND d.position = ANY (ARRAY(
        SELECT c.position FROM webhook_deliveries AS c
         WHERE c.webhook_id = :id AND c.state = 'pending' AND c.due_at IS NULL
           AND (NOT CAST(:ordered AS boolean) OR (
@@ -71,7 +71,7 @@ UPDATE webhook_deliveries AS d SET due_at = clock_timestamp()
                                   AND due_at IS NOT NULL)
                    AND NOT EXISTS (SELECT FROM webhook_deliveries AS p WHERE p.webhook_id = c.webhook_id
                                       AND p.subject = c.subject AND p.state = 'pending' AND p.position < c.position)))
-        LIMIT :most)
+        LIMIT :most))
 """)
 _PUT_OFF = text("""
 UPDATE webhook_lanes
