@@ -12,11 +12,11 @@ from sqlalchemy import text
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenkeep.adapters.vault.keyring import Keyring
-from tokenkeep.application.ports import RefreshQueue
+from tokenkeep.application.ports import HintQueue
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.bootstrap import Foundation, lay_foundation
 from tokenkeep.domain.attempt import Trigger
-from tokenkeep.domain.ids import AccountId
+from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.settings import Settings
 from tokenkeep_api.app import create_app
 from tokenkeep_api.main import Api, wire
@@ -28,23 +28,38 @@ ADMIN_KEY = "tk_admin-key-of-the-tests-4711"
 
 
 @dataclass
-class DirectQueue(RefreshQueue):
+class DirectQueue(HintQueue):
     """Hands what is enqueued straight to a worker's use-case; `refreshing` None loses it."""
 
     refreshing: Refreshing | None = None
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
-    async def enqueue(self, account_ids: Sequence[AccountId], *, trigger: Trigger, correlation_id: str) -> bool:
+    async def enqueue(
+        self,
+        account_ids: Sequence[AccountId],
+        *,
+        trigger: Trigger,
+        correlation_id: str,
+        source_id: SourceId | None = None,
+    ) -> bool:
         if self.refreshing is None:
             return False
-        work = self.refreshing.refresh(account_ids, trigger=trigger, correlation_id=correlation_id)
+        work = self.refreshing.refresh(account_ids, trigger=trigger, correlation_id=correlation_id, source_id=source_id)
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         return True
 
-    async def enqueue_all(self, hints: Sequence[tuple[Trigger, Sequence[AccountId]]], *, correlation_id: str) -> bool:
-        given = [await self.enqueue(ids, trigger=trigger, correlation_id=correlation_id) for trigger, ids in hints]
+    async def enqueue_all(
+        self, hints: Sequence[tuple[Trigger, SourceId, Sequence[AccountId]]], *, correlation_id: str
+    ) -> bool:
+        given = [
+            await self.enqueue(ids, trigger=trigger, correlation_id=correlation_id, source_id=source)
+            for trigger, source, ids in hints
+        ]
         return all(given)
+
+    async def waiting(self) -> int:
+        return 0
 
     async def drain(self) -> None:
         await asyncio.gather(*self.tasks)

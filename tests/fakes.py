@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from tokenkeep.application.custody import Mirrored, Taken
-from tokenkeep.application.refreshing import Claimed, DueAccount, StuckLease
+from tokenkeep.application.refreshing import Claimed, DueAccount, Lane, StuckLease
 from tokenkeep.application.relay_events import Pending, Reached, StreamLost
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.events import Event, EventType
@@ -154,13 +154,25 @@ class MemorySchedule:
 
     due: list[DueAccount] = field(default_factory=list)
     claimed: dict[AccountId, DueAccount] = field(default_factory=dict)
+    life_s: dict[AccountId, float | None] = field(default_factory=dict)
+    waits: dict[AccountId, float] = field(default_factory=dict)
 
-    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> Claimed:
+    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta, lane: Lane = Lane.OLDEST) -> Claimed:
         assert trust > timedelta(0)
         assert paused > timedelta(0)
+        self.due.sort(key=lambda one: one.next_refresh_at, reverse=lane is Lane.NEWEST)
         claimed, self.due = self.due[:limit], self.due[limit:]
         self.claimed.update({one.account_id: one for one in claimed})
         return Claimed(claimed, len(claimed))
+
+    async def put_off(self, waits: Mapping[AccountId, float], *, binding: bool) -> None:
+        assert not binding
+        for one in waits:
+            del self.claimed[one]
+        self.waits.update(waits)
+
+    async def lives(self, account_ids: Sequence[AccountId]) -> Mapping[AccountId, float | None]:
+        return {one: self.life_s.get(one) for one in account_ids}
 
     async def unclaim(self, account_ids: Sequence[AccountId]) -> None:
         self.due = [self.claimed.pop(one) for one in account_ids] + self.due
@@ -178,16 +190,33 @@ class MemoryQueue:
     """A queue that remembers what was put into it."""
 
     messages: list[tuple[list[AccountId], Trigger, str]] = field(default_factory=list)
+    sources: list[SourceId | None] = field(default_factory=list)
     room: int = 1_000_000
 
-    async def enqueue(self, account_ids: Sequence[AccountId], *, trigger: Trigger, correlation_id: str) -> bool:
+    async def waiting(self) -> int | None:
+        return len(self.messages)
+
+    async def enqueue(
+        self,
+        account_ids: Sequence[AccountId],
+        *,
+        trigger: Trigger,
+        correlation_id: str,
+        source_id: SourceId | None = None,
+    ) -> bool:
         if len(self.messages) >= self.room:
             return False
+        self.sources.append(source_id)
         self.messages.append((list(account_ids), trigger, correlation_id))
         return True
 
-    async def enqueue_all(self, hints: Sequence[tuple[Trigger, Sequence[AccountId]]], *, correlation_id: str) -> bool:
-        given = [await self.enqueue(ids, trigger=trigger, correlation_id=correlation_id) for trigger, ids in hints]
+    async def enqueue_all(
+        self, hints: Sequence[tuple[Trigger, SourceId, Sequence[AccountId]]], *, correlation_id: str
+    ) -> bool:
+        given = [
+            await self.enqueue(ids, trigger=trigger, correlation_id=correlation_id, source_id=source)
+            for trigger, source, ids in hints
+        ]
         return all(given)
 
 

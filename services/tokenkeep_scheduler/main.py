@@ -36,7 +36,7 @@ from tokenkeep.adapters.telemetry.logs import configure_logging
 from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
 from tokenkeep.application.accept_events import AcceptEvents
 from tokenkeep.application.emit_due_refreshes import EmitDueRefreshes
-from tokenkeep.application.ports import Ledgers, RefreshQueue, Schedule
+from tokenkeep.application.ports import HintQueue, Ledgers, Schedule
 from tokenkeep.application.relay_events import EventStream, Outbox, RelayEvents
 from tokenkeep.application.sweep_leases import SweepLeases
 from tokenkeep.application.tend_sources import TendSources
@@ -79,7 +79,7 @@ class _Ports:
     """What of the world the scheduler's steps touch."""
 
     schedule: Schedule
-    queue: RefreshQueue
+    queue: HintQueue
     ledgers: Ledgers
     outbox: Outbox
     stream: EventStream

@@ -26,8 +26,8 @@ def declare_actors(
     over the thread goes on to the next message; the batch itself is not cancelled, for it may hold an answer.
     """
 
-    def handle(account_ids: Sequence[str], trigger: str, correlation_id: str) -> None:
-        hint = RefreshHint.from_kwargs(account_ids, trigger, correlation_id)
+    def handle(account_ids: Sequence[str], trigger: str, correlation_id: str, source_id: str | None = None) -> None:
+        hint = RefreshHint.from_kwargs(account_ids, trigger, correlation_id, source_id)
         asyncio.run_coroutine_threadsafe(refresh(hint), loop).result(time_limit_s)
 
     dramatiq.actor(broker=broker, actor_name="refresh_due", queue_name=SCHEDULED)(handle)

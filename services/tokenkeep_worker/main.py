@@ -32,6 +32,8 @@ _DEMAND_THREADS = 8
 _PICKUP_MS = 50
 _PREFETCH = 64
 _DRAIN_AGAIN_S = 1.0
+_PATIENCE_S = 2.0
+"""How long a thread waits for its batch. Most endpoints answer sooner; what is admitted goes on without it."""
 _LEFTOVERS_EVERY_S = 60.0
 _SPOOL_GRACE = timedelta(seconds=20)
 """How long a stop waits for the database once the answers are in the spool."""
@@ -145,17 +147,24 @@ class Worker:
                 left = await self._refreshing.drain_spool()
 
     async def refresh(self, hint: RefreshHint) -> None:
-        """Refresh what a hint names. The batch belongs to the process: a caller that gives up does not stop it."""
+        """Refresh what a hint names, and wait for it while it takes no longer than it should.
+
+        The batch belongs to the process: a caller that gives up, or whose patience is over, does not stop it. So a provider that hangs
+        keeps no thread from the others; how much of it is under way is for admission to say.
+        """
         task = asyncio.get_running_loop().create_task(self._batch(hint))
         self._batches.add(task)
         task.add_done_callback(self._batches.discard)
-        await asyncio.shield(task)
+        await asyncio.wait({task}, timeout=_PATIENCE_S)
 
     async def _batch(self, hint: RefreshHint) -> None:
         with structlog.contextvars.bound_contextvars(correlation_id=hint.correlation_id):
             try:
                 await self._refreshing.refresh(
-                    hint.account_ids, trigger=hint.trigger, correlation_id=hint.correlation_id
+                    hint.account_ids,
+                    trigger=hint.trigger,
+                    correlation_id=hint.correlation_id,
+                    source_id=hint.source_id,
                 )
             except (SQLAlchemyError, OSError, TimeoutError) as error:
                 # Nothing was leased, or a sweeper will see to it; a later tick hints at the accounts again.

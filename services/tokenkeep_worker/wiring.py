@@ -11,14 +11,17 @@ from tokenkeep.adapters.failpoints.worker_ports import FailingEndpoints, Failing
 from tokenkeep.adapters.postgres.credential_rows import PostgresCredentialRows
 from tokenkeep.adapters.postgres.due_revocations import PostgresRevocationRequests
 from tokenkeep.adapters.postgres.instance_keys import PostgresStoreKey
+from tokenkeep.adapters.postgres.schedule import PostgresSchedule
 from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
 from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers
 from tokenkeep.adapters.redis.custody_lock import RedisCustodyLocks
+from tokenkeep.adapters.redis.source_limits import RedisSourceLimits
 from tokenkeep.adapters.redis.wakeups import RedisAnnouncer
 from tokenkeep.adapters.refreshers.installed import installed_refreshers
 from tokenkeep.adapters.refreshers.running import RunningRefreshers
 from tokenkeep.adapters.refreshers.signatures import sign_callout
 from tokenkeep.adapters.spool.file_spool import FileSpool
+from tokenkeep.adapters.telemetry.admission_observer import AdmissionTelemetry
 from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
 from tokenkeep.adapters.telemetry.revocation_observer import RevocationTelemetry
 from tokenkeep.adapters.telemetry.store_log import StoreLog
@@ -29,9 +32,12 @@ from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
 from tokenkeep.adapters.token_endpoint.tls_contexts import TlsContexts
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring_file import read_keyring
+from tokenkeep.application.admission import Admission
+from tokenkeep.application.bulkheads import Bulkheads
 from tokenkeep.application.credential_stores import CredentialStores
 from tokenkeep.application.drain_spool import DrainSpool
 from tokenkeep.application.keep_answers import KeepAnswers
+from tokenkeep.application.known_limits import KnownLimits
 from tokenkeep.application.lock_keeping import LockKeeper
 from tokenkeep.application.move_credentials import MoveCredentials
 from tokenkeep.application.ports import Announcer, CustodyLocks, Ledgers, Refreshers, Spool, TokenEndpoints
@@ -43,9 +49,11 @@ from tokenkeep.application.revoke_grants import RevokeGrants
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.settle_attempts import SettleAttempts
 from tokenkeep.application.source_clients import SourceClients
+from tokenkeep.application.source_turns import SourceTurns
 from tokenkeep.application.sweep_stores import SweepStores
 from tokenkeep.application.watch_sources import WatchSources
 from tokenkeep.bootstrap import Foundation, ProcessClocks, wall_clock
+from tokenkeep.domain.ids import new_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +120,9 @@ def wire(foundation: Foundation) -> Refreshing:
     sources = PostgresSourceConfigs(foundation.database)
     observer, clocks = RefreshTelemetry(foundation.metrics), ProcessClocks(boottime)
     settle = SettleAttempts(ports.ledgers, sealer, foundation.policy, foundation.quarantine, foundation.links)
+    watch = WatchSources(ledgers=ports.ledgers, observer=observer, clocks=clocks)
     refresh = RefreshAccounts(
+        admission=_admission(foundation, watch, clocks),
         ledgers=ports.ledgers,
         sources=sources,
         locks=ports.locks,
@@ -133,7 +143,7 @@ def wire(foundation: Foundation) -> Refreshing:
         keep=KeepAnswers(
             settle=settle, put_away=put_away, vault=sealer.vault, spool=ports.spool, observer=observer, clocks=clocks
         ),
-        watch=WatchSources(ledgers=ports.ledgers, observer=observer, clocks=clocks),
+        watch=watch,
         announcer=ports.announcer,
         observer=observer,
         times=times,
@@ -155,6 +165,22 @@ def wire(foundation: Foundation) -> Refreshing:
     )
     move = MoveCredentials(stores, sealer.vault, rows, StoreLog())
     return Refreshing(refresh, sealer, endpoints, drain, revoke, stores, move, SweepStores(stores, rows, clocks))
+
+
+def _admission(foundation: Foundation, watch: WatchSources, clocks: ProcessClocks) -> Admission:
+    settings, times = foundation.settings, foundation.times
+    # A place outlives whatever may happen to who is in it.
+    place_s = (times.lease + times.provider_deadline).total_seconds()
+    bulkheads = Bulkheads(settings.worker_threads * settings.message_batch)
+    shared = RedisSourceLimits(foundation.redis, worker=new_id().hex, place_s=place_s)
+    return Admission(
+        limits=KnownLimits(PostgresSourceConfigs(foundation.database), foundation.catalogue, clocks),
+        bulkheads=bulkheads,
+        turns=SourceTurns(bulkheads=bulkheads, shared=shared, watch=watch, clocks=clocks),
+        room=PostgresSchedule(foundation.database),
+        observer=AdmissionTelemetry(foundation.metrics),
+        clocks=clocks,
+    )
 
 
 def _armed(ports: _Ports, spec: str) -> _Ports:

@@ -10,6 +10,7 @@ from tokenkeep.application.custody import Taken
 from tokenkeep.application.refreshing import (
     Answered,
     Claimed,
+    Lane,
     Leased,
     LeaseRequest,
     LockedAccount,
@@ -203,17 +204,34 @@ class Announcer(Protocol):
 class RefreshQueue(Protocol):
     """Hands hints to the workers: ids, and what caused them. Says whether a hint, or all of several, could be given."""
 
-    async def enqueue(self, account_ids: Sequence[AccountId], *, trigger: Trigger, correlation_id: str) -> bool: ...
+    async def enqueue(
+        self,
+        account_ids: Sequence[AccountId],
+        *,
+        trigger: Trigger,
+        correlation_id: str,
+        source_id: SourceId | None = ...,
+    ) -> bool: ...
+
+
+class HintQueue(RefreshQueue, Protocol):
+    """The queue as a scheduler sees it: `waiting` counts the scheduled messages in it, None when it can't be had."""
+
+    async def waiting(self) -> int | None: ...
 
     async def enqueue_all(
-        self, hints: Sequence[tuple[Trigger, Sequence[AccountId]]], *, correlation_id: str
+        self, hints: Sequence[tuple[Trigger, SourceId, Sequence[AccountId]]], *, correlation_id: str
     ) -> bool: ...
 
 
 class Schedule(Protocol):
     """The scheduler's reads of what is due."""
 
-    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> Claimed: ...
+    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta, lane: Lane = ...) -> Claimed: ...
+
+    async def put_off(self, waits: Mapping[AccountId, float], *, binding: bool) -> None: ...
+
+    async def lives(self, account_ids: Sequence[AccountId]) -> Mapping[AccountId, float | None]: ...
 
     async def unclaim(self, account_ids: Sequence[AccountId]) -> None: ...
 

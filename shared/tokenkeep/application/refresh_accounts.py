@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
 
+from tokenkeep.application.admission import Admission, Admitted
 from tokenkeep.application.batching import Batcher
 from tokenkeep.application.custody import Taken
 from tokenkeep.application.keep_answers import KeepAnswers
@@ -30,7 +31,7 @@ from tokenkeep.application.settle_attempts import Settled
 from tokenkeep.application.watch_sources import WatchSources
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.errors import TokenkeepError
-from tokenkeep.domain.ids import AccountId, AttemptId, new_id
+from tokenkeep.domain.ids import AccountId, AttemptId, SourceId, new_id
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.rules import OAuth2Rules
@@ -46,6 +47,7 @@ class _Custody:
     """The locks that one message's batch holds. `generations`: what the mirror is told when a lock is given back."""
 
     owner: str
+    admitted: Admitted
     generations: dict[AccountId, int] = field(default_factory=dict)
 
 
@@ -55,6 +57,7 @@ class RefreshAccounts:
     def __init__(
         self,
         *,
+        admission: Admission,
         ledgers: Ledgers,
         sources: SourceConfigs,
         locks: CustodyLocks,
@@ -68,6 +71,7 @@ class RefreshAccounts:
         times: RefreshTimes,
         hold: bool = False,
     ) -> None:
+        self._admission = admission
         self._ledgers = ledgers
         self._sources = sources
         self._locks = locks
@@ -87,16 +91,30 @@ class RefreshAccounts:
         self._give_back = Batcher(self._give_back_locks)
 
     async def __call__(
-        self, account_ids: Sequence[AccountId], *, trigger: Trigger, correlation_id: str
+        self,
+        account_ids: Sequence[AccountId],
+        *,
+        trigger: Trigger,
+        correlation_id: str,
+        source_id: SourceId | None = None,
     ) -> list[Settled]:
-        """Refresh those of these accounts that are owed a refresh and that nobody else holds.
+        """Refresh those of these accounts that are owed a refresh, that may go now, and that nobody else holds.
 
-        Takes nobody into custody while an operator holds custody, or while an answer can be put nowhere.
+        `source_id`: they are all of this source. Takes nobody into custody while an operator holds custody, or while an answer
+        can be put nowhere.
         """
         if self._hold or self._keep.at_risk:
             self._observer.refused_work(len(account_ids))
             return []
-        custody = _Custody(new_id().hex)
+        admitted = await self._admission(account_ids, trigger=trigger, source_id=source_id)
+        try:
+            return await self._of_admitted(admitted, trigger, correlation_id)
+        finally:
+            await asyncio.shield(self._admission.leave(list(admitted.places), admitted))
+
+    async def _of_admitted(self, admitted: Admitted, trigger: Trigger, correlation_id: str) -> list[Settled]:
+        account_ids = admitted.account_ids
+        custody = _Custody(new_id().hex, admitted)
         taken = await self._locks.take(account_ids, custody.owner)
         if len(taken) < len(account_ids):
             self._observer.contended(len(account_ids) - len(taken))
@@ -200,6 +218,7 @@ class RefreshAccounts:
         if presented is None:
             return None
         self._watch.note_call(task.source.id, task.rules, presented.verdict)
+        await self._admission.note_call(task.source.id, presented.verdict, took_s=monotonic() - started)
         settled = await self._keep(_answered(task, presented))
         if settled is not None:
             self._observe(task, settled, duration_s=monotonic() - started)
@@ -215,6 +234,7 @@ class RefreshAccounts:
     async def _let_go(self, account_ids: Sequence[AccountId], custody: _Custody) -> None:
         for one in account_ids:
             self._keeper.let_go(one, custody.owner)
+        await self._admission.leave(account_ids, custody.admitted)
         given_back = [self._give_back.submit((one, custody.owner, custody.generations.get(one))) for one in account_ids]
         await asyncio.gather(*given_back)
 

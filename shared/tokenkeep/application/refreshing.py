@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -52,6 +53,18 @@ class SourceConfig:
     rollback_accepted_at: datetime | None = None
     scopes: tuple[str, ...] = ()
     callout_secret_ciphertext: bytes | None = None
+
+
+class Lane(StrEnum):
+    """Among more that is due than can go, where a claim begins.
+
+    `OLDEST`: what has waited longest. `NEWEST`: what fell due last, which on a day like any other is all there is. `IN_TIME`: what has
+    waited longest among that which fell due lately, so that most of it still has a living token.
+    """
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
+    IN_TIME = "in_time"
 
 
 @dataclass(frozen=True, slots=True)

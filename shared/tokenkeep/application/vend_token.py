@@ -200,7 +200,8 @@ class VendToken:
             newer = version is not None and version.obtained_at >= demanded_at
             if newer and (wish.force or self._is_good(stored, wish)):
                 return await self._vended(stored, refreshed=True)
-            if _failed_since(stored, asked_at) or remaining <= 0:
+            too_late = stored.now + timedelta(seconds=remaining)
+            if remaining <= 0 or _failed_since(stored, asked_at) or any(one > too_late for one in _barriers(stored)):
                 raise _not_in_time(stored)
 
     async def _vended(self, stored: StoredToken, *, refreshed: bool) -> VendedToken:

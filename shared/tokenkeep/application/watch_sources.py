@@ -21,6 +21,8 @@ from tokenkeep.domain.verdict import Granted, Misconfigured, Verdict
 from tokenkeep.providers.rules import OAuth2Rules
 
 _MOST_SOURCES = 10_000
+_PROBE_AGAIN_S = 2.0
+"""How soon one looks again while a probe is under way."""
 
 
 class WatchSources:
@@ -37,6 +39,18 @@ class WatchSources:
         """The sources whose accounts are not to be leased now."""
         now = self._clocks.loop_time()
         return [one for one, breaker in self._breakers.items() if breaker.gate(now) is Gate.CLOSED]
+
+    def rest_of(self, source_id: SourceId) -> float | None:
+        """For how many seconds none of the source's accounts is to be leased; None: some may."""
+        breaker, now = self._breakers.get(source_id), self._clocks.loop_time()
+        if breaker is None or breaker.gate(now) is not Gate.CLOSED:
+            return None
+        return max((breaker.resting_until or now) - now, _PROBE_AGAIN_S)
+
+    def wants_a_probe(self, source_id: SourceId) -> bool:
+        """Whether one account of the source is wanted, to see how things are."""
+        breaker = self._breakers.get(source_id)
+        return breaker is not None and breaker.gate(self._clocks.loop_time()) is Gate.ONE
 
     def admits(self, source_id: SourceId, *, doubtful: bool) -> bool:
         """Whether a leased account may be sent. One that is in doubt is the last choice for a probe: it might cost the grant."""

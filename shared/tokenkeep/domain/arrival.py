@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from tokenkeep.domain.account import Account
 from tokenkeep.domain.credential import CredentialVersion
-from tokenkeep.domain.due_time import next_refresh_at
+from tokenkeep.domain.due_time import next_refresh_at, place_in_round
 from tokenkeep.domain.expiry_notice import due_for_notice
 from tokenkeep.domain.lease import Lease
 from tokenkeep.domain.refresh_policy import RefreshPolicy, spread
@@ -42,8 +42,8 @@ def arrival_due_at(
 ) -> datetime:
     """When an account that came with many others is refreshed first.
 
-    While its access token lives: uniformly between now and the last moment that leaves the lead. Else uniformly over a
-    window of five minutes, the first one for the first 30,000 of the import, the next one for the next.
+    While its access token lives: evenly over the round that it joins, and in time. Else uniformly over a window of five minutes,
+    the first one for the first 30,000 of the import, the next one for the next.
     """
     share = spread(account.id, credential.generation)
     if is_overdue(credential, now=now):
@@ -57,5 +57,7 @@ def arrival_due_at(
     if told is not None and told < latest:
         return latest
     # Ends that are told ahead would gather them as well.
-    latest = due_for_notice(latest, lease) or latest
-    return now + max(latest - now, timedelta(0)) * share
+    if due_for_notice(latest, lease) not in {None, latest}:
+        latest = due_for_notice(latest, lease) or latest
+        return now + max(latest - now, timedelta(0)) * share
+    return place_in_round(credential, account, policy, start=now, idle_life=idle_life) or now

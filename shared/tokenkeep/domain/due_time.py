@@ -1,10 +1,17 @@
 """When credentials are refreshed next: before the first of the things ends that a refresh can still save."""
 
 from datetime import datetime, timedelta
+from math import sqrt
 
 from tokenkeep.domain.account import Account
 from tokenkeep.domain.credential import CredentialVersion
 from tokenkeep.domain.refresh_policy import RefreshPolicy, spread
+
+_OTHER_DRAW = 1_000_000_000
+"""Makes a second number of an account and a generation."""
+
+_AS_GOOD_AS_NEW = 1.25
+_LONG_DEAD = 0.25
 
 
 def next_refresh_at(
@@ -34,6 +41,48 @@ def next_refresh_at(
         # By then nothing is to be had for it any more, so the access token is used to its own end.
         return credential.expires_at
     return due
+
+
+def place_in_round(
+    credential: CredentialVersion,
+    account: Account,
+    policy: RefreshPolicy,
+    *,
+    start: datetime,
+    idle_life: timedelta | None = None,
+    steady: bool = False,
+) -> datetime | None:
+    """When credentials come due whose account has no place yet in the round of its fleet; None as for `next_refresh_at`.
+
+    Never later than they would come due anyway. Accounts that come together, however suddenly, are refreshed evenly from then on: each
+    waits for what would be left of a round that began long ago (the residual life of a renewal process; Cox, Renewal Theory, 1962, section 5).
+    """
+
+    def due(jitter: float) -> datetime | None:
+        return next_refresh_at(credential, account, policy, idle_life=idle_life, steady=steady, jitter=jitter)
+
+    latest, earliest = due(0.0), due(1.0)
+    if latest is None or earliest is None:
+        return None
+    longest = max((latest - start).total_seconds(), 0.0)
+    shortest = min(max((earliest - start).total_seconds(), 0.0), longest)
+    # A long round is met more often than a short one, in proportion to its length.
+    size = spread(account.id, credential.generation + _OTHER_DRAW)
+    whole = sqrt(shortest**2 + size * (longest**2 - shortest**2))
+    return start + timedelta(seconds=whole * spread(account.id, credential.generation))
+
+
+def has_lost_its_place(former: CredentialVersion, credential: CredentialVersion) -> bool:
+    """Whether a refresh shows that the account's rhythm is not its own.
+
+    Its first one, if the token that it came with was partly spent: with many others, as a rule. And one that came when the token had been
+    dead for long: after a downtime all come back together.
+    """
+    lived, lives = former.lifetime, credential.lifetime
+    if lived is None or lives is None or former.expires_at is None:
+        return False
+    arrived_spent = former.generation == 1 and lived * _AS_GOOD_AS_NEW < lives
+    return arrived_spent or credential.obtained_at - former.expires_at > lives * _LONG_DEAD
 
 
 def last_chance(credential: CredentialVersion, *, now: datetime, idle_life: timedelta | None = None) -> datetime | None:

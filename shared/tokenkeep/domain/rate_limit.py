@@ -54,6 +54,24 @@ def take(full_at: float, rate: Rate, *, now: float) -> Taken:
     return Taken(then, remaining, then - now)
 
 
+@dataclass(frozen=True, slots=True)
+class Some:
+    """A bucket after somebody wanted several. `wait_s` is how long until there is another one."""
+
+    full_at: float
+    count: int
+    wait_s: float
+
+
+def take_some(full_at: float, rate: Rate, count: int, *, now: float, keep: float = 0.0) -> Some:
+    """As many of `count` requests at this moment as leave `keep` in the bucket."""
+    full_at = max(full_at, now)
+    there = (rate.window_s - (full_at - now) + _ROUNDING_S) * rate.per_s - keep
+    taken = min(max(int(there), 0), count)
+    wait_s = max((1 - (there - taken)) / rate.per_s, 0.0)
+    return Some(full_at + taken / rate.per_s, taken, wait_s)
+
+
 def give_back(full_at: float, rate: Rate) -> float:
     """The bucket with one request put back."""
     return full_at - 1 / rate.per_s

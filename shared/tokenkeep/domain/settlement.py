@@ -11,7 +11,7 @@ from typing import assert_never
 from tokenkeep.domain.account import AccountState, DisabledReason, FailureReason, Health
 from tokenkeep.domain.attempt import Attempt, Outcome, Resolution
 from tokenkeep.domain.credential import CredentialVersion, TokenSet
-from tokenkeep.domain.due_time import is_steady, next_refresh_at
+from tokenkeep.domain.due_time import has_lost_its_place, is_steady, next_refresh_at, place_in_round
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.expiry_notice import due_for_notice, notice
 from tokenkeep.domain.lease import Phase
@@ -161,7 +161,14 @@ def _granted(
 def _due_after(former: CredentialVersion, standing: Standing, *, rules: Rules, earliest: datetime) -> datetime | None:
     """When credentials that a refresh brought are refreshed in their turn."""
     steady = is_steady(former, standing.credential)
-    due = next_refresh_at(standing.credential, standing.account, rules.policy, idle_life=rules.idle_life, steady=steady)
+    credential, account = standing.credential, standing.account
+    due = next_refresh_at(credential, account, rules.policy, idle_life=rules.idle_life, steady=steady)
+    told = credential.told_refresh_end
+    # An end that is told has its own times; to come before them would bring nothing.
+    if has_lost_its_place(former, credential) and (told is None or (due is not None and told > due)):
+        due = place_in_round(
+            credential, account, rules.policy, start=credential.obtained_at, idle_life=rules.idle_life, steady=steady
+        )
     due = due_for_notice(due, standing.lease)
     return None if due is None else max(due, earliest)
 

@@ -132,6 +132,8 @@ class Provider:
     request; `token_param_names` are the provider's names for standard parameters.
     `refresh_token_ttl_s` is the refresh token's life from its issue, which no use of the same token renews;
     `refresh_token_idle_ttl_s` is how long it may lie unused, and each use renews that.
+    `refresh_rate_per_min`, `refresh_burst` and `refresh_concurrency` are how many token requests one client may make: each minute, at once
+    after a while of none, at the same time. With `provider_` they are about all clients together.
     `refresher` names the installed code that refreshes (`domain.refresher`), if the token endpoint is not simply asked.
     `refresh_with` says what a refresh presents. `gives_refresh_token` False: there is none, and nothing to refresh.
     `single_active_access_token`: a refresh ends the former access token at once. `signed_token_requests`: the provider wants token
@@ -182,6 +184,12 @@ class Provider:
     access_token_ttl_s: int | None = None
     refresh_token_ttl_s: int | None = None
     refresh_token_idle_ttl_s: int | None = None
+    refresh_rate_per_min: int | None = None
+    refresh_burst: int | None = None
+    refresh_concurrency: int | None = None
+    provider_rate_per_min: int | None = None
+    provider_burst: int | None = None
+    provider_concurrency: int | None = None
     gives_refresh_token: bool | None = None
     single_active_access_token: bool | None = None
     signed_token_requests: bool = False

@@ -33,6 +33,7 @@ from tokenkeep.providers.fields import (
     CUSTOM_FIELDS,
     OAUTH1_FIELDS,
     OAUTH2_FIELDS,
+    PROVIDER_LIMITS,
 )
 from tokenkeep.providers.hook_files import read_hooks
 from tokenkeep.providers.revocation_way import REVOCATION_NAMES, address_complaint
@@ -67,6 +68,7 @@ _OAUTH2_ONLY: Mapping[str, Field] = {
     "gives_refresh_token": Flag(),
     "single_active_access_token": Flag(),
     "signed_token_requests": Flag(),
+    **PROVIDER_LIMITS,
 }
 _STRUCTURED: Mapping[str, Callable[[EntryFile, str, object], object]] = {
     "placeholders": read_placeholders,

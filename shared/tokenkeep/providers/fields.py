@@ -10,6 +10,15 @@ from tokenkeep.providers.rules import ClientAuth
 
 _DAY = 86_400
 _TEN_YEARS = 3_650 * _DAY
+_MOST_PER_MIN = 6_000_000
+_MOST_AT_ONCE = 100_000
+
+PROVIDER_LIMITS: Mapping[str, Field] = {
+    "provider_rate_per_min": Whole(1, _MOST_PER_MIN),
+    "provider_burst": Whole(1, _MOST_AT_ONCE),
+    "provider_concurrency": Whole(1, _MOST_AT_ONCE),
+}
+"""What a data file alone may say: no source speaks for the others."""
 
 _TOKEN_PATH = Text(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*", "a path such as data.access_token")
 
@@ -64,6 +73,9 @@ OAUTH2_FIELDS: Mapping[str, Field] = {
     "access_token_ttl_s": Whole(1, _TEN_YEARS),
     "refresh_token_ttl_s": Whole(1, _TEN_YEARS),
     "refresh_token_idle_ttl_s": Whole(1, _TEN_YEARS),
+    "refresh_rate_per_min": Whole(1, _MOST_PER_MIN),
+    "refresh_burst": Whole(1, _MOST_AT_ONCE),
+    "refresh_concurrency": Whole(1, _MOST_AT_ONCE),
     "refresher": Text(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", "a refresher's name, in lower case"),
     "refresh_callout_url": Url(),
     "access_token_path": _TOKEN_PATH,

@@ -9,9 +9,13 @@ from dramatiq import Message
 
 from tokenkeep.adapters.redis.queue import DEMANDED, SCHEDULED, DramatiqRefreshQueue, RefreshHint, create_broker
 from tokenkeep.domain.attempt import Trigger
-from tokenkeep.domain.ids import AccountId
+from tokenkeep.domain.ids import AccountId, SourceId
 
-HINTS = [(Trigger.PROBE, [AccountId(uuid4())]), *((Trigger.SCHEDULE, [AccountId(uuid4()) for _ in range(25)]),) * 149]
+SOURCE = SourceId(uuid4())
+HINTS = [
+    (Trigger.PROBE, SOURCE, [AccountId(uuid4())]),
+    *((Trigger.SCHEDULE, SOURCE, [AccountId(uuid4()) for _ in range(25)]),) * 149,
+]
 
 
 @pytest.fixture
@@ -36,8 +40,8 @@ async def test_several_hints_given_at_once_each_arrive_once_and_in_order(client:
     assert await queue.enqueue_all(HINTS, correlation_id="cor_1")
     assert await queue.enqueue_all(HINTS[:1], correlation_id="cor_2")
     hints = taken(client, SCHEDULED)
-    assert [list(hint.account_ids) for hint in hints] == [ids for _, ids in HINTS[1:]]
-    assert {hint.correlation_id for hint in hints} == {"cor_1"}
+    assert [list(hint.account_ids) for hint in hints] == [ids for _, _, ids in HINTS[1:]]
+    assert {(hint.source_id, hint.correlation_id) for hint in hints} == {(SOURCE, "cor_1")}
     assert [hint.correlation_id for hint in taken(client, DEMANDED)] == ["cor_1", "cor_2"]
 
 

@@ -104,7 +104,7 @@ def test_a_message_holds_accounts_of_one_source_soonest_due_first() -> None:
     due = [
         DueAccount(AccountId(uuid4()), sources[n % 2], start + timedelta(seconds=-n if n % 3 else n)) for n in range(25)
     ]
-    batches = [ids for _, ids in messages(due, size=5)]
+    batches = [ids for _, _, ids in messages(due, size=5)]
     assert sum(len(ids) for ids in batches) == 25
     assert all(len(ids) <= 5 for ids in batches)
     by_id = {one.account_id: one for one in due}

@@ -1,6 +1,6 @@
 """Ticks and relays over fakes."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -43,6 +43,54 @@ async def test_a_tick_is_bounded_so_that_others_get_their_turn() -> None:
 async def test_what_the_queue_does_not_surely_take_is_due_again_at_once() -> None:
     schedule, queue = MemorySchedule(due(10)), MemoryQueue(room=1)
     assert await emit(schedule, queue)(correlation_id="cor_1") == 0
+    assert len(schedule.due) == 10
+
+
+async def test_no_more_is_claimed_than_the_queue_has_room_for() -> None:
+    schedule, queue = MemorySchedule(due(100)), MemoryQueue()
+    bounded = replace(emit(schedule, queue), most_waiting=8)
+    emitted = await bounded(correlation_id="cor_1")
+    assert len(queue.messages) == 4  # half of the room is others'
+    assert len(schedule.waits) == 100 - emitted
+    queue.messages *= 2
+    assert await bounded(correlation_id="cor_1") == 0
+    assert schedule.due == []
+
+
+async def test_what_a_source_has_beyond_its_share_stands_in_line_and_others_have_their_own() -> None:
+    crowd, elsewhere = due(60), SourceId(uuid4())
+    few = [DueAccount(AccountId(uuid4()), elsewhere, NOW + timedelta(seconds=1_000 + n)) for n in range(3)]
+    schedule, queue = MemorySchedule([*crowd, *few]), MemoryQueue()
+    await replace(emit(schedule, queue), most_waiting=8)(correlation_id="cor_1")
+    hinted = {one for ids, _, _ in queue.messages for one in ids}
+    assert hinted >= {one.account_id for one in few}
+    assert len(queue.messages) == 4 + 1
+    assert len(schedule.waits) == 63 - len(hinted)
+    # The newest were looked at right after the oldest, not behind all of the crowd.
+    assert queue.sources.index(elsewhere) <= 4
+    assert min(schedule.waits.values()) >= 1
+
+
+async def test_of_those_that_fell_due_together_the_living_go_and_the_dead_wait() -> None:
+    crowd = due(10)
+    dying, dead = crowd[:5], crowd[5:]
+    lives = {one.account_id: 60.0 + n for n, one in enumerate(dying)} | {one.account_id: -5.0 for one in dead}
+    schedule, queue = MemorySchedule(crowd, life_s=dict(lives)), MemoryQueue()
+    await replace(emit(schedule, queue), most_waiting=2)(correlation_id="cor_1")
+    [(hinted, _, _)] = queue.messages
+    assert set(hinted) >= {one.account_id for one in dying[:3]}
+    assert len(set(hinted) & {one.account_id for one in dead}) == 1
+
+
+@dataclass
+class NoQueue(MemoryQueue):
+    async def waiting(self) -> None:
+        return None
+
+
+async def test_nothing_is_claimed_while_the_queue_cannot_be_had() -> None:
+    schedule = MemorySchedule(due(10))
+    assert await emit(schedule, NoQueue())(correlation_id="cor_1") == 0
     assert len(schedule.due) == 10
 
 

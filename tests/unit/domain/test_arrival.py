@@ -46,11 +46,15 @@ def is_uniform(moments: list[datetime], start: datetime, end: datetime, *, parts
 @pytest.mark.parametrize(
     ("life", "lead"), [(HOUR, timedelta(minutes=15)), (DAY, timedelta(minutes=15)), (timedelta(minutes=10), HOUR / 24)]
 )
-def test_equal_expiries_are_spread_uniformly_until_the_last_moment_that_leaves_the_lead(
-    life: timedelta, lead: timedelta
-) -> None:
+def test_equal_expiries_are_spread_over_a_round_and_leave_the_lead(life: timedelta, lead: timedelta) -> None:
     moments = [due(number, expires_at=NOW + life) for number in range(MANY)]
-    assert is_uniform(moments, NOW, NOW + life - lead)
+    earliest, latest = NOW + life - lead - life / 5, NOW + life - lead
+    assert max(moments) <= latest
+    before = [moment for moment in moments if moment < earliest]
+    assert is_uniform(before, NOW, earliest)
+    # Of a round, whose length is between the two, so much lies before the earliest end.
+    share = (earliest - NOW) / ((earliest - NOW + (latest - NOW)) / 2)
+    assert abs(len(before) / MANY - share) < 0.02
 
 
 def test_tokens_that_have_run_out_are_spread_over_five_minutes() -> None:

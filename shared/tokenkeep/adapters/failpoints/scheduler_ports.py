@@ -6,8 +6,8 @@ from uuid import UUID
 
 from tokenkeep.adapters.failpoints.spec import Point
 from tokenkeep.adapters.failpoints.striking import Failpoints
-from tokenkeep.application.ports import RefreshQueue, Schedule
-from tokenkeep.application.refreshing import Claimed, StuckLease
+from tokenkeep.application.ports import HintQueue, Schedule
+from tokenkeep.application.refreshing import Claimed, Lane, StuckLease
 from tokenkeep.application.relay_events import EventStream, Outbox, Pending, Reached
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.ids import AccountId, SourceId
@@ -20,12 +20,20 @@ class FailingSchedule:
         self._schedule = schedule
         self._points = points
 
-    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> Claimed:
+    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta, lane: Lane = Lane.OLDEST) -> Claimed:
         """As the port says."""
-        claimed = await self._schedule.claim_due(limit=limit, trust=trust, paused=paused)
+        claimed = await self._schedule.claim_due(limit=limit, trust=trust, paused=paused, lane=lane)
         if claimed.accounts:
             self._points.hit(Point.CLAIMED)
         return claimed
+
+    async def put_off(self, waits: Mapping[AccountId, float], *, binding: bool) -> None:
+        """As the port says."""
+        await self._schedule.put_off(waits, binding=binding)
+
+    async def lives(self, account_ids: Sequence[AccountId]) -> Mapping[AccountId, float | None]:
+        """As the port says."""
+        return await self._schedule.lives(account_ids)
 
     async def unclaim(self, account_ids: Sequence[AccountId]) -> None:
         """As the port says."""
@@ -43,21 +51,36 @@ class FailingSchedule:
 class FailingQueue:
     """A queue with a failpoint behind each hint."""
 
-    def __init__(self, queue: RefreshQueue, points: Failpoints) -> None:
+    def __init__(self, queue: HintQueue, points: Failpoints) -> None:
         self._queue = queue
         self._points = points
 
-    async def enqueue(self, account_ids: Sequence[AccountId], *, trigger: Trigger, correlation_id: str) -> bool:
+    async def waiting(self) -> int | None:
         """As the port says."""
-        given = await self._queue.enqueue(account_ids, trigger=trigger, correlation_id=correlation_id)
+        return await self._queue.waiting()
+
+    async def enqueue(
+        self,
+        account_ids: Sequence[AccountId],
+        *,
+        trigger: Trigger,
+        correlation_id: str,
+        source_id: SourceId | None = None,
+    ) -> bool:
+        """As the port says."""
+        given = await self._queue.enqueue(
+            account_ids, trigger=trigger, correlation_id=correlation_id, source_id=source_id
+        )
         if given:
             self._points.hit(Point.ENQUEUED)
         return given
 
-    async def enqueue_all(self, hints: Sequence[tuple[Trigger, Sequence[AccountId]]], *, correlation_id: str) -> bool:
+    async def enqueue_all(
+        self, hints: Sequence[tuple[Trigger, SourceId, Sequence[AccountId]]], *, correlation_id: str
+    ) -> bool:
         """As the port says, hint by hint."""
-        for trigger, account_ids in hints:
-            if not await self.enqueue(account_ids, trigger=trigger, correlation_id=correlation_id):
+        for trigger, source_id, account_ids in hints:
+            if not await self.enqueue(account_ids, trigger=trigger, correlation_id=correlation_id, source_id=source_id):
                 return False
         return True
 

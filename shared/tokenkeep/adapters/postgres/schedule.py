@@ -1,23 +1,26 @@
 """The scheduler's reads: claims of what is due, and looks after what was never given back."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
+from tokenkeep.adapters.postgres.batch import Columns
 from tokenkeep.adapters.postgres.claim_front import ClaimFront, is_dear
 from tokenkeep.adapters.postgres.engine import Database
-from tokenkeep.application.refreshing import Claimed, DueAccount, StuckLease
+from tokenkeep.application.refreshing import Claimed, DueAccount, Lane, StuckLease
 from tokenkeep.domain.ids import AccountId, SourceId
 
 # Of a source that is paused, or that proves a changed client, only the account goes that was picked to show how things are.
 # statement_timestamp() and not clock_timestamp(): only a stable function lets the index on due_at be used.
-_CLAIM = text("""
+_CLAIM = """
 WITH due AS MATERIALIZED (
     SELECT account_id, due_at FROM leases
-     WHERE due_at >= :after AND due_at <= statement_timestamp() AND phase = 'idle' AND next_refresh_at IS NOT NULL
-     ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
+     WHERE due_at <= statement_timestamp() AND phase = 'idle' AND next_refresh_at IS NOT NULL
+       {reach}
+     ORDER BY due_at {order} LIMIT :limit FOR UPDATE SKIP LOCKED
 )
 UPDATE leases AS l
    SET due_at = CASE
@@ -30,6 +33,30 @@ UPDATE leases AS l
  WHERE l.account_id = due.account_id AND s.id = l.source_id
 RETURNING l.account_id, l.source_id, l.next_refresh_at, NOT a.all_go AS probe, due.due_at AS fell_due_at,
           statement_timestamp() AS looked_at, g.admitted AND (l.not_before IS NULL OR l.not_before <= clock_timestamp()) AS may_go
+"""
+# What fell due within the usual lead still has a living token, as a rule.
+_CLAIMS = {
+    Lane.OLDEST: text(_CLAIM.format(reach="AND due_at >= :after", order="ASC")),
+    Lane.NEWEST: text(_CLAIM.format(reach="", order="DESC")),
+    Lane.IN_TIME: text(_CLAIM.format(reach="AND due_at > statement_timestamp() - interval '15 minutes'", order="ASC")),
+}
+_WAITS = Columns(account_id="uuid", wait_s="double precision")
+# A row that is locked is being worked on, one that is not idle is looked at by its lease, and one that owes nothing at its own time.
+_PUT_OFF = text(f"""
+UPDATE leases AS l
+   SET due_at = clock_timestamp() + make_interval(secs => mine.wait_s),
+       not_before = CASE WHEN :binding THEN GREATEST(l.not_before, clock_timestamp() + make_interval(secs => mine.wait_s))
+                         ELSE l.not_before END
+  FROM (SELECT l.account_id, w.wait_s
+          FROM leases AS l JOIN {_WAITS.relation("w")} ON w.account_id = l.account_id
+         WHERE l.phase = 'idle' AND (l.next_refresh_at <= clock_timestamp() OR l.demanded_at > l.obtained_at)
+           FOR UPDATE OF l SKIP LOCKED) AS mine
+ WHERE l.account_id = mine.account_id
+""")  # noqa: S608 - only our own names are put in
+_SOURCES = text("SELECT account_id, source_id FROM leases WHERE account_id = ANY(CAST(:ids AS uuid[]))")
+_LIVES = text("""
+SELECT account_id, CAST(extract(epoch FROM expires_at - clock_timestamp()) AS double precision) AS life_s
+  FROM credentials WHERE account_id = ANY(CAST(:ids AS uuid[]))
 """)
 _NOW = text("SELECT statement_timestamp()")
 _UNCLAIM = text("""
@@ -58,23 +85,55 @@ class PostgresSchedule:
         self._database = database
         self._front = front or ClaimFront()
 
-    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta) -> Claimed:
-        """The accounts that are due, longest overdue first.
+    async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta, lane: Lane = Lane.OLDEST) -> Claimed:
+        """The accounts that are due, as many as the limit lets, from where the lane begins.
 
         The claim pushes `due_at` away by `trust`, the time that a hint is given to lead to something; `next_refresh_at` is
         only ever changed by what is settled. Accounts of sources that are paused or prove their client are put aside for
         `paused`, or until they are woken; accounts that nobody may try yet until then. Neither are returned.
         """
         parameters = {
-            "after": (after := self._front.begin(now=time.monotonic())),
             "limit": limit,
             "trust_s": trust.total_seconds(),
             "paused_s": paused.total_seconds(),
         }
+        if lane is Lane.OLDEST:
+            rows = await self._from_the_front(parameters)
+        else:
+            async with self._database.transaction() as connection:
+                rows = (await connection.execute(_CLAIMS[lane], parameters)).all()
+        accounts = [
+            DueAccount(AccountId(row.account_id), SourceId(row.source_id), row.next_refresh_at, probe=row.probe)
+            for row in rows
+            if row.may_go
+        ]
+        return Claimed(accounts, len(rows))
+
+    async def put_off(self, waits: Mapping[AccountId, float], *, binding: bool) -> None:
+        """Look at these again in so many seconds. `binding`: nobody may try them before that, whoever asks."""
+        rows = [{"account_id": one, "wait_s": wait_s} for one, wait_s in waits.items()]
+        async with self._database.transaction() as connection:
+            await connection.execute(_PUT_OFF, {**_WAITS.parameters(rows), "binding": binding})
+
+    async def sources_of(self, account_ids: Sequence[AccountId]) -> dict[AccountId, SourceId]:
+        """Whose accounts these are; those that are gone are left out."""
+        async with self._database.reading() as connection:
+            rows = await connection.execute(_SOURCES, {"ids": list(account_ids)})
+            return {AccountId(row.account_id): SourceId(row.source_id) for row in rows}
+
+    async def lives(self, account_ids: Sequence[AccountId]) -> dict[AccountId, float | None]:
+        """How many seconds the access tokens of these still live; None for those that never expire."""
+        async with self._database.reading() as connection:
+            rows = await connection.execute(_LIVES, {"ids": list(account_ids)})
+            return {AccountId(row.account_id): row.life_s for row in rows}
+
+    async def _from_the_front(self, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
+        """A claim that begins with the oldest, or where the former one ended if the way there is long."""
+        after = self._front.begin(now=time.monotonic())
         try:
             async with self._database.transaction() as connection:
                 began = time.monotonic()
-                rows = (await connection.execute(_CLAIM, parameters)).all()
+                rows = (await connection.execute(_CLAIMS[Lane.OLDEST], {**parameters, "after": after})).all()
                 took_s = time.monotonic() - began
                 seen_at = rows[0].looked_at if rows else None
                 if seen_at is None and is_dear(took_s):
@@ -83,14 +142,9 @@ class PostgresSchedule:
             self._front.gave_up(now=time.monotonic())
             raise
         # A look that has not filled its limit has seen all that is due.
-        last = max(row.fell_due_at for row in rows) if len(rows) == limit else None
+        last = max(row.fell_due_at for row in rows) if len(rows) == parameters["limit"] else None
         self._front.ended(after, last, seen_at, took_s=took_s, now=time.monotonic())
-        accounts = [
-            DueAccount(AccountId(row.account_id), SourceId(row.source_id), row.next_refresh_at, probe=row.probe)
-            for row in rows
-            if row.may_go
-        ]
-        return Claimed(accounts, len(rows))
+        return rows
 
     async def unclaim(self, account_ids: Sequence[AccountId]) -> None:
         """Make claimed accounts due again at once: their hint could not be given."""

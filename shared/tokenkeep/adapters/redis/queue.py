@@ -14,7 +14,7 @@ from dramatiq.brokers.redis import RedisBroker
 from redis.exceptions import RedisError
 
 from tokenkeep.domain.attempt import Trigger
-from tokenkeep.domain.ids import AccountId
+from tokenkeep.domain.ids import AccountId, SourceId
 
 SCHEDULED = "refresh"
 DEMANDED = "refresh_now"
@@ -54,11 +54,12 @@ def create_broker(client: "redis.Redis") -> RedisBroker:
 
 @dataclass(frozen=True, slots=True)
 class RefreshHint:
-    """What a message says: look at these accounts."""
+    """What a message says: look at these accounts. With `source_id` they are all of this source."""
 
     account_ids: tuple[AccountId, ...]
     trigger: Trigger
     correlation_id: str
+    source_id: SourceId | None = None
 
     def to_kwargs(self) -> dict[str, Any]:
         """The message's arguments, as JSON takes them."""
@@ -66,13 +67,17 @@ class RefreshHint:
             "account_ids": [one.hex for one in self.account_ids],
             "trigger": self.trigger.value,
             "correlation_id": self.correlation_id,
+            "source_id": None if self.source_id is None else self.source_id.hex,
         }
 
     @classmethod
-    def from_kwargs(cls, account_ids: Sequence[str], trigger: str, correlation_id: str) -> "RefreshHint":
+    def from_kwargs(
+        cls, account_ids: Sequence[str], trigger: str, correlation_id: str, source_id: str | None = None
+    ) -> "RefreshHint":
         """The hint that a message's arguments spell."""
         ids = tuple(AccountId(UUID(hex=one)) for one in account_ids)
-        return cls(ids, Trigger(trigger), correlation_id)
+        source = None if source_id is None else SourceId(UUID(hex=source_id))
+        return cls(ids, Trigger(trigger), correlation_id, source)
 
 
 class DramatiqRefreshQueue:
@@ -91,9 +96,10 @@ class DramatiqRefreshQueue:
         *,
         trigger: Trigger,
         correlation_id: str,
+        source_id: SourceId | None = None,
     ) -> bool:
         """Hint at these accounts. False when the queue can't be had; the rows remember all the same."""
-        message = _message(RefreshHint(tuple(account_ids), trigger, correlation_id))
+        message = _message(RefreshHint(tuple(account_ids), trigger, correlation_id, source_id))
         try:
             await asyncio.to_thread(self._broker.enqueue, message)
         except (RedisError, dramatiq.errors.BrokerConnectionError) as error:
@@ -101,15 +107,19 @@ class DramatiqRefreshQueue:
             return False
         return True
 
-    async def enqueue_all(self, hints: Sequence[tuple[Trigger, Sequence[AccountId]]], *, correlation_id: str) -> bool:
+    async def enqueue_all(
+        self, hints: Sequence[tuple[Trigger, SourceId, Sequence[AccountId]]], *, correlation_id: str
+    ) -> bool:
         """Give several hints at once. False when it is not sure that all of them were given."""
-        messages = [_message(RefreshHint(tuple(ids), trigger, correlation_id)) for trigger, ids in hints]
+        messages = [
+            _message(RefreshHint(tuple(ids), trigger, correlation_id, source)) for trigger, source, ids in hints
+        ]
         if not messages:
             return True
         try:
             await asyncio.to_thread(self._send, messages)
         except (RedisError, dramatiq.errors.BrokerConnectionError) as error:
-            accounts = sum(len(account_ids) for _, account_ids in hints)
+            accounts = sum(len(account_ids) for _, _, account_ids in hints)
             _log.warning("hint_dropped", accounts=accounts, error=type(error).__name__)
             return False
         return True
@@ -125,6 +135,15 @@ class DramatiqRefreshQueue:
                 self._pipeline.execute()
             finally:
                 self._pipeline.reset()
+
+    async def waiting(self) -> int | None:
+        """How many scheduled messages wait for a worker; None when the queue can't be had."""
+        try:
+            count: int = await asyncio.to_thread(self._broker.client.llen, f"{self._broker.namespace}:{SCHEDULED}")
+        except (RedisError, dramatiq.errors.BrokerConnectionError) as error:
+            _log.warning("queue_unavailable", error=type(error).__name__)
+            return None
+        return count
 
 
 def _message(hint: RefreshHint) -> "dramatiq.Message[Any]":

@@ -5,12 +5,13 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import choose_encoder
 
 import tokenkeep
 from tokenkeep.adapters.telemetry.fleet_gauges import FleetGauges
 from tokenkeep.application.accept_events import ReceptionStatus
+from tokenkeep.application.admission_ports import Delay
 from tokenkeep.application.fleet import FleetFigures
 from tokenkeep.application.inbox import Outcome as InboxOutcome
 from tokenkeep.application.revocations import RevocationEnd
@@ -53,6 +54,9 @@ WEBHOOK_OUTCOMES: Final = frozenset({"delivered", "failed", "given_up"})
 
 WEBHOOK_DISABLED_REASONS: Final = frozenset(reason.value for reason in WebhookDisabledReason)
 """Why webhooks are disabled."""
+
+DELAYS: Final = frozenset(delay.value for delay in Delay)
+"""What accounts wait for that can't go when they are due."""
 
 OTHER: Final = "other"
 """The label of a value that is not among those above: what comes from outside can't make series without end."""
@@ -107,6 +111,18 @@ class Metrics:
     def refresh_settled(self, provider: str, lateness: timedelta) -> None:
         """Record how long after it was due a refresh was settled. One that came early was not late."""
         self._child(self._lateness, (provider,)).observe(max(0.0, lateness.total_seconds()))
+
+    def refreshes_put_off(self, source: str, reason: str, count: int) -> None:
+        """Count accounts of a source, by its id, that could not go when they were due, by one of `DELAYS`."""
+        self._put_off.labels(source, _known(reason, DELAYS)).inc(count)
+
+    def source_throttled(self, source: str) -> None:
+        """Count a word of a provider that the source, by its id, is to slow down."""
+        self._throttled.labels(source).inc()
+
+    def refreshes_under_way(self, count: int) -> None:
+        """Show how many accounts this worker has admitted and not yet settled."""
+        self._under_way.set(count)
 
     def custody_contended(self) -> None:
         """Count a try to take custody of an account that somebody else held."""
@@ -182,6 +198,23 @@ class Metrics:
             ["provider"],
             unit="seconds",
             buckets=_LATENESS_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._put_off = Counter(
+            "tokenkeep_refreshes_put_off_total",
+            "Accounts that were due and had to wait, by source and by what they waited for.",
+            ["source", "reason"],
+            registry=self._registry,
+        )
+        self._throttled = Counter(
+            "tokenkeep_source_throttled_total",
+            "Times that a provider asked a source to slow down, by source.",
+            ["source"],
+            registry=self._registry,
+        )
+        self._under_way = Gauge(
+            "tokenkeep_refreshes_under_way",
+            "Accounts that this worker has admitted and not yet settled.",
             registry=self._registry,
         )
 

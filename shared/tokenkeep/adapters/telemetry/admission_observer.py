@@ -1,0 +1,30 @@
+"""Who has to wait, and for whose sake, as metrics and log lines."""
+
+import structlog
+
+from tokenkeep.adapters.telemetry.metrics import Metrics
+from tokenkeep.application.admission_ports import Delay
+from tokenkeep.domain.ids import IdKind, SourceId, format_id
+
+_log = structlog.get_logger("tokenkeep.admission")
+
+
+class AdmissionTelemetry:
+    """Counts what a worker puts off."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def put_off(self, source_id: SourceId, delay: Delay, count: int) -> None:
+        """So many accounts of the source can't go now."""
+        self._metrics.refreshes_put_off(format_id(IdKind.SOURCE, source_id), delay.value, count)
+
+    def throttled(self, source_id: SourceId, span_s: float) -> None:
+        """The provider asked the source to slow down; it rests for so long."""
+        source = format_id(IdKind.SOURCE, source_id)
+        self._metrics.source_throttled(source)
+        _log.info("source_throttled", source_id=source, seconds=round(span_s, 1))
+
+    def under_way(self, count: int) -> None:
+        """So many refreshes are under way in this worker."""
+        self._metrics.refreshes_under_way(count)

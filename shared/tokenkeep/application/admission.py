@@ -1,0 +1,172 @@
+"""Admission (custody protocol, S0): who may go now, before anything of an account is touched.
+
+Whoever may not is put off: the row says when it is looked at again, and holds no thread, no connection, no lock and no lease meanwhile.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tokenkeep.application.admission_ports import AdmissionObserver, Delay, WaitingRoom
+from tokenkeep.application.bulkheads import Bulkheads
+from tokenkeep.application.clocks import Clocks
+from tokenkeep.application.known_limits import KnownLimits, SourceLimits
+from tokenkeep.application.source_turns import SourceTurns, Turn
+from tokenkeep.domain.attempt import Trigger
+from tokenkeep.domain.ids import AccountId, SourceId
+from tokenkeep.domain.need import by_need
+from tokenkeep.domain.verdict import RateLimited, Unavailable, Verdict
+from tokenkeep.domain.waiting_line import WaitingLine
+
+_PATIENCE_S = 1.0
+"""How long a scheduled batch waits for places that are about to come free, before it is put off."""
+
+_DEMAND_PATIENCE_S = 5.0
+_LOOK_AGAIN_S = 0.02
+_MOST_WAITING = 4
+"""How many batches of one source wait for places; the threads are others' too."""
+
+_LOOKS_PER_S = 200.0
+"""How many accounts a second are looked at again of a source that takes none for now."""
+
+
+class Place(NamedTuple):
+    """Where an account is while it is under way."""
+
+    limits: SourceLimits
+    name: str
+
+
+@dataclass(slots=True)
+class Admitted:
+    """The accounts of one batch that may go, each in a place that it gives back once."""
+
+    account_ids: list[AccountId] = field(default_factory=list)
+    places: dict[AccountId, Place] = field(default_factory=dict)
+
+    def add(self, limits: SourceLimits, account_ids: Sequence[AccountId], turn: Turn) -> None:
+        """The first of these go, as many as their turn lets."""
+        for number, account_id in enumerate(account_ids[: turn.count]):
+            self.account_ids.append(account_id)
+            self.places[account_id] = Place(limits, f"{turn.group}:{number}")
+
+
+class Admission:
+    """Admits accounts to being refreshed: as many of each source as that can take, and those first that somebody waits for."""
+
+    def __init__(
+        self,
+        *,
+        limits: KnownLimits,
+        bulkheads: Bulkheads,
+        turns: SourceTurns,
+        room: WaitingRoom,
+        observer: AdmissionObserver,
+        clocks: Clocks,
+    ) -> None:
+        self._limits = limits
+        self._bulkheads = bulkheads
+        self._turns = turns
+        self._room = room
+        self._observer = observer
+        self._clocks = clocks
+
+    async def __call__(
+        self, account_ids: Sequence[AccountId], *, trigger: Trigger, source_id: SourceId | None = None
+    ) -> Admitted:
+        """Those that may go, in their order; the others are put off. Without a source, each one's is looked up.
+
+        Raises what the database raises; then nobody goes.
+        """
+        groups: dict[SourceId, list[AccountId]] = {}
+        if source_id is not None:
+            groups[source_id] = list(account_ids)
+        else:
+            sources = await self._room.sources_of(account_ids)
+            for one in dict.fromkeys(account_ids):
+                if one in sources:
+                    groups.setdefault(sources[one], []).append(one)
+        known = await self._limits(groups)
+        admitted, demanded = Admitted(), trigger is not Trigger.SCHEDULE
+        try:
+            await asyncio.gather(
+                *(self._admit(limits, groups[one], admitted, demanded=demanded) for one, limits in known.items())
+            )
+        except BaseException:
+            await asyncio.shield(self.leave(list(admitted.places), admitted))
+            raise
+        self._observer.under_way(self._bulkheads.under_way)
+        return admitted
+
+    async def leave(self, account_ids: Iterable[AccountId], admitted: Admitted) -> None:
+        """These need their places no longer; who has none is passed over."""
+        for one in account_ids:
+            place = admitted.places.pop(one, None)
+            if place is not None:
+                await self._turns.leave(place.limits, place.name)
+        self._observer.under_way(self._bulkheads.under_way)
+
+    async def note_call(self, source_id: SourceId, verdict: Verdict, *, took_s: float) -> None:
+        """Take note of how a call ended. What asks to slow down is heard by the whole source, in every worker."""
+        now, state = self._clocks.loop_time(), self._bulkheads.source(source_id)
+        state.window.note(verdict, took_s=took_s, now=now)
+        if not isinstance(verdict, RateLimited | Unavailable):
+            return
+        span_s = None if verdict.retry_after is None else verdict.retry_after.total_seconds()
+        if span_s is not None:
+            state.throttling.rest(now, span_s)
+        elif isinstance(verdict, RateLimited):
+            span_s = state.throttling.slow_down(now, sent_at=now - took_s)
+        if span_s:
+            self._observer.throttled(source_id, span_s)
+            await self._turns.hold(source_id, span_s)
+
+    async def _admit(
+        self, limits: SourceLimits, account_ids: Sequence[AccountId], admitted: Admitted, *, demanded: bool
+    ) -> None:
+        left, until = list(account_ids), self._clocks.loop_time() + _DEMAND_PATIENCE_S
+        if not demanded:
+            await self._await_places(limits, len(left))
+            if limits.bounds and len(left) > 1:
+                left = by_need(left, await self._room.lives(left))
+        while True:  # once for what is scheduled, until patience is over for what somebody waits for
+            turn = await self._turns.take(limits, len(left), demanded=demanded)
+            admitted.add(limits, left, turn)
+            left = left[turn.count :]
+            wait_s = max(turn.wait_s, _LOOK_AGAIN_S)
+            if not left or not demanded or self._clocks.loop_time() + wait_s > until:
+                break
+            await self._clocks.sleep(wait_s)
+        if left:
+            await self._put_off(limits, left, turn, demanded=demanded)
+
+    async def _await_places(self, limits: SourceLimits, count: int) -> None:
+        """Wait until all of them have places, or patience is over, at a source that is full and well."""
+        state, until = self._bulkheads.source(limits.source_id), self._clocks.loop_time() + _PATIENCE_S
+        if self._is_open_for(limits, count) or state.waiting >= _MOST_WAITING:
+            return
+        state.waiting += 1
+        try:
+            while self._clocks.loop_time() < until and not self._is_open_for(limits, count):
+                await self._clocks.sleep(_LOOK_AGAIN_S)
+        finally:
+            state.waiting -= 1
+
+    def _is_open_for(self, limits: SourceLimits, count: int) -> bool:
+        """Whether there is nothing to wait for: places for all, or none in sight."""
+        free = self._bulkheads.free(limits, demanded=False, now=self._clocks.loop_time())
+        return free >= count or self._turns.closed(limits) is not None
+
+    async def _put_off(
+        self, limits: SourceLimits, account_ids: Sequence[AccountId], turn: Turn, *, demanded: bool
+    ) -> None:
+        """The next look at these, one after the other. Whoever waits for one of them is told until when."""
+        self._observer.put_off(limits.source_id, turn.why, len(account_ids))
+        state = self._bulkheads.source(limits.source_id)
+        per_s = min(limits.per_s or _LOOKS_PER_S, _LOOKS_PER_S)
+        if turn.why in {Delay.FULL, Delay.CONCURRENCY}:
+            per_s = state.window.per_s()
+        line = WaitingLine() if demanded else state.line
+        waits = line.places(account_ids, now=self._clocks.loop_time(), wait_s=turn.wait_s, per_s=per_s)
+        await self._room.put_off(dict(zip(account_ids, waits, strict=True)), binding=demanded)

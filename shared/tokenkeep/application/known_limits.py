@@ -1,0 +1,63 @@
+"""The limits of sources, as their options and their providers' entries say, remembered for a few seconds."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from tokenkeep.application.clocks import Clocks
+from tokenkeep.application.ports import SourceConfigs
+from tokenkeep.application.refreshing import SourceConfig
+from tokenkeep.domain.errors import TokenkeepError
+from tokenkeep.domain.ids import SourceId
+from tokenkeep.domain.source_limits import Bound
+from tokenkeep.providers.catalogue import Catalogue
+from tokenkeep.providers.request_limits import is_one_service, provider_bound, source_bound
+
+_KNOWN_FOR_S = 5.0
+_MOST_SOURCES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLimits:
+    """What bounds a source. `bulkhead` names whose capacity it shares: its provider's, or its own where that is many servers."""
+
+    source_id: SourceId
+    bounds: tuple[Bound, ...]
+    bulkhead: str
+
+    @property
+    def per_s(self) -> float | None:
+        """The slowest rate among the bounds; None when there is none."""
+        return min((one.rate.per_s for one in self.bounds if one.rate is not None), default=None)
+
+
+class KnownLimits:
+    """Reads limits where they are not known, or not lately."""
+
+    def __init__(self, sources: SourceConfigs, catalogue: Catalogue, clocks: Clocks) -> None:
+        self._sources = sources
+        self._catalogue = catalogue
+        self._clocks = clocks
+        self._known: dict[SourceId, tuple[float, SourceLimits]] = {}
+
+    async def __call__(self, source_ids: Collection[SourceId]) -> dict[SourceId, SourceLimits]:
+        """The limits of these; sources that are gone are left out. Raises what the database raises."""
+        now = self._clocks.loop_time()
+        stale = [one for one in source_ids if one not in self._known or now - self._known[one][0] > _KNOWN_FOR_S]
+        if stale:
+            read = await self._sources(stale)
+            if len(self._known) + len(read) > _MOST_SOURCES:
+                self._known.clear()
+            for one in stale:
+                self._known.pop(one, None)
+            self._known |= {one: (now, self._limits_of(config)) for one, config in read.items()}
+        return {one: self._known[one][1] for one in source_ids if one in self._known}
+
+    def _limits_of(self, config: SourceConfig) -> SourceLimits:
+        own = f"source:{config.id.hex}"
+        try:
+            provider = self._catalogue.get(config.provider)
+        except TokenkeepError:  # another process's catalogue may know it
+            return SourceLimits(config.id, (), own)
+        bounds = (source_bound(own, provider, config.options), provider_bound(provider))
+        bulkhead = f"provider:{provider.slug}" if is_one_service(provider) else own
+        return SourceLimits(config.id, tuple(one for one in bounds if one is not None), bulkhead)

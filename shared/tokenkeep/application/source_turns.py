@@ -1,0 +1,105 @@
+"""Whose turn it is: how many accounts of a source may go at this moment, by all that is known of it."""
+
+from dataclasses import dataclass
+
+from tokenkeep.application.admission_ports import Allowed, Asked, Delay, SharedLimits
+from tokenkeep.application.bulkheads import Bulkheads
+from tokenkeep.application.clocks import Clocks
+from tokenkeep.application.known_limits import SourceLimits
+from tokenkeep.application.local_limits import LocalLimits
+from tokenkeep.application.watch_sources import WatchSources
+from tokenkeep.domain.ids import SourceId, new_id
+
+_SILENCE_S = 2.0
+_COUNT_EVERY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How many go; their places are `<group>:0` and so on. The others wait for `wait_s`, because of `why`."""
+
+    count: int
+    wait_s: float
+    why: Delay
+    group: str = ""
+
+
+class SourceTurns:
+    """Gives turns: by the breaker, by what the provider asked for, by this worker's places, by the declared limits."""
+
+    def __init__(self, *, bulkheads: Bulkheads, shared: SharedLimits, watch: WatchSources, clocks: Clocks) -> None:
+        self._bulkheads = bulkheads
+        self._shared = shared
+        self._local = LocalLimits()
+        self._watch = watch
+        self._clocks = clocks
+        self._is_alone = False
+        self._counted_at = float("-inf")
+
+    def closed(self, limits: SourceLimits) -> Turn | None:
+        """That nobody of the source goes, as far as this worker knows by itself; None: some may."""
+        rest_s = self._watch.rest_of(limits.source_id)
+        if rest_s is not None:
+            return Turn(0, rest_s, Delay.RESTING)
+        now, state = self._clocks.loop_time(), self._bulkheads.source(limits.source_id)
+        if state.throttling.until > now:
+            return Turn(0, state.throttling.until - now, Delay.HELD)
+        return Turn(0, _SILENCE_S, Delay.SILENT) if state.window.is_silent(now) else None
+
+    async def take(self, limits: SourceLimits, count: int, *, demanded: bool) -> Turn:
+        """Take places and tokens for as many of `count` as may go."""
+        closed = self.closed(limits)
+        # At an endpoint that says nothing, those that somebody waits for may still use what is kept for them.
+        if closed is not None and not (demanded and closed.why is Delay.SILENT):
+            return closed
+        now = self._clocks.loop_time()
+        wanted = min(count, 1) if self._watch.wants_a_probe(limits.source_id) else count
+        free = min(self._bulkheads.free(limits, demanded=demanded, now=now), wanted)
+        if free == 0:
+            return closed or Turn(0, 0.0, Delay.FULL)
+        # The places are taken at once: others ask for them while the shared limits are asked.
+        self._bulkheads.enter(limits, free, now=now)
+        taken = 0
+        try:
+            asked = Asked(limits.source_id, limits.bounds, free, demanded, new_id().hex)
+            allowed = await self._allowed(asked)
+            taken = allowed.count
+        finally:
+            self._bulkheads.leave(limits, free - taken)
+        self._local.enter(limits.bounds, taken)
+        if allowed.why is Delay.HELD:
+            self._bulkheads.source(limits.source_id).throttling.rest(now, allowed.wait_s)
+        short = taken < free
+        return Turn(taken, allowed.wait_s if short else 0.0, allowed.why if short else Delay.FULL, asked.places)
+
+    async def leave(self, limits: SourceLimits, place: str) -> None:
+        """A place is needed no longer."""
+        self._bulkheads.leave(limits)
+        self._local.leave(limits.bounds)
+        if any(one.concurrency is not None for one in limits.bounds):
+            await self._shared.leave(limits.bounds, [place])
+
+    async def hold(self, source_id: SourceId, span_s: float) -> None:
+        """Nobody of the source goes for so long, in any worker."""
+        await self._shared.hold(source_id, span_s)
+
+    async def _allowed(self, asked: Asked) -> Allowed:
+        await self._count_workers()
+        allowed = await self._shared.take(asked)
+        if allowed is None:
+            self._is_alone = True
+            return self._local.take(asked, now=self._clocks.loop_time())
+        if self._is_alone:
+            self._local.forget()
+            self._is_alone = False
+        return allowed
+
+    async def _count_workers(self) -> None:
+        """How many there are is asked while it can be known, for the time when it can't."""
+        now = self._clocks.loop_time()
+        if now - self._counted_at < _COUNT_EVERY_S:
+            return
+        self._counted_at = now
+        count = await self._shared.count_workers()
+        if count is not None:
+            self._local.know_workers(count)

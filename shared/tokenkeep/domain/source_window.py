@@ -1,0 +1,95 @@
+"""How many refreshes of one source a worker has under way at most: more while they are answered, fewer while they are not.
+
+Additive increase and multiplicative decrease after a slow start, as TCP does it (RFC 5681, section 3.1), in requests in place of
+segments. A source that is answered soon has all the room it uses; one that falls silent gets no more than it has.
+"""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from tokenkeep.domain.account import FailureReason
+from tokenkeep.domain.verdict import Granted, Misconfigured, NotSent, RateLimited, Revoked, Unavailable, Verdict
+
+FIRST_LIMIT = 64
+_LEAST_LIMIT = 1
+_FEW = 8
+"""So many may be under way at an endpoint that says nothing."""
+_SHORTEST_PATIENCE_S = 2.0
+_PATIENT_FOR_LATENCIES = 4
+_WEIGHT = 0.2
+_OF_THE_NETWORK = frozenset({FailureReason.NETWORK_ERROR, FailureReason.TIMEOUT})
+
+
+@dataclass(slots=True)
+class SourceWindow:
+    """One source as one worker sees it. Times are seconds on a monotonic clock.
+
+    `limit` is how many may be under way, at most `most`; up to `threshold` it doubles with each round of answers, beyond that it grows by
+    one. `cut_at` is when it was cut last: calls that were sent before say nothing new. `latency_s` is a moving mean.
+    """
+
+    most: int
+    limit: float = FIRST_LIMIT
+    threshold: float = float("inf")
+    in_flight: int = 0
+    latency_s: float = 0.0
+    last_sign_at: float = 0.0
+    cut_at: float = float("-inf")
+
+    def room(self, now: float, *, demanded: bool = False) -> int:
+        """How many more may go. Those that somebody waits for have a fourth of the window besides."""
+        limit = int(min(self.limit, self.most))
+        if self.is_silent(now):
+            limit = min(limit, _FEW)
+        besides = max(2, limit // 4) if demanded else 0
+        return max(limit + besides - self.in_flight, 0)
+
+    def is_silent(self, now: float) -> bool:
+        """Whether the endpoint owes answers and has given none for longer than it should take."""
+        patience_s = max(_SHORTEST_PATIENCE_S, _PATIENT_FOR_LATENCIES * self.latency_s)
+        return self.in_flight >= _FEW and now - self.last_sign_at > patience_s
+
+    def per_s(self) -> float:
+        """How many a full window lets through in a second; what is silent counts as answering within a second."""
+        return max(min(self.limit, self.most) / max(self.latency_s, 0.1), 1.0) if self.latency_s else self.limit
+
+    def enter(self, count: int, now: float) -> None:
+        """So many go."""
+        if self.in_flight == 0:
+            self.last_sign_at = now
+        self.in_flight += count
+
+    def leave(self, count: int = 1) -> None:
+        """So many have come back, or never went."""
+        self.in_flight -= count
+
+    def note(self, verdict: Verdict, *, took_s: float, now: float) -> None:
+        """Take note of how a call ended, while it still counts as under way."""
+        match verdict:
+            case Granted() | Revoked() | Misconfigured():
+                self._answered(took_s, now)
+            case RateLimited():
+                self.last_sign_at = now
+                self._cut(took_s, now)
+            case Unavailable(http_status=status):
+                if status is not None:
+                    self.last_sign_at = now
+                self._cut(took_s, now)
+            case NotSent(reason=reason):
+                if reason in _OF_THE_NETWORK:
+                    self._cut(took_s, now)
+            case _:
+                assert_never(verdict)
+
+    def _answered(self, took_s: float, now: float) -> None:
+        self.last_sign_at = now
+        self.latency_s = took_s if not self.latency_s else self.latency_s + _WEIGHT * (took_s - self.latency_s)
+        # A window that is not used says nothing about how much the endpoint would take.
+        if self.in_flight * 2 >= self.limit and self.limit < self.most:
+            self.limit += 1.0 if self.limit < self.threshold else 1.0 / self.limit
+
+    def _cut(self, took_s: float, now: float) -> None:
+        if now - took_s < self.cut_at:
+            return
+        self.limit = self.threshold = max(min(self.limit, self.most) / 2, _LEAST_LIMIT)
+        self.cut_at = now

@@ -1,0 +1,173 @@
+"""Limits of sources: who may go, who waits, and that waiting is nobody's failure."""
+
+import asyncio
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from road import Road, open_road
+from token_server import TokenServer, says
+from tokenkeep.domain.account import Health
+from tokenkeep.domain.attempt import Trigger
+from tokenkeep.domain.ids import AccountId, SourceId
+from tokenkeep_worker.wiring import wire as wire_worker
+
+
+async def accounts(road: Road, source_id: SourceId, count: int) -> list[AccountId]:
+    return [await road.account(source_id, f"g{n}") for n in range(count)]
+
+
+async def waits(road: Road) -> list[float]:
+    """In how many seconds those are looked at again that are still owed a refresh."""
+    rows = await road.sql(
+        "SELECT extract(epoch FROM due_at - clock_timestamp()) AS wait_s FROM leases"
+        " WHERE next_refresh_at <= clock_timestamp() AND phase = 'idle' ORDER BY due_at"
+    )
+    return [float(row["wait_s"]) for row in rows]
+
+
+async def test_no_more_go_than_the_rate_lets_and_the_others_come_one_after_the_other(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url, refresh_rate_per_min=60, refresh_burst=2)
+    ids = await accounts(road, source_id, 6)
+    assert len(await road.refresh(*ids)) == 2
+    assert len(server.presented) == 2
+    later = await waits(road)
+    assert len(later) == 4
+    assert all(second - first == pytest.approx(1.0, abs=0.05) for first, second in pairwise(later))
+    assert await road.tick() == 0
+    failed = await road.sql("SELECT 1 FROM leases WHERE consecutive_failures > 0 OR fence > 1")
+    assert failed == []
+
+
+async def test_a_rate_is_shared_by_all_workers(road: Road, server: TokenServer) -> None:
+    ids = await accounts(road, await road.source(server.url, refresh_rate_per_min=1, refresh_burst=3), 6)
+    other = wire_worker(road.foundation)
+    await road.refresh(*ids[:3])
+    await other.refresh(ids[3:], trigger=Trigger.SCHEDULE, correlation_id="cor_test")
+    assert len(server.presented) == 3
+    await other.refresh.drain()
+    await other.close()
+
+
+async def test_who_still_has_a_living_token_goes_before_who_has_lost_it(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url, refresh_rate_per_min=1, refresh_burst=2)
+    run_out = await road.account(source_id, "lost")
+    late = await road.account(source_id, "late", expires_in_s=900)
+    soon = await road.account(source_id, "soon", expires_in_s=90)
+    for one in (late, soon):
+        await road.make_due(one)
+    await road.refresh(run_out, late, soon)
+    assert set(server.presented) == {"soon.1", "late.1"}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_retry_after_is_honoured_for_the_whole_source_in_every_worker(
+    road: Road, server: TokenServer, status: int
+) -> None:
+    source_id = await road.source(server.url)
+    first, second, third = await accounts(road, source_id, 3)
+    server.script.append(says(status, {"error": "slow_down"}, retry_after="120"))
+    await road.refresh(first)
+    other = wire_worker(road.foundation)
+    await road.refresh(second)
+    await other.refresh([third], trigger=Trigger.SCHEDULE, correlation_id="cor_test", source_id=source_id)
+    assert server.presented == ["g0.1"]
+    for one in (second, third):
+        view = await road.view(one)
+        assert (view.account.health, view.account.last_error) == (Health.HEALTHY, None)
+    assert await waits(road) == pytest.approx([120, 120], abs=3)
+    elsewhere = await road.account(await road.source(server.url), "elsewhere")
+    await road.refresh(elsewhere)
+    assert server.presented == ["g0.1", "elsewhere.1"]
+    await other.refresh.drain()
+    await other.close()
+
+
+async def test_a_demand_at_a_source_that_is_held_is_told_until_when(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    first, second = await accounts(road, source_id, 2)
+    server.script.append(says(429, {}, retry_after="40"))
+    await road.refresh(first)
+    await road.refresh(second, trigger=Trigger.DEMAND)
+    [row] = await road.sql(
+        "SELECT extract(epoch FROM not_before - clock_timestamp()) AS wait_s FROM leases WHERE account_id = :id",
+        id=second,
+    )
+    assert float(row["wait_s"]) == pytest.approx(40, abs=3)
+    assert server.presented == ["g0.1"]
+
+
+async def test_a_throttled_source_rests_for_longer_each_time(road: Road, server: TokenServer) -> None:
+    ids = await accounts(road, await road.source(server.url), 3)
+    server.script += [says(429, {}), says(429, {})]
+    await road.refresh(ids[0])
+    await asyncio.sleep((await road.foundation.redis.pttl((await road.foundation.redis.keys("*:held:*"))[0])) / 1000)
+    await road.refresh(ids[1])
+    [held] = await road.foundation.redis.keys("tokenkeep:limit:held:*")
+    assert 1_000 < await road.foundation.redis.pttl(held) <= 2_000
+    await road.refresh(ids[2])
+    assert len(server.presented) == 2
+
+
+async def test_no_more_are_under_way_than_there_are_places_and_the_first_goes_to_who_waits(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url, refresh_concurrency=5)
+    ids = await accounts(road, source_id, 8)
+    server.gate = asyncio.Event()
+    scheduled = asyncio.ensure_future(road.refresh(*ids[:7]))
+    demanded = asyncio.ensure_future(road.refresh(ids[7], trigger=Trigger.DEMAND))
+    async with asyncio.timeout(10):
+        while len(server.presented) < 5:  # noqa: ASYNC110 - the server tells of the first alone
+            await asyncio.sleep(0.01)
+    server.gate.set()
+    assert len(await demanded) == 1
+    assert len(await scheduled) == 4
+    assert await road.foundation.redis.keys("tokenkeep:limit:places:*") == []
+
+
+async def test_a_demand_waits_for_its_turn_without_a_lease(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url, refresh_rate_per_min=120, refresh_burst=1)
+    first, second = await accounts(road, source_id, 2)
+    await road.refresh(first)
+    waiting = asyncio.ensure_future(road.refresh(second, trigger=Trigger.DEMAND))
+    await asyncio.sleep(0)
+    assert await road.sql("SELECT 1 FROM leases WHERE phase <> 'idle'") == []
+    assert len(await waiting) == 1
+
+
+async def test_without_redis_each_worker_keeps_to_its_share(database_url: str, server: TokenServer) -> None:
+    async with open_road(database_url, "redis://127.0.0.1:1/0") as road:
+        source_id = await road.source(server.url, refresh_rate_per_min=4_800, refresh_burst=80)
+        ids = await accounts(road, source_id, 30)
+        await road.refresh(*ids)
+        # Of the eight workers that there may be each has ten tokens a second, and begins with none.
+        assert len(server.presented) < 3
+        later = await waits(road)
+        assert later == sorted(later)
+        assert len(later) > 27
+        unlimited = [await road.account(await road.source(server.url), "free")]
+        assert len(await road.refresh(*unlimited)) == 1
+
+
+async def test_a_place_of_a_killed_worker_comes_free(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url, refresh_concurrency=1)
+    [one] = await accounts(road, source_id, 1)
+    key = f"tokenkeep:limit:places:source:{source_id.hex}"
+    await road.foundation.redis.zadd(key, {"of-the-dead:0": 1.0})
+    assert len(await road.refresh(one)) == 1
+
+
+async def test_an_hour_of_holding_leaves_nobody_failing(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    first, *others = await accounts(road, source_id, 5)
+    server.script.append(says(429, {}, retry_after="3600"))
+    await road.refresh(first)
+    for _ in range(3):
+        await road.sql("UPDATE leases SET due_at = now() WHERE due_at < now() + interval '2 hours'")
+        await road.refresh(*others)
+    assert [(await road.view(one)).account.health for one in others] == [Health.HEALTHY] * 4
+    assert min(await waits(road)) > timedelta(minutes=59).total_seconds()
