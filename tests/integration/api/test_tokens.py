@@ -85,6 +85,24 @@ async def test_a_wish_that_cannot_be_is_refused(
     assert "canary" not in answer.text
 
 
+async def test_at_a_source_that_was_told_to_wait_others_callers_are_told_so_too_and_at_once(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    source_id = await service.source(server.url)
+    names = ("first", "second")
+    first, second = [
+        await service.account(source_id, name, expires_in=None, expires_at=PAST) for name in names
+    ]
+    server.script.append(says(429, {}, retry_after="90"))
+    await admin.post(f"/v1/accounts/{first}/token", json={})
+    answer = await admin.post(f"/v1/accounts/{second}/token", json={"wait": 30})
+    told = problem(answer, 503)
+    assert 80 < told["retry_after"] <= 92
+    assert server.presented == ["first.1"]
+    shown = data(await admin.get(f"/v1/accounts/{second}"))
+    assert (shown["health"], shown["consecutive_failures"], shown["last_error"]) == ("healthy", 0, None)
+
+
 async def test_a_token_that_cannot_be_had_in_time_is_a_503_with_retry_after(
     service: Service, admin: httpx.AsyncClient, server: TokenServer
 ) -> None:
