@@ -89,14 +89,12 @@ async def test_at_a_source_that_was_told_to_wait_others_callers_are_told_so_too_
     service: Service, admin: httpx.AsyncClient, server: TokenServer
 ) -> None:
     source_id = await service.source(server.url)
-    names = ("first", "second")
-    first, second = [
-        await service.account(source_id, name, expires_in=None, expires_at=PAST) for name in names
-    ]
+    first = await service.account(source_id, "first", expires_in=None, expires_at=PAST)
+    second = await service.account(source_id, "second", expires_in=None, expires_at=PAST)
     server.script.append(says(429, {}, retry_after="90"))
     await admin.post(f"/v1/accounts/{first}/token", json={})
     answer = await admin.post(f"/v1/accounts/{second}/token", json={"wait": 30})
-    told = problem(answer, 503)
+    told = problem(answer, 503, "token_unavailable")
     assert 80 < told["retry_after"] <= 92
     assert server.presented == ["first.1"]
     shown = data(await admin.get(f"/v1/accounts/{second}"))
