@@ -12,6 +12,7 @@ from tokenkeep.application.admission_ports import AdmissionObserver, Delay, Wait
 from tokenkeep.application.bulkheads import Bulkheads
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.known_limits import KnownLimits, SourceLimits
+from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.application.source_turns import SourceTurns, Turn
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.ids import AccountId, SourceId
@@ -71,6 +72,7 @@ class Admission:
         self._room = room
         self._observer = observer
         self._clocks = clocks
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def __call__(
         self, account_ids: Sequence[AccountId], *, trigger: Trigger, source_id: SourceId | None = None
@@ -89,27 +91,36 @@ class Admission:
                     groups.setdefault(sources[one], []).append(one)
         known = await self._limits(groups)
         admitted, demanded = Admitted(), trigger is not Trigger.SCHEDULE
+        admitting = (self._admit(limits, groups[one], admitted, demanded=demanded) for one, limits in known.items())
         try:
-            await asyncio.gather(
-                *(self._admit(limits, groups[one], admitted, demanded=demanded) for one, limits in known.items())
-            )
-        except BaseException:
+            # All of them end before an error goes on: one that came later would leave places that nobody gives back.
+            ended = await asyncio.gather(*admitting, return_exceptions=True)
+        except asyncio.CancelledError:
             await asyncio.shield(self.leave(list(admitted.places), admitted))
             raise
+        error = next((one for one in ended if one is not None), None)
+        if error is not None:
+            await self.leave(list(admitted.places), admitted)
+            raise error
         self._observer.under_way(self._bulkheads.under_way)
         return admitted
 
     async def leave(self, account_ids: Iterable[AccountId], admitted: Admitted) -> None:
         """These need their places no longer; who has none is passed over."""
+        left: dict[SourceId, tuple[SourceLimits, list[str]]] = {}
         for one in account_ids:
             place = admitted.places.pop(one, None)
             if place is not None:
-                await self._turns.leave(place.limits, place.name)
+                left.setdefault(place.limits.source_id, (place.limits, []))[1].append(place.name)
+        for limits, places in left.values():
+            self._turns.leave(limits, len(places))
         self._observer.under_way(self._bulkheads.under_way)
+        for limits, places in left.values():
+            await self._turns.give_back(limits, places)
 
-    async def note_call(self, source_id: SourceId, verdict: Verdict, *, took_s: float) -> None:
+    def note_call(self, source: SourceConfig, verdict: Verdict, *, took_s: float) -> None:
         """Take note of how a call ended. What asks to slow down is heard by the whole source, in every worker."""
-        now, state = self._clocks.loop_time(), self._bulkheads.source(source_id)
+        now, state = self._clocks.loop_time(), self._bulkheads.source(source.id)
         state.window.note(verdict, took_s=took_s, now=now)
         if not isinstance(verdict, RateLimited | Unavailable):
             return
@@ -118,9 +129,16 @@ class Admission:
             state.throttling.rest(now, span_s)
         elif isinstance(verdict, RateLimited):
             span_s = state.throttling.slow_down(now, sent_at=now - took_s)
-        if span_s:
-            self._observer.throttled(source_id, span_s)
-            await self._turns.hold(source_id, span_s)
+        if span_s and (told_s := state.throttling.to_tell(now)) is not None:
+            self._observer.throttled(source.provider, source.id, span_s)
+            telling = asyncio.get_running_loop().create_task(self._turns.hold(source.id, told_s))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+
+    async def drain(self) -> None:
+        """Wait until other workers are told what this one has heard."""
+        if self._telling:
+            await asyncio.wait(set(self._telling))
 
     async def _admit(
         self, limits: SourceLimits, account_ids: Sequence[AccountId], admitted: Admitted, *, demanded: bool
@@ -162,7 +180,7 @@ class Admission:
         self, limits: SourceLimits, account_ids: Sequence[AccountId], turn: Turn, *, demanded: bool
     ) -> None:
         """The next look at these, one after the other. Whoever waits for one of them is told until when."""
-        self._observer.put_off(limits.source_id, turn.why, len(account_ids))
+        self._observer.put_off(limits.provider, turn.why, len(account_ids))
         state = self._bulkheads.source(limits.source_id)
         per_s = min(limits.per_s or _LOOKS_PER_S, _LOOKS_PER_S)
         if turn.why in {Delay.FULL, Delay.CONCURRENCY}:

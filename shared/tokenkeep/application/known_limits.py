@@ -21,6 +21,7 @@ class SourceLimits:
     """What bounds a source. `bulkhead` names whose capacity it shares: its provider's, or its own where that is many servers."""
 
     source_id: SourceId
+    provider: str
     bounds: tuple[Bound, ...]
     bulkhead: str
 
@@ -46,7 +47,7 @@ class KnownLimits:
         if stale:
             read = await self._sources(stale)
             if len(self._known) + len(read) > _MOST_SOURCES:
-                self._known.clear()
+                self._known = {one: self._known[one] for one in source_ids if one in self._known}
             for one in stale:
                 self._known.pop(one, None)
             self._known |= {one: (now, self._limits_of(config)) for one, config in read.items()}
@@ -57,7 +58,7 @@ class KnownLimits:
         try:
             provider = self._catalogue.get(config.provider)
         except TokenkeepError:  # another process's catalogue may know it
-            return SourceLimits(config.id, (), own)
+            return SourceLimits(config.id, config.provider, (), own)
         bounds = (source_bound(own, provider, config.options), provider_bound(provider))
         bulkhead = f"provider:{provider.slug}" if is_one_service(provider) else own
-        return SourceLimits(config.id, tuple(one for one in bounds if one is not None), bulkhead)
+        return SourceLimits(config.id, config.provider, tuple(one for one in bounds if one is not None), bulkhead)

@@ -30,10 +30,10 @@ class LocalLimits:
         for one in bounds:
             self._under_way[one.name] += count
 
-    def leave(self, bounds: Iterable[Bound]) -> None:
-        """One has come back."""
+    def leave(self, bounds: Iterable[Bound], count: int = 1) -> None:
+        """So many have come back."""
         for one in bounds:
-            self._under_way[one.name] -= 1
+            self._under_way[one.name] -= count
             if self._under_way[one.name] <= 0:
                 del self._under_way[one.name]
 

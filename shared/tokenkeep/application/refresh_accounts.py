@@ -141,6 +141,7 @@ class RefreshAccounts:
         """Wait until nothing is under way: every answer that was received is in the database, or left in the spool."""
         await self._present.drain()
         await self._keep.drain()
+        await self._admission.drain()
         await self._keeper.close()
 
     async def _lease(self, taken: Sequence[Taken], trigger: Trigger, correlation_id: str) -> list[RefreshTask]:
@@ -217,12 +218,19 @@ class RefreshAccounts:
         presented = await self._present(task)
         if presented is None:
             return None
-        self._watch.note_call(task.source.id, task.rules, presented.verdict)
-        await self._admission.note_call(task.source.id, presented.verdict, took_s=monotonic() - started)
+        self._note_call(task, presented, took_s=monotonic() - started)
         settled = await self._keep(_answered(task, presented))
         if settled is not None:
             self._observe(task, settled, duration_s=monotonic() - started)
         return settled
+
+    def _note_call(self, task: RefreshTask, presented: Presented, *, took_s: float) -> None:
+        """Let others know at once how the endpoint is, before the answer is kept: that may take as long as the database is away."""
+        try:
+            self._watch.note_call(task.source.id, task.rules, presented.verdict)
+            self._admission.note_call(task.source, presented.verdict, took_s=took_s)
+        except Exception as error:  # noqa: BLE001 - nothing may come between an answer and its keeping
+            self._observer.source_not_changed(task.source.id, error)
 
     def _observe(self, task: RefreshTask, settled: Settled, *, duration_s: float) -> None:
         if settled.settlement is None:
@@ -234,8 +242,8 @@ class RefreshAccounts:
     async def _let_go(self, account_ids: Sequence[AccountId], custody: _Custody) -> None:
         for one in account_ids:
             self._keeper.let_go(one, custody.owner)
-        await self._admission.leave(account_ids, custody.admitted)
         given_back = [self._give_back.submit((one, custody.owner, custody.generations.get(one))) for one in account_ids]
+        await self._admission.leave(account_ids, custody.admitted)
         await asyncio.gather(*given_back)
 
     async def _give_back_locks(self, held: Sequence[tuple[AccountId, str, int | None]]) -> Sequence[None]:

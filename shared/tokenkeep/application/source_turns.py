@@ -1,5 +1,6 @@
 """Whose turn it is: how many accounts of a source may go at this moment, by all that is known of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenkeep.application.admission_ports import Allowed, Asked, Delay, SharedLimits
@@ -72,12 +73,15 @@ class SourceTurns:
         short = taken < free
         return Turn(taken, allowed.wait_s if short else 0.0, allowed.why if short else Delay.FULL, asked.places)
 
-    async def leave(self, limits: SourceLimits, place: str) -> None:
-        """A place is needed no longer."""
-        self._bulkheads.leave(limits)
-        self._local.leave(limits.bounds)
+    def leave(self, limits: SourceLimits, count: int) -> None:
+        """So many places of this worker are needed no longer."""
+        self._bulkheads.leave(limits, count)
+        self._local.leave(limits.bounds, count)
+
+    async def give_back(self, limits: SourceLimits, places: Sequence[str]) -> None:
+        """These places are needed no longer by any worker."""
         if any(one.concurrency is not None for one in limits.bounds):
-            await self._shared.leave(limits.bounds, [place])
+            await self._shared.leave(limits.bounds, places)
 
     async def hold(self, source_id: SourceId, span_s: float) -> None:
         """Nobody of the source goes for so long, in any worker."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 _FIRST_S = 1.0
 _LONGEST_S = 60.0
 _CALM_AFTER_S = 120.0
+_TOLD_AHEAD_S = 0.5
 
 
 @dataclass(slots=True)
@@ -13,6 +14,7 @@ class Throttling:
 
     rests: int = 0
     until: float = float("-inf")
+    told_until: float = float("-inf")
 
     def slow_down(self, now: float, *, sent_at: float) -> float | None:
         """How long to rest; None for the word of a call that was sent before the last rest was over: that was obeyed."""
@@ -28,3 +30,10 @@ class Throttling:
     def rest(self, now: float, span_s: float) -> None:
         """The provider has named a time."""
         self.until = max(self.until, now + span_s)
+
+    def to_tell(self, now: float) -> float | None:
+        """For how long others are told to rest: a little longer than asked, so that not each of many answers is told anew. None: they know."""
+        if self.until <= max(self.told_until, now):
+            return None
+        self.told_until = self.until + _TOLD_AHEAD_S
+        return self.told_until - now

@@ -8,9 +8,11 @@ import pytest
 
 from road import Road, open_road
 from token_server import TokenServer, says
+from tokenkeep.adapters.postgres.schedule import PostgresSchedule
 from tokenkeep.domain.account import Health
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.ids import AccountId, SourceId
+from tokenkeep.domain.source_window import SourceWindow
 from tokenkeep_worker.wiring import wire as wire_worker
 
 
@@ -107,7 +109,7 @@ async def test_a_throttled_source_rests_for_longer_each_time(road: Road, server:
     await asyncio.sleep((await road.foundation.redis.pttl((await road.foundation.redis.keys("*:held:*"))[0])) / 1000)
     await road.refresh(ids[1])
     [held] = await road.foundation.redis.keys("tokenkeep:limit:held:*")
-    assert 1_000 < await road.foundation.redis.pttl(held) <= 2_000
+    assert 1_500 < await road.foundation.redis.pttl(held) <= 2_500
     await road.refresh(ids[2])
     assert len(server.presented) == 2
 
@@ -171,3 +173,38 @@ async def test_an_hour_of_holding_leaves_nobody_failing(road: Road, server: Toke
         await road.refresh(*others)
     assert [(await road.view(one)).account.health for one in others] == [Health.HEALTHY] * 4
     assert min(await waits(road)) > timedelta(minutes=59).total_seconds()
+
+
+async def test_an_answer_is_kept_whatever_happens_to_what_is_noted_of_its_source(
+    road: Road, server: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account_id = await road.account(await road.source(server.url))
+
+    def fails(*_: object, **__: object) -> None:
+        raise ArithmeticError
+
+    monkeypatch.setattr(SourceWindow, "note", fails)
+    await road.refresh(account_id)
+    assert (await road.view(account_id)).generation == 2
+
+
+async def test_a_batch_that_fails_leaves_nobody_behind_who_takes_a_place_later(
+    road: Road, server: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, slow = await road.source(server.url), await road.source(server.url, refresh_rate_per_min=60, refresh_burst=1)
+    first, second = await accounts(road, held, 2)
+    others = [await road.account(slow, f"s{n}") for n in range(2)]
+    server.script.append(says(429, {}, retry_after="40"))
+    await road.refresh(first)
+
+    async def fails(*_: object, **__: object) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr(PostgresSchedule, "put_off", fails)
+    with pytest.raises(OSError, match="no room"):
+        await road.refresh(second, *others, trigger=Trigger.DEMAND)
+    waiting = [one for one in asyncio.all_tasks() if "Admission" in getattr(one.get_coro(), "__qualname__", "")]
+    assert waiting == []
+    page, _ = road.foundation.metrics.render("")
+    assert b"tokenkeep_refreshes_under_way 0.0" in page
+    assert server.presented == ["g0.1"]

@@ -22,8 +22,8 @@ CONTRACT = {
     "tokenkeep_refresh_attempts_total": ("counter", {"provider", "outcome", "reason", "trigger"}),
     "tokenkeep_refresh_duration_seconds": ("histogram", {"provider"}),
     "tokenkeep_refresh_lateness_seconds": ("histogram", {"provider"}),
-    "tokenkeep_refreshes_put_off_total": ("counter", {"source", "reason"}),
-    "tokenkeep_source_throttled_total": ("counter", {"source"}),
+    "tokenkeep_refreshes_put_off_total": ("counter", {"provider", "reason"}),
+    "tokenkeep_source_throttled_total": ("counter", {"provider"}),
     "tokenkeep_refreshes_under_way": ("gauge", set()),
     "tokenkeep_accounts": ("gauge", {"source", "state", "health", "reason"}),
     "tokenkeep_accounts_expired": ("gauge", {"provider"}),
@@ -68,8 +68,8 @@ def busy() -> Metrics:
     metrics.refresh_attempted("quickbooks", outcome=Outcome.OK, reason=None, trigger=Trigger.SCHEDULE)
     metrics.refresh_took("quickbooks", 0.2)
     metrics.refresh_settled("quickbooks", timedelta(seconds=3))
-    metrics.refreshes_put_off("src_1", "rate", 3)
-    metrics.source_throttled("src_1")
+    metrics.refreshes_put_off("google", "rate", 3)
+    metrics.source_throttled("google")
     metrics.refreshes_under_way(7)
     metrics.token_vended("quickbooks", "stored", 0.002)
     metrics.inbox_event_taken("tokenkeep.account.unauthorized", "accepted")

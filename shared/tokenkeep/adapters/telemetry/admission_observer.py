@@ -15,15 +15,15 @@ class AdmissionTelemetry:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def put_off(self, source_id: SourceId, delay: Delay, count: int) -> None:
-        """So many accounts of the source can't go now."""
-        self._metrics.refreshes_put_off(format_id(IdKind.SOURCE, source_id), delay.value, count)
+    def put_off(self, provider: str, delay: Delay, count: int) -> None:
+        """So many accounts of a source of this provider can't go now."""
+        self._metrics.refreshes_put_off(provider, delay.value, count)
 
-    def throttled(self, source_id: SourceId, span_s: float) -> None:
+    def throttled(self, provider: str, source_id: SourceId, span_s: float) -> None:
         """The provider asked the source to slow down; it rests for so long."""
+        self._metrics.source_throttled(provider)
         source = format_id(IdKind.SOURCE, source_id)
-        self._metrics.source_throttled(source)
-        _log.info("source_throttled", source_id=source, seconds=round(span_s, 1))
+        _log.info("source_throttled", source_id=source, provider=provider, seconds=round(span_s, 1))
 
     def under_way(self, count: int) -> None:
         """So many refreshes are under way in this worker."""

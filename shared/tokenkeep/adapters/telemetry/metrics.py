@@ -112,13 +112,13 @@ class Metrics:
         """Record how long after it was due a refresh was settled. One that came early was not late."""
         self._child(self._lateness, (provider,)).observe(max(0.0, lateness.total_seconds()))
 
-    def refreshes_put_off(self, source: str, reason: str, count: int) -> None:
-        """Count accounts of a source, by its id, that could not go when they were due, by one of `DELAYS`."""
-        self._put_off.labels(source, _known(reason, DELAYS)).inc(count)
+    def refreshes_put_off(self, provider: str, reason: str, count: int) -> None:
+        """Count accounts that could not go when they were due, by one of `DELAYS`."""
+        self._child(self._put_off, (provider, _known(reason, DELAYS))).inc(count)
 
-    def source_throttled(self, source: str) -> None:
-        """Count a word of a provider that the source, by its id, is to slow down."""
-        self._throttled.labels(source).inc()
+    def source_throttled(self, provider: str) -> None:
+        """Count a rest that a provider asked a source for."""
+        self._child(self._throttled, (provider,)).inc()
 
     def refreshes_under_way(self, count: int) -> None:
         """Show how many accounts this worker has admitted and not yet settled."""
@@ -202,14 +202,14 @@ class Metrics:
         )
         self._put_off = Counter(
             "tokenkeep_refreshes_put_off_total",
-            "Accounts that were due and had to wait, by source and by what they waited for.",
-            ["source", "reason"],
+            "Accounts that were due and had to wait, by provider and by what they waited for.",
+            ["provider", "reason"],
             registry=self._registry,
         )
         self._throttled = Counter(
             "tokenkeep_source_throttled_total",
-            "Times that a provider asked a source to slow down, by source.",
-            ["source"],
+            "Rests that a provider asked a source for, by provider.",
+            ["provider"],
             registry=self._registry,
         )
         self._under_way = Gauge(
