@@ -21,22 +21,20 @@ from tokenkeep.domain.verdict import RateLimited, Unavailable, Verdict
 from tokenkeep.domain.waiting_line import WaitingLine
 
 _PATIENCE_S = 1.0
-"""How long a scheduled batch waits for places that are about to come free, before it is put off."""
+"""How long a scheduled batch waits for places before it is put off, and how soon they must be to be had for it to begin."""
 
 _DEMAND_PATIENCE_S = 5.0
 _LOOK_AGAIN_S = 0.02
-_MOST_WAITING = 4
-"""How many batches of one source wait for places; the threads are others' too."""
-
 _LOOKS_PER_S = 200.0
 """How many accounts a second are looked at again of a source that takes none for now."""
 
 
 class Place(NamedTuple):
-    """Where an account is while it is under way."""
+    """Where an account is while it is under way: which one of its group."""
 
     limits: SourceLimits
-    name: str
+    group: str
+    number: int
 
 
 @dataclass(slots=True)
@@ -50,7 +48,7 @@ class Admitted:
         """The first of these go, as many as their turn lets."""
         for number, account_id in enumerate(account_ids[: turn.count]):
             self.account_ids.append(account_id)
-            self.places[account_id] = Place(limits, f"{turn.group}:{number}")
+            self.places[account_id] = Place(limits, turn.group, number)
 
 
 class Admission:
@@ -111,7 +109,7 @@ class Admission:
         for one in account_ids:
             place = admitted.places.pop(one, None)
             if place is not None:
-                left.setdefault(place.limits.source_id, (place.limits, []))[1].append(place.name)
+                left.setdefault(place.limits.source_id, (place.limits, []))[1].append(f"{place.group}:{place.number}")
         for limits, places in left.values():
             self._turns.leave(limits, len(places))
         self._observer.under_way(self._bulkheads.under_way)
@@ -160,21 +158,26 @@ class Admission:
             await self._put_off(limits, left, turn, demanded=demanded)
 
     async def _await_places(self, limits: SourceLimits, count: int) -> None:
-        """Wait until all of them have places, or patience is over, at a source that is full and well."""
+        """Wait for places at a source that is full and well, if they come soon: less time than to write each row twice.
+
+        How soon is told by the answers so far; a source that has given none yet has as much patience as any.
+        """
         state, until = self._bulkheads.source(limits.source_id), self._clocks.loop_time() + _PATIENCE_S
-        if self._is_open_for(limits, count) or state.waiting >= _MOST_WAITING:
+        per_s = state.window.per_s()
+        if per_s is not None and state.waiting + count > per_s * _PATIENCE_S:
             return
-        state.waiting += 1
+        state.waiting += count
         try:
             while self._clocks.loop_time() < until and not self._is_open_for(limits, count):
                 await self._clocks.sleep(_LOOK_AGAIN_S)
         finally:
-            state.waiting -= 1
+            state.waiting -= count
 
     def _is_open_for(self, limits: SourceLimits, count: int) -> bool:
         """Whether there is nothing to wait for: places for all, or none in sight."""
+        window = self._bulkheads.source(limits.source_id).window
         free = self._bulkheads.free(limits, demanded=False, now=self._clocks.loop_time())
-        return free >= count or self._turns.closed(limits) is not None
+        return free >= min(count, int(window.limit)) or self._turns.closed(limits) is not None
 
     async def _put_off(
         self, limits: SourceLimits, account_ids: Sequence[AccountId], turn: Turn, *, demanded: bool
@@ -184,7 +187,7 @@ class Admission:
         state = self._bulkheads.source(limits.source_id)
         per_s = min(limits.per_s or _LOOKS_PER_S, _LOOKS_PER_S)
         if turn.why in {Delay.FULL, Delay.CONCURRENCY}:
-            per_s = state.window.per_s()
+            per_s = state.window.per_s() or _LOOKS_PER_S
         line = WaitingLine() if demanded else state.line
         waits = line.places(account_ids, now=self._clocks.loop_time(), wait_s=turn.wait_s, per_s=per_s)
         await self._room.put_off(dict(zip(account_ids, waits, strict=True)), binding=demanded)

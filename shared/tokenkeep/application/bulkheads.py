@@ -14,7 +14,7 @@ _MOST_SOURCES = 10_000
 
 @dataclass(slots=True)
 class SourceState:
-    """What one worker knows of a source. `waiting` counts its batches that wait for places."""
+    """What one worker knows of a source. `waiting` counts its accounts that wait for places."""
 
     window: SourceWindow
     line: WaitingLine = field(default_factory=WaitingLine)

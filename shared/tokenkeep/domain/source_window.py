@@ -17,6 +17,7 @@ _FEW = 8
 _SHORTEST_PATIENCE_S = 2.0
 _PATIENT_FOR_LATENCIES = 4
 _WEIGHT = 0.2
+_SHORTEST_LATENCY_S = 0.1
 _OF_THE_NETWORK = frozenset({FailureReason.NETWORK_ERROR, FailureReason.TIMEOUT})
 
 
@@ -49,9 +50,12 @@ class SourceWindow:
         patience_s = max(_SHORTEST_PATIENCE_S, _PATIENT_FOR_LATENCIES * self.latency_s)
         return self.in_flight >= _FEW and now - self.last_sign_at > patience_s
 
-    def per_s(self) -> float:
-        """How many a full window lets through in a second; what is silent counts as answering within a second."""
-        return max(min(self.limit, self.most) / max(self.latency_s, 0.1), 1.0) if self.latency_s else self.limit
+    def per_s(self) -> float | None:
+        """How many it lets through in a second, once it has grown as far as is known to be well; None before the first answer."""
+        if not self.latency_s:
+            return None
+        full = self.most if self.limit < self.threshold else min(self.limit, self.most)
+        return max(full / max(self.latency_s, _SHORTEST_LATENCY_S), 1.0)
 
     def enter(self, count: int, now: float) -> None:
         """So many go."""

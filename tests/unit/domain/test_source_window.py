@@ -105,4 +105,5 @@ def test_a_window_is_never_shut_for_good_nor_wider_than_it_may_be(
         answer_all(window, verdict, now=now, took_s=took_s)
     assert window.in_flight == 0
     assert window.room(now) >= 1
-    assert window.per_s() > 0
+    per_s = window.per_s()
+    assert per_s is None or per_s > 0

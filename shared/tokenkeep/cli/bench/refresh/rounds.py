@@ -21,6 +21,7 @@ PATIENCE_S = 300.0
 _LOOK_S = 0.5
 _FEW = 500
 _HELD_MS = 4_000
+_ROUNDS = 6
 _SETTLED = text("""
 SELECT count(*) AS settled, COALESCE(extract(epoch FROM max(settled_at) - min(settled_at)), 0) AS seconds FROM refresh_attempts
  WHERE source_id = :source AND leased_at >= :since AND outcome = 'ok'
@@ -58,6 +59,8 @@ async def refreshed_per_s(stage: Stage, source_id: SourceId, accounts: int, step
 async def memory_in_flight(stage: Stage, source_id: SourceId, many: int) -> tuple[float, float, int]:
     """What a refresh in flight takes of memory: a worker with many of them, less the same worker with a few.
 
+    A worker sends a source twice as much at a time as it has seen go well, so the many come in several rounds.
+
     Returns:
         Bytes for each; the worker's megabytes with many; how many the endpoint held at once.
     """
@@ -68,7 +71,10 @@ async def memory_in_flight(stage: Stage, source_id: SourceId, many: int) -> tupl
         stage.installation.process("scheduler"),
     ):
         low, held_few = await _peak(stage, worker, source_id, few)
-        high, held_many = await _peak(stage, worker, source_id, many)
+        high, held_many, rounds = 0, 0, 0
+        while held_many < many and rounds < _ROUNDS:
+            high, held_many = await _peak(stage, worker, source_id, many)
+            rounds += 1
     return (high - low) / max(1, held_many - held_few), high / 1e6, held_many
 
 
