@@ -18,6 +18,12 @@ HINTS = [
 ]
 
 
+def test_a_hint_that_names_no_source_is_one_that_former_workers_understand() -> None:
+    hint = RefreshHint((AccountId(uuid4()),), Trigger.DEMAND, "cor_1")
+    assert set(hint.to_kwargs()) == {"account_ids", "trigger", "correlation_id"}
+    assert RefreshHint.from_kwargs(**hint.to_kwargs()) == hint
+
+
 @pytest.fixture
 def client(redis_url: str) -> Iterator["redis.Redis"]:
     with redis.Redis.from_url(redis_url) as client:

@@ -63,12 +63,13 @@ class RefreshHint:
 
     def to_kwargs(self) -> dict[str, Any]:
         """The message's arguments, as JSON takes them."""
-        return {
+        said: dict[str, Any] = {
             "account_ids": [one.hex for one in self.account_ids],
             "trigger": self.trigger.value,
             "correlation_id": self.correlation_id,
-            "source_id": None if self.source_id is None else self.source_id.hex,
         }
+        # A worker of the version before knows no such argument, and APIs may be upgraded before it.
+        return said if self.source_id is None else said | {"source_id": self.source_id.hex}
 
     @classmethod
     def from_kwargs(
