@@ -1,6 +1,6 @@
 """The scheduler's tick: claim what is due and hint at it."""
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,7 +14,7 @@ from tokenkeep.domain.need import by_need
 from tokenkeep.domain.waiting_line import WaitingLine
 
 _LANES = (Lane.OLDEST, Lane.NEWEST, Lane.IN_TIME, Lane.IN_TIME)
-"""Where the claims of one tick begin, in turns. When there is no backlog, the first one takes everything."""
+"""Where claims begin, in turns. When there is no backlog, the first one takes everything."""
 
 _MOST_SOURCES = 10_000
 
@@ -54,6 +54,7 @@ class EmitDueRefreshes:
     most_waiting: int = 1_000
     now: Callable[[], float] = monotonic
     lines: dict[SourceId, WaitingLine] = field(default_factory=dict)
+    lanes: deque[Lane] = field(default_factory=lambda: deque(_LANES))
 
     async def __call__(self, *, correlation_id: str) -> int:
         """Hint at what is due now, within `most_batches` claims and the room in the queue; returns how many accounts that were."""
@@ -62,14 +63,19 @@ class EmitDueRefreshes:
             return 0
         room = self.most_waiting - waiting
         tick = _Tick(room, max(room // 2, 1))
-        for number in range(self.most_batches):
-            lane = _LANES[number % len(_LANES)]
+        for _ in range(self.most_batches):
+            # A tick that finds little room makes one claim: the next tick's begins where it is the next lane's turn.
+            lane = self.lanes[0]
+            self.lanes.rotate(-1)
             claimed = await self.schedule.claim_due(
                 limit=self.claim_batch, trust=self.trust, paused=self.paused, lane=lane
             )
             await self._hint(claimed.accounts, tick, correlation_id)
-            is_last = claimed.looked_at < self.claim_batch and lane is not Lane.IN_TIME
-            if is_last or tick.is_over or tick.room <= 0:
+            if claimed.looked_at < self.claim_batch and lane is not Lane.IN_TIME:
+                self.lanes.clear()
+                self.lanes.extend(_LANES)
+                break
+            if tick.is_over or tick.room <= 0:
                 break
         return tick.emitted
 

@@ -71,6 +71,18 @@ async def test_what_a_source_has_beyond_its_share_stands_in_line_and_others_have
     assert min(schedule.waits.values()) >= 1
 
 
+async def test_what_fell_due_last_gets_its_turn_however_little_room_each_tick_finds() -> None:
+    # An old backlog of many sources, each a message of its own, fills the room with the first claim.
+    old = [DueAccount(AccountId(uuid4()), SourceId(uuid4()), NOW + timedelta(seconds=n)) for n in range(100)]
+    fresh = DueAccount(AccountId(uuid4()), SOURCE, NOW + timedelta(hours=5))
+    schedule, queue = MemorySchedule([*old, fresh]), MemoryQueue()
+    bounded = replace(emit(schedule, queue), most_waiting=4)
+    for _ in range(2):
+        queue.messages.clear()
+        await bounded(correlation_id="cor_1")
+    assert fresh.account_id in schedule.claimed
+
+
 async def test_of_those_that_fell_due_together_the_living_go_and_the_dead_wait() -> None:
     crowd = due(10)
     dying, dead = crowd[:5], crowd[5:]
