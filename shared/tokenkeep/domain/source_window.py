@@ -18,6 +18,10 @@ _SHORTEST_PATIENCE_S = 2.0
 _PATIENT_FOR_LATENCIES = 4
 _WEIGHT = 0.2
 _SHORTEST_LATENCY_S = 0.1
+_ERROR_WEIGHT = 1 / 32
+_BAD_SHARE = 0.25
+"""So many errors among the latest answers are the endpoint's. Fewer are their accounts' own: were each to halve the window, one in a
+thousand would cost a source nine tenths of what it could take (Mathis et al., 1997: a window is as the square root of their rarity)."""
 _OF_THE_NETWORK = frozenset({FailureReason.NETWORK_ERROR, FailureReason.TIMEOUT})
 
 
@@ -26,7 +30,8 @@ class SourceWindow:
     """One source as one worker sees it. Times are seconds on a monotonic clock.
 
     `limit` is how many may be under way, at most `most`; up to `threshold` it doubles with each round of answers, beyond that it grows by
-    one. `cut_at` is when it was cut last: calls that were sent before say nothing new. `latency_s` is a moving mean.
+    one. `cut_at` is when it was cut last: calls that were sent before say nothing new. `latency_s` and
+    `error_share` are moving means.
     """
 
     most: int
@@ -34,6 +39,7 @@ class SourceWindow:
     threshold: float = float("inf")
     in_flight: int = 0
     latency_s: float = 0.0
+    error_share: float = 0.0
     last_sign_at: float = 0.0
     cut_at: float = float("-inf")
 
@@ -78,19 +84,25 @@ class SourceWindow:
             case Unavailable(http_status=status):
                 if status is not None:
                     self.last_sign_at = now
-                self._cut(took_s, now)
+                self._failed(took_s, now)
             case NotSent(reason=reason):
                 if reason in _OF_THE_NETWORK:
-                    self._cut(took_s, now)
+                    self._failed(took_s, now)
             case _:
                 assert_never(verdict)
 
     def _answered(self, took_s: float, now: float) -> None:
         self.last_sign_at = now
+        self.error_share -= _ERROR_WEIGHT * self.error_share
         self.latency_s = took_s if not self.latency_s else self.latency_s + _WEIGHT * (took_s - self.latency_s)
         # A window that is not used says nothing about how much the endpoint would take.
         if self.in_flight * 2 >= self.limit and self.limit < self.most:
             self.limit += 1.0 if self.limit < self.threshold else 1.0 / self.limit
+
+    def _failed(self, took_s: float, now: float) -> None:
+        self.error_share += _ERROR_WEIGHT * (1 - self.error_share)
+        if self.error_share >= _BAD_SHARE:
+            self._cut(took_s, now)
 
     def _cut(self, took_s: float, now: float) -> None:
         if now - took_s < self.cut_at:

@@ -76,6 +76,18 @@ def test_one_round_of_bad_answers_halves_the_window_once(verdict: Verdict) -> No
     assert window.limit == FIRST_LIMIT / 2
 
 
+def test_the_errors_of_a_few_accounts_do_not_narrow_the_window_of_all() -> None:
+    window, now, calls = SourceWindow(1_000), 0.0, 0
+    for _ in range(50):
+        window.enter(window.room(now), now)
+        now += 0.1
+        for _ in range(window.in_flight):
+            calls += 1
+            window.note(SLOW[3] if calls % 50 == 0 else granted(), took_s=0.1, now=now)
+            window.leave()
+    assert window.room(now) == 1_000
+
+
 def test_faults_of_ours_say_nothing_of_the_endpoint() -> None:
     window = full()
     answer_all(window, NotSent(FailureReason.INTERNAL_ERROR), now=0.1)
