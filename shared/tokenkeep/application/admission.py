@@ -6,7 +6,7 @@ Whoever may not is put off: the row says when it is looked at again, and holds n
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from tokenkeep.application.admission_ports import AdmissionObserver, Delay, WaitingRoom
 from tokenkeep.application.bulkheads import Bulkheads
@@ -20,6 +20,7 @@ from tokenkeep.domain.need import by_need
 from tokenkeep.domain.verdict import RateLimited, Unavailable, Verdict
 from tokenkeep.domain.waiting_line import WaitingLine
 
+_BUSY = 503
 _PATIENCE_S = 1.0
 """How long a scheduled batch waits for places before it is put off, and how soon they must be to be had for it to begin."""
 
@@ -81,7 +82,7 @@ class Admission:
         """
         groups: dict[SourceId, list[AccountId]] = {}
         if source_id is not None:
-            groups[source_id] = list(account_ids)
+            groups[source_id] = list(dict.fromkeys(account_ids))
         else:
             sources = await self._room.sources_of(account_ids)
             for one in dict.fromkeys(account_ids):
@@ -120,7 +121,7 @@ class Admission:
         """Take note of how a call ended. What asks to slow down is heard by the whole source, in every worker."""
         now, state = self._clocks.loop_time(), self._bulkheads.source(source.id)
         state.window.note(verdict, took_s=took_s, now=now)
-        if not isinstance(verdict, RateLimited | Unavailable):
+        if not _speaks_for_the_source(verdict):
             return
         span_s = None if verdict.retry_after is None else verdict.retry_after.total_seconds()
         if span_s is not None:
@@ -145,10 +146,13 @@ class Admission:
         if not demanded:
             await self._await_places(limits, len(left))
             if limits.bounds and len(left) > 1:
-                left = by_need(left, await self._room.lives(left))
+                state = self._bulkheads.source(limits.source_id)
+                left = by_need(left, await self._room.lives(left), before=state.given)
         while True:  # once for what is scheduled, until patience is over for what somebody waits for
             turn = await self._turns.take(limits, len(left), demanded=demanded)
             admitted.add(limits, left, turn)
+            if not demanded:
+                self._bulkheads.source(limits.source_id).given += turn.count
             left = left[turn.count :]
             wait_s = max(turn.wait_s, _LOOK_AGAIN_S)
             if not left or not demanded or self._clocks.loop_time() + wait_s > until:
@@ -191,3 +195,8 @@ class Admission:
         line = WaitingLine() if demanded else state.line
         waits = line.places(account_ids, now=self._clocks.loop_time(), wait_s=turn.wait_s, per_s=per_s)
         await self._room.put_off(dict(zip(account_ids, waits, strict=True)), binding=demanded)
+
+
+def _speaks_for_the_source(verdict: Verdict) -> TypeGuard[RateLimited | Unavailable]:
+    """Whether a wait that is asked for is everybody's. Any other error's may be about its account alone, as one that is locked for a while."""
+    return isinstance(verdict, RateLimited) or (isinstance(verdict, Unavailable) and verdict.http_status == _BUSY)

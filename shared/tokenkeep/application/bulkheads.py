@@ -14,12 +14,16 @@ _MOST_SOURCES = 10_000
 
 @dataclass(slots=True)
 class SourceState:
-    """What one worker knows of a source. `waiting` counts its accounts that wait for places."""
+    """What one worker knows of a source.
+
+    `waiting` counts its accounts that wait for places, `given` the scheduled accounts that have gone.
+    """
 
     window: SourceWindow
     line: WaitingLine = field(default_factory=WaitingLine)
     throttling: Throttling = field(default_factory=Throttling)
     waiting: int = 0
+    given: int = 0
 
 
 class Bulkheads:

@@ -43,15 +43,21 @@ class KnownLimits:
     async def __call__(self, source_ids: Collection[SourceId]) -> dict[SourceId, SourceLimits]:
         """The limits of these; sources that are gone are left out. Raises what the database raises."""
         now = self._clocks.loop_time()
-        stale = [one for one in source_ids if one not in self._known or now - self._known[one][0] > _KNOWN_FOR_S]
+        known = {
+            one: self._known[one]
+            for one in source_ids
+            if one in self._known and now - self._known[one][0] <= _KNOWN_FOR_S
+        }
+        stale = [one for one in source_ids if one not in known]
         if stale:
-            read = await self._sources(stale)
+            read = {one: (now, self._limits_of(config)) for one, config in (await self._sources(stale)).items()}
             if len(self._known) + len(read) > _MOST_SOURCES:
                 self._known = {one: self._known[one] for one in source_ids if one in self._known}
             for one in stale:
                 self._known.pop(one, None)
-            self._known |= {one: (now, self._limits_of(config)) for one, config in read.items()}
-        return {one: self._known[one][1] for one in source_ids if one in self._known}
+            self._known |= read
+            known |= read
+        return {one: limits for one, (_, limits) in known.items()}
 
     def _limits_of(self, config: SourceConfig) -> SourceLimits:
         own = f"source:{config.id.hex}"

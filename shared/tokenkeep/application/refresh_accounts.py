@@ -121,6 +121,7 @@ class RefreshAccounts:
         free = [one.account_id for one in taken]
         self._keeper.hold(free, custody.owner)
         try:
+            await self._admission.leave(set(account_ids).difference(free), admitted)
             tasks = await self._lease(taken, trigger, correlation_id)
         except BaseException:  # a cancelled batch gives its locks back as well; the error goes on to the caller
             await asyncio.shield(self._let_go(free, custody))

@@ -102,6 +102,52 @@ async def test_a_demand_at_a_source_that_is_held_is_told_until_when(road: Road, 
     assert server.presented == ["g0.1"]
 
 
+async def test_a_wait_that_is_asked_for_with_an_error_of_one_account_holds_nobody_else(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url)
+    first, second = await accounts(road, source_id, 2)
+    server.script.append(says(423, {"error": "account_locked"}, retry_after="1800"))
+    await road.refresh(first)
+    assert len(await road.refresh(second)) == 1
+    assert server.presented == ["g0.1", "g1.1"]
+
+
+async def test_where_one_goes_at_a_time_the_dead_are_not_left_behind_for_ever(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url, refresh_rate_per_min=60_000, refresh_burst=1)
+    dead = await road.account(source_id, "dead")
+    for number in range(4):
+        living = await road.account(source_id, f"living{number}", expires_in_s=600)
+        await road.make_due(living)
+        await road.refresh(dead, living)
+    assert "dead.1" in server.presented
+
+
+async def test_a_hint_that_comes_late_gives_a_disabled_account_no_due_time(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    first, second = await accounts(road, source_id, 2)
+    server.script.append(says(429, {}, retry_after="40"))
+    await road.refresh(first)
+    await road.sql("UPDATE leases SET demanded_at = clock_timestamp() WHERE account_id = :id", id=second)
+    await road.toggle(second, on=False)
+    await road.refresh(second, trigger=Trigger.DEMAND)
+    assert await road.sql("SELECT 1 FROM leases WHERE account_id = :id AND due_at IS NOT NULL", id=second) == []
+
+
+async def test_accounts_that_somebody_else_holds_leave_their_places_at_once(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url, refresh_concurrency=3)
+    first, second, third = await accounts(road, source_id, 3)
+    server.gate = asyncio.Event()
+    under_way = []
+    for batch, presented in (([first], 1), ([first, second], 2), ([third], 3)):
+        under_way.append(asyncio.ensure_future(road.refresh(*batch, trigger=Trigger.DEMAND)))
+        async with asyncio.timeout(10):
+            while len(server.presented) < presented:  # noqa: ASYNC110 - the server tells of the first alone
+                await asyncio.sleep(0.01)
+    server.gate.set()
+    assert [len(settled) for settled in await asyncio.gather(*under_way)] == [1, 1, 1]
+
+
 async def test_a_throttled_source_rests_for_longer_each_time(road: Road, server: TokenServer) -> None:
     ids = await accounts(road, await road.source(server.url), 3)
     server.script += [says(429, {}), says(429, {})]

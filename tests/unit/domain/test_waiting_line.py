@@ -85,6 +85,13 @@ def test_living_tokens_go_first_soonest_to_expire_and_every_fourth_place_is_for_
     assert order[12:] == endless
 
 
+def test_where_one_goes_at_a_time_every_fourth_is_still_one_of_the_dead() -> None:
+    living, dead = ([AccountId(uuid4()) for _ in range(6)] for _ in range(2))
+    lives: dict[AccountId, float | None] = {one: 10.0 if one in living else -10.0 for one in [*living, *dead]}
+    first = [by_need([*living, *dead], lives, before=went)[0] for went in range(8)]
+    assert [one in dead for one in first] == [False, False, False, True] * 2
+
+
 @given(lives=st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), max_size=60))
 def test_everybody_has_one_place_in_the_order(lives: list[float | None]) -> None:
     accounts = ids(len(lives))

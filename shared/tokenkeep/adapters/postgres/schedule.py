@@ -41,7 +41,8 @@ _CLAIMS = {
     Lane.IN_TIME: text(_CLAIM.format(reach="AND due_at > statement_timestamp() - interval '15 minutes'", order="ASC")),
 }
 _WAITS = Columns(account_id="uuid", wait_s="double precision")
-# A row that is locked is being worked on, one that is not idle is looked at by its lease, and one that owes nothing at its own time.
+# A row that is locked is being worked on, one that is not idle is looked at by its lease, and one that owes nothing at its own time,
+# if at all: a due time would have the row of an account that is disabled be looked at without end.
 _PUT_OFF = text(f"""
 UPDATE leases AS l
    SET due_at = clock_timestamp() + make_interval(secs => mine.wait_s),
@@ -49,7 +50,8 @@ UPDATE leases AS l
                          ELSE l.not_before END
   FROM (SELECT l.account_id, w.wait_s
           FROM leases AS l JOIN {_WAITS.relation("w")} ON w.account_id = l.account_id
-         WHERE l.phase = 'idle' AND (l.next_refresh_at <= clock_timestamp() OR l.demanded_at > l.obtained_at)
+         WHERE l.phase = 'idle' AND l.next_refresh_at IS NOT NULL
+           AND (l.next_refresh_at <= clock_timestamp() OR l.demanded_at > l.obtained_at)
            FOR UPDATE OF l SKIP LOCKED) AS mine
  WHERE l.account_id = mine.account_id
 """)  # noqa: S608 - only our own names are put in

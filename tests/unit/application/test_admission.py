@@ -1,0 +1,120 @@
+"""A worker's places are given back, whatever fails."""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import pytest
+
+from tokenkeep.adapters.telemetry.admission_observer import AdmissionTelemetry
+from tokenkeep.adapters.telemetry.metrics import Metrics
+from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
+from tokenkeep.adapters.token_endpoint.clock import boottime
+from tokenkeep.application.admission import Admission
+from tokenkeep.application.admission_ports import Allowed, Asked, Delay
+from tokenkeep.application.bulkheads import Bulkheads
+from tokenkeep.application.known_limits import KnownLimits
+from tokenkeep.application.ports import CustodyLedger
+from tokenkeep.application.refreshing import SourceConfig
+from tokenkeep.application.source_turns import SourceTurns
+from tokenkeep.application.watch_sources import WatchSources
+from tokenkeep.bootstrap import ProcessClocks
+from tokenkeep.domain.attempt import Trigger
+from tokenkeep.domain.credential import SealedKey
+from tokenkeep.domain.ids import AccountId, SourceId
+from tokenkeep.domain.source_limits import Bound
+from tokenkeep.providers.catalogue import Catalogue
+
+CLOCKS = ProcessClocks(boottime)
+
+
+async def configs(source_ids: Collection[SourceId]) -> dict[SourceId, SourceConfig]:
+    """Every source that is asked about is there, and of a provider that is not known here."""
+    return {
+        one: SourceConfig(one, "default", "acme", None, SealedKey("k", b""), None, 1, {}, paused=False)
+        for one in source_ids
+    }
+
+
+def no_ledgers() -> AbstractAsyncContextManager[CustodyLedger]:
+    raise NotImplementedError
+
+
+@dataclass
+class Shared:
+    """Lets all of a source go, or none for so long."""
+
+    held_s: dict[SourceId, float] = field(default_factory=dict)
+
+    async def take(self, asked: Asked) -> Allowed | None:
+        wait_s = self.held_s.get(asked.source_id)
+        return Allowed(asked.count) if wait_s is None else Allowed(0, wait_s, Delay.RATE)
+
+    async def leave(self, bounds: Sequence[Bound], places: Sequence[str]) -> None: ...
+
+    async def hold(self, source_id: SourceId, span_s: float) -> None: ...
+
+    async def count_workers(self) -> int | None:
+        return 1
+
+
+@dataclass
+class Room:
+    """A database that is away when somebody is to be put off; meanwhile the time of those comes that are held."""
+
+    sources: dict[AccountId, SourceId]
+    shared: Shared
+
+    async def sources_of(self, account_ids: Sequence[AccountId]) -> Mapping[AccountId, SourceId]:
+        return {one: self.sources[one] for one in account_ids}
+
+    async def lives(self, account_ids: Sequence[AccountId]) -> Mapping[AccountId, float | None]:
+        return dict.fromkeys(account_ids)
+
+    async def put_off(self, waits: Mapping[AccountId, float], *, binding: bool) -> None:
+        del waits, binding
+        self.shared.held_s.clear()
+        raise TimeoutError
+
+
+def admission(bulkheads: Bulkheads, shared: Shared, sources: dict[AccountId, SourceId]) -> Admission:
+    metrics = Metrics()
+    watch = WatchSources(ledgers=no_ledgers, observer=RefreshTelemetry(metrics), clocks=CLOCKS)
+    return Admission(
+        limits=KnownLimits(configs, Catalogue({}), CLOCKS),
+        bulkheads=bulkheads,
+        turns=SourceTurns(bulkheads=bulkheads, shared=shared, watch=watch, clocks=CLOCKS),
+        room=Room(sources, shared),
+        observer=AdmissionTelemetry(metrics),
+        clocks=CLOCKS,
+    )
+
+
+async def test_no_place_is_kept_when_the_database_fails_for_another_source_of_the_same_hint() -> None:
+    slow, held = SourceId(uuid4()), SourceId(uuid4())
+    sources = {AccountId(uuid4()): slow, AccountId(uuid4()): held}
+    bulkheads, shared = Bulkheads(100), Shared({slow: 0.05, held: 60.0})
+    admit = admission(bulkheads, shared, sources)
+    with pytest.raises(TimeoutError):
+        await admit(list(sources), trigger=Trigger.DEMAND)
+    await CLOCKS.sleep(0.1)
+    assert bulkheads.under_way == 0
+    assert bulkheads.source(slow).window.in_flight == 0
+
+
+async def test_an_account_that_a_hint_names_twice_has_one_place() -> None:
+    source, account = SourceId(uuid4()), AccountId(uuid4())
+    bulkheads = Bulkheads(100)
+    admit = admission(bulkheads, Shared(), {account: source})
+    admitted = await admit([account, account], trigger=Trigger.SCHEDULE, source_id=source)
+    assert admitted.account_ids == [account]
+    await admit.leave([account], admitted)
+    assert bulkheads.under_way == 0
+
+
+async def test_limits_are_known_of_all_that_are_asked_for_when_what_is_remembered_is_dropped() -> None:
+    limits = KnownLimits(configs, Catalogue({}), CLOCKS)
+    sources = [SourceId(uuid4()) for _ in range(10_001)]
+    await limits(sources[:10_000])
+    assert set(await limits(sources)) == set(sources)
