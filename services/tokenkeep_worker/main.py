@@ -19,6 +19,7 @@ from tokenkeep.adapters.redis.queue import DEMANDED, SCHEDULED, DramatiqRefreshQ
 from tokenkeep.adapters.telemetry.health_server import HealthServer
 from tokenkeep.adapters.telemetry.logs import configure_logging
 from tokenkeep.bootstrap import Foundation, calm_collector, lay_foundation, stop_on_signals
+from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.errors import StoreUnavailable
 from tokenkeep.settings import Settings, require_database, require_redis
 from tokenkeep_worker.inbox import InboxApplication, wire_inbox
@@ -33,7 +34,10 @@ _PICKUP_MS = 50
 _PREFETCH = 64
 _DRAIN_AGAIN_S = 1.0
 _PATIENCE_S = 2.0
-"""How long a thread waits for its batch. Most endpoints answer sooner; what is admitted goes on without it."""
+"""How long a thread waits for a full batch, and for a smaller one in proportion: many small sources that hang would take all threads.
+Most endpoints answer sooner; what is admitted goes on without it."""
+_DEMAND_PATIENCE_S = 0.05
+"""Demands that wait for their turn, or for an endpoint, keep no thread from those behind them; admission bounds them."""
 _LEFTOVERS_EVERY_S = 60.0
 _SPOOL_GRACE = timedelta(seconds=20)
 """How long a stop waits for the database once the answers are in the spool."""
@@ -155,7 +159,9 @@ class Worker:
         task = asyncio.get_running_loop().create_task(self._batch(hint))
         self._batches.add(task)
         task.add_done_callback(self._batches.discard)
-        await asyncio.wait({task}, timeout=_PATIENCE_S)
+        share = min(len(hint.account_ids) / self._foundation.settings.message_batch, 1.0)
+        patience_s = _PATIENCE_S * share if hint.trigger is Trigger.SCHEDULE else _DEMAND_PATIENCE_S
+        await asyncio.wait({task}, timeout=patience_s)
 
     async def _batch(self, hint: RefreshHint) -> None:
         with structlog.contextvars.bound_contextvars(correlation_id=hint.correlation_id):

@@ -120,7 +120,7 @@ class Admission:
     def note_call(self, source: SourceConfig, verdict: Verdict, *, took_s: float) -> None:
         """Take note of how a call ended. What asks to slow down is heard by the whole source, in every worker."""
         now, state = self._clocks.loop_time(), self._bulkheads.source(source.id)
-        state.window.note(verdict, took_s=took_s, now=now)
+        self._bulkheads.note_call(source.id, verdict, took_s=took_s, now=now)
         if not _speaks_for_the_source(verdict):
             return
         span_s = None if verdict.retry_after is None else verdict.retry_after.total_seconds()

@@ -1,7 +1,9 @@
 """The limits of sources, as their options and their providers' entries say, remembered for a few seconds."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
 
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.ports import SourceConfigs
@@ -18,7 +20,7 @@ _MOST_SOURCES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class SourceLimits:
-    """What bounds a source. `bulkhead` names whose capacity it shares: its provider's, or its own where that is many servers."""
+    """What bounds a source. `bulkhead` names whose capacity it shares: its provider's, or its token endpoint's host's where that is many servers."""
 
     source_id: SourceId
     provider: str
@@ -66,5 +68,11 @@ class KnownLimits:
         except TokenkeepError:  # another process's catalogue may know it
             return SourceLimits(config.id, config.provider, (), own)
         bounds = (source_bound(own, provider, config.options), provider_bound(provider))
-        bulkhead = f"provider:{provider.slug}" if is_one_service(provider) else own
+        bulkhead = f"provider:{provider.slug}" if is_one_service(provider) else _host_of(config.options) or own
         return SourceLimits(config.id, config.provider, tuple(one for one in bounds if one is not None), bulkhead)
+
+
+def _host_of(options: Mapping[str, Any]) -> str | None:
+    """The bulkhead of all sources whose token endpoints are at one host: they hang together."""
+    host = urlsplit(str(options.get("token_url") or "")).netloc.rpartition("@")[2]
+    return f"host:{host}" if host else None

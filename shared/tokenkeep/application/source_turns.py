@@ -45,7 +45,7 @@ class SourceTurns:
         now, state = self._clocks.loop_time(), self._bulkheads.source(limits.source_id)
         if state.throttling.until > now:
             return Turn(0, state.throttling.until - now, Delay.HELD)
-        return Turn(0, _SILENCE_S, Delay.SILENT) if state.window.is_silent(now) else None
+        return Turn(0, _SILENCE_S, Delay.SILENT) if self._bulkheads.is_silent(limits, now=now) else None
 
     async def take(self, limits: SourceLimits, count: int, *, demanded: bool) -> Turn:
         """Take places and tokens for as many of `count` as may go."""

@@ -12,7 +12,7 @@ from tokenkeep.domain.verdict import Granted, Misconfigured, NotSent, RateLimite
 
 FIRST_LIMIT = 64
 _LEAST_LIMIT = 1
-_FEW = 8
+FEW = 8
 """So many may be under way at an endpoint that says nothing."""
 _SHORTEST_PATIENCE_S = 2.0
 _PATIENT_FOR_LATENCIES = 4
@@ -47,14 +47,18 @@ class SourceWindow:
         """How many more may go. Those that somebody waits for have a fourth of the window besides."""
         limit = int(min(self.limit, self.most))
         if self.is_silent(now):
-            limit = min(limit, _FEW)
+            limit = min(limit, FEW)
         besides = max(2, limit // 4) if demanded else 0
         return max(limit + besides - self.in_flight, 0)
 
     def is_silent(self, now: float) -> bool:
         """Whether the endpoint owes answers and has given none for longer than it should take."""
-        patience_s = max(_SHORTEST_PATIENCE_S, _PATIENT_FOR_LATENCIES * self.latency_s)
-        return self.in_flight >= _FEW and now - self.last_sign_at > patience_s
+        return self.in_flight >= FEW and now - self.last_sign_at > self.patience_s
+
+    @property
+    def patience_s(self) -> float:
+        """How long the endpoint may say nothing."""
+        return max(_SHORTEST_PATIENCE_S, _PATIENT_FOR_LATENCIES * self.latency_s)
 
     def per_s(self) -> float | None:
         """How many it lets through in a second, once it has grown as far as is known to be well; None before the first answer."""
