@@ -13,10 +13,14 @@ from loopback_server import LoopbackServer
 from road import Road, open_road
 from road_processes import process
 from token_server import TokenServer
+from tokenkeep.adapters.redis.connection import connect_blocking
+from tokenkeep.adapters.redis.queue import DramatiqRefreshQueue, create_broker
+from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.credential import TokenSet
 from tokenkeep.domain.ids import AccountId, SourceId, new_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.entry import Presented
+from tokenkeep.settings import require_redis
 
 CROWD = 100_000
 OTHERS = 120
@@ -158,3 +162,46 @@ async def test_a_provider_that_hangs_with_a_hundred_thousand_accounts_makes_nobo
             like=like,
         )
         assert row["near"]
+
+
+async def test_hundreds_of_small_sources_at_one_host_that_hangs_make_nobody_else_late(
+    database_url: str, redis_url: str, server: TokenServer, silence: Silence
+) -> None:
+    async with AsyncExitStack() as running:
+        road = await running.enter_async_context(open_road(database_url, redis_url, **HURRIED))
+        await road.foundation.redis.flushall()
+        well = await road.source(server.url)
+        for name in ("worker", "scheduler"):
+            await running.enter_async_context(process(road, name))
+        before = await lateness(road, well, "before")
+        for number in range(400):
+            await road.account(await road.source(silence.url, refresh_rotates="no"), f"small{number}")
+        beside = await lateness(road, well, "beside")
+        assert silence.most > 0
+        assert beside[OTHERS // 2] < before[OTHERS // 2] + DEADLINE_S / 2
+
+
+async def test_demands_at_what_hangs_keep_no_thread_from_another_ones(
+    database_url: str, redis_url: str, server: TokenServer, silence: Silence
+) -> None:
+    async with AsyncExitStack() as running:
+        road = await running.enter_async_context(open_road(database_url, redis_url, **HURRIED))
+        await road.foundation.redis.flushall()
+        hanging, well = await road.source(silence.url, refresh_rotates="no"), await road.source(server.url)
+        hung = [await road.account(hanging, f"hung{number}") for number in range(60)]
+        first, second = [await road.account(well, name) for name in ("first", "second")]
+        await running.enter_async_context(process(road, "worker"))
+        queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(road.foundation.settings))))
+
+        async def demand(one: AccountId) -> None:
+            assert await queue.enqueue([one], trigger=Trigger.DEMAND, correlation_id="cor_test")
+
+        await demand(first)
+        async with asyncio.timeout(30):  # until the worker is there
+            while "first.1" not in server.presented:  # noqa: ASYNC110 - the server tells of no more than the request
+                await asyncio.sleep(0.05)
+        for one in [*hung, second]:
+            await demand(one)
+        async with asyncio.timeout(DEADLINE_S):  # before what hangs is given up
+            while "second.1" not in server.presented:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.05)
