@@ -168,9 +168,9 @@ def wire(foundation: Foundation) -> Refreshing:
 
 
 def _admission(foundation: Foundation, watch: WatchSources, clocks: ProcessClocks) -> Admission:
-    settings, times = foundation.settings, foundation.times
-    # A place outlives whatever may happen to who is in it.
-    place_s = (times.lease + times.provider_deadline).total_seconds()
+    settings = foundation.settings
+    # A place outlives whatever may happen to who is in it, a refusal that is tried once more in its grace too.
+    place_s = settings.quarantine_s
     bulkheads = Bulkheads(settings.worker_threads * settings.message_batch)
     shared = RedisSourceLimits(foundation.redis, worker=new_id().hex, place_s=place_s)
     return Admission(

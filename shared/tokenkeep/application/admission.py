@@ -26,6 +26,9 @@ _PATIENCE_S = 1.0
 
 _DEMAND_PATIENCE_S = 5.0
 _LOOK_AGAIN_S = 0.02
+_KNOWN_ENDS = {Delay.HELD, Delay.RATE}
+"""These waits are every worker's, and whoever waits for a token may be told their end. Of the others only this worker knows."""
+
 _LOOKS_PER_S = 200.0
 """How many accounts a second are looked at again of a source that takes none for now."""
 
@@ -194,7 +197,9 @@ class Admission:
             per_s = state.window.per_s() or _LOOKS_PER_S
         line = WaitingLine() if demanded else state.line
         waits = line.places(account_ids, now=self._clocks.loop_time(), wait_s=turn.wait_s, per_s=per_s)
-        await self._room.put_off(dict(zip(account_ids, waits, strict=True)), binding=demanded)
+        await self._room.put_off(
+            dict(zip(account_ids, waits, strict=True)), binding=demanded and turn.why in _KNOWN_ENDS
+        )
 
 
 def _speaks_for_the_source(verdict: Verdict) -> TypeGuard[RateLimited | Unavailable]:

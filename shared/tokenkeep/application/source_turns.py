@@ -13,6 +13,8 @@ from tokenkeep.domain.ids import SourceId, new_id
 
 _SILENCE_S = 2.0
 _COUNT_EVERY_S = 10.0
+_ALONE_FOR_S = 5.0
+"""For so long a store that did not answer is not asked again: each batch would wait for it anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class SourceTurns:
         self._watch = watch
         self._clocks = clocks
         self._is_alone = False
+        self._alone_until = float("-inf")
         self._counted_at = float("-inf")
 
     def closed(self, limits: SourceLimits) -> Turn | None:
@@ -80,7 +83,7 @@ class SourceTurns:
 
     async def give_back(self, limits: SourceLimits, places: Sequence[str]) -> None:
         """These places are needed no longer by any worker."""
-        if any(one.concurrency is not None for one in limits.bounds):
+        if any(one.concurrency is not None for one in limits.bounds) and not self._asks_nobody():
             await self._shared.leave(limits.bounds, places)
 
     async def hold(self, source_id: SourceId, span_s: float) -> None:
@@ -88,15 +91,21 @@ class SourceTurns:
         await self._shared.hold(source_id, span_s)
 
     async def _allowed(self, asked: Asked) -> Allowed:
+        if self._asks_nobody():
+            return self._local.take(asked, now=self._clocks.loop_time())
         await self._count_workers()
         allowed = await self._shared.take(asked)
         if allowed is None:
-            self._is_alone = True
-            return self._local.take(asked, now=self._clocks.loop_time())
+            now = self._clocks.loop_time()
+            self._is_alone, self._alone_until = True, now + _ALONE_FOR_S
+            return self._local.take(asked, now=now)
         if self._is_alone:
             self._local.forget()
             self._is_alone = False
         return allowed
+
+    def _asks_nobody(self) -> bool:
+        return self._clocks.loop_time() < self._alone_until
 
     async def _count_workers(self) -> None:
         """How many there are is asked while it can be known, for the time when it can't."""

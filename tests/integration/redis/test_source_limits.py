@@ -104,3 +104,20 @@ async def test_without_redis_nothing_is_said_and_nothing_raised() -> None:
     await shared.hold(SourceId(uuid4()), 1.0)
     await shared.leave([bound], ["x:0"])
     await nowhere.aclose()
+
+
+async def test_while_a_demand_waits_what_is_scheduled_leaves_the_next_token_to_it_however_small_the_bucket(
+    client: Redis,
+) -> None:
+    shared, bound, source_id = limits(client), Bound("b", Rate(20.0, 1)), SourceId(uuid4())
+    scheduled = Asked(source_id, (bound,), 1, False, uuid4().hex)  # noqa: FBT003 - one of its fields
+    demanded = Asked(source_id, (bound,), 1, True, uuid4().hex)  # noqa: FBT003 - one of its fields
+    assert await taken(shared, scheduled) == 1
+    waits = await shared.take(demanded)
+    assert waits is not None
+    assert waits.count == 0
+    async with asyncio.timeout(10):
+        while await client.exists("tokenkeep:limit:bucket:b") and not await taken(shared, demanded):
+            assert await taken(shared, scheduled) == 0
+    await client.delete("tokenkeep:limit:bucket:b")
+    assert await taken(shared, scheduled) == 1

@@ -11,7 +11,7 @@ from tokenkeep.domain.verdict import Unavailable
 
 
 def sources(count: int, bulkhead: str = "provider:p") -> list[SourceLimits]:
-    return [SourceLimits(SourceId(uuid4()), (), bulkhead) for _ in range(count)]
+    return [SourceLimits(SourceId(uuid4()), "p", (), bulkhead) for _ in range(count)]
 
 
 def test_small_sources_of_a_provider_that_says_nothing_are_silent_together_until_one_is_answered() -> None:

@@ -15,13 +15,15 @@ from tokenkeep.domain.ids import SourceId
 from tokenkeep.domain.source_limits import Bound
 
 _HELD = "tokenkeep:limit:held:"
+_WANTED = "tokenkeep:limit:wanted:"
 _BUCKET = "tokenkeep:limit:bucket:"
 _PLACES = "tokenkeep:limit:places:"
 _WORKERS = "tokenkeep:limit:workers"
 _WORKER_LIVES_S = 30.0
 _SOON_MS = 1000
-# KEYS: the hold; then bucket and places of each bound. ARGV: count, the group's name, how long a place is good for (s); then of each bound:
-# tokens a second (0: no bucket), what the bucket holds, what is kept in it, places (-1: any number). Times in seconds.
+# KEYS: the hold, the mark of a demand that waits; then bucket and places of each bound. ARGV: count, the group's name, how long a place is good
+# for (s), whether somebody waits (1 or 0); then of each bound: tokens a second (0: no bucket), what the bucket holds, what is kept in it, places
+# (-1: any number). Times in seconds. While a demand waits, what is scheduled leaves the next token to it, however small the bucket.
 _TAKE = """
 local held = redis.call('PTTL', KEYS[1])
 if held > 0 then return {0, held, 'held'} end
@@ -29,23 +31,27 @@ local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
 local count, wait, why = tonumber(ARGV[1]), 0, 'rate'
 local full = {}
-for i = 2, #KEYS, 2 do
-  local at = 4 + (i - 2) * 2
+local demanded = ARGV[4] == '1'
+local wanted = not demanded and redis.call('EXISTS', KEYS[2]) == 1
+for i = 3, #KEYS, 2 do
+  local at = 5 + (i - 3) * 2
   local rate, burst, keep, places = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   if places >= 0 then
     redis.call('ZREMRANGEBYSCORE', KEYS[i + 1], '-inf', now)
     local free = math.max(places - redis.call('ZCARD', KEYS[i + 1]), 0)
+    if wanted then free = math.max(free - 1, 0) end
     if free < count then count, wait, why = free, tonumber(ARGV[#ARGV]), 'concurrency' end
   end
   if rate > 0 then
+    if wanted then keep = math.max(keep, 1) end
     full[i] = math.min(math.max(tonumber(redis.call('GET', KEYS[i]) or '0'), now), now + burst / rate)
     local there = (burst / rate - (full[i] - now)) * rate - keep + 1e-5
     local some = math.max(math.floor(there), 0)
     if some < count then count, wait, why = some, math.ceil((1 - (there - some)) / rate * 1000), 'rate' end
   end
 end
-for i = 2, #KEYS, 2 do
-  local at = 4 + (i - 2) * 2
+for i = 3, #KEYS, 2 do
+  local at = 5 + (i - 3) * 2
   local rate, burst, places = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3])
   if rate > 0 and count > 0 then
     redis.call('SET', KEYS[i], string.format('%.6f', full[i] + count / rate), 'PX', math.ceil(burst / rate * 1000) + 1000)
@@ -55,6 +61,8 @@ for i = 2, #KEYS, 2 do
     redis.call('PEXPIRE', KEYS[i + 1], math.ceil(tonumber(ARGV[3]) * 1000))
   end
 end
+if demanded and count < tonumber(ARGV[1]) then redis.call('SET', KEYS[2], '', 'PX', wait + tonumber(ARGV[#ARGV]))
+elseif demanded then redis.call('DEL', KEYS[2]) end
 return {count, wait, why}
 """
 # A hold only ever grows.
@@ -86,8 +94,8 @@ class RedisSourceLimits:
 
     async def take(self, asked: Asked) -> Allowed | None:
         """Take what is there, of every bound the same; None when Redis does not answer."""
-        keys = [_HELD + asked.source_id.hex]
-        args: list[str | int | float] = [asked.count, asked.places, self._place_s]
+        keys = [_HELD + asked.source_id.hex, _WANTED + asked.source_id.hex]
+        args: list[str | int | float] = [asked.count, asked.places, self._place_s, int(asked.demanded)]
         for one in asked.bounds:
             keys += [_BUCKET + one.name, _PLACES + one.name]
             keep = 0.0 if asked.demanded else one.kept_for_demands()
