@@ -12,6 +12,7 @@ from tokenkeep.adapters.postgres.engine import asyncpg_url
 from tokenkeep.domain.secret import Secret
 
 _RETRY_S = 1.0
+_SETTINGS = {"application_name": "tokenkeep listener"}
 _log = structlog.get_logger("tokenkeep.notifications")
 
 
@@ -42,7 +43,7 @@ class Listener:
             await asyncio.sleep(_RETRY_S)
 
     async def _until_closed(self) -> None:
-        connection = await asyncpg.connect(self._dsn.reveal(), timeout=10)
+        connection = await asyncpg.connect(self._dsn.reveal(), timeout=10, server_settings=_SETTINGS)
         closed = asyncio.Event()
         connection.add_termination_listener(lambda _connection: closed.set())
         try:

@@ -8,6 +8,7 @@ from tokenkeep.cli.bench import verdict
 from tokenkeep.cli.bench.due import command as due
 from tokenkeep.cli.bench.events import command as events
 from tokenkeep.cli.bench.imports import command as imports
+from tokenkeep.cli.bench.processes import command as processes
 from tokenkeep.cli.bench.refresh import command as refresh
 from tokenkeep.cli.bench.vend import command as vend
 
@@ -25,6 +26,7 @@ def bench(
 
         scenarios: list[Scenario] = [
             refresh.RefreshScenario(),
+            processes.ProcessScenario(),
             vend.VendScenario(),
             due.DueScenario(),
             events.EventScenario(),
@@ -34,6 +36,7 @@ def bench(
 
 
 app.command("refresh")(refresh.refresh)
+app.command("processes")(processes.processes)
 app.command("due")(due.due)
 app.command("import")(imports.imports)
 app.command("events")(events.events)

@@ -9,6 +9,7 @@ prints; it ends with its standard input.
 import asyncio
 import re
 import sys
+import time
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -106,6 +107,7 @@ class _Conversation(asyncio.Protocol):
                 "reused": seen.reused,
                 "in_flight": seen.in_flight,
                 "most_in_flight": seen.most_in_flight,
+                "cpu_s": time.process_time(),
             }
         )
 

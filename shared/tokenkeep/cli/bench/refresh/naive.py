@@ -6,6 +6,7 @@ protocol: nothing is written ahead, so a killed worker or a lost answer costs th
 """
 
 import json
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -118,7 +119,7 @@ def _work(database_url: str, redis_url: str, token_url: str, key: str) -> None:
     dramatiq.actor(broker=broker, actor_name=_ACTOR, queue_name=_QUEUE)(refresh)
     worker = Worker(broker, worker_threads=_THREADS)
     worker.start()
-    sys.stdout.write("ready\n")
+    sys.stdout.write(f"ready {os.getpid()}\n")
     sys.stdout.flush()
     sys.stdin.read()
     worker.stop()
