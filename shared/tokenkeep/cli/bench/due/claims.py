@@ -73,6 +73,7 @@ class Claims:
             message_batch=self._settings.message_batch,
             trust=PUT_OFF,
             most_batches=batches,
+            most_waiting=batches * self.batch,  # nobody takes them out meanwhile
         )
         began = time.perf_counter()
         rate.add(await emit(correlation_id="cor_bench"), began)
