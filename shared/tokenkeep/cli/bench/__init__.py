@@ -7,6 +7,7 @@ import typer
 from tokenkeep.cli.bench import verdict
 from tokenkeep.cli.bench.due import command as due
 from tokenkeep.cli.bench.events import command as events
+from tokenkeep.cli.bench.fleet import command as fleet
 from tokenkeep.cli.bench.imports import command as imports
 from tokenkeep.cli.bench.processes import command as processes
 from tokenkeep.cli.bench.refresh import command as refresh
@@ -31,6 +32,7 @@ def bench(
             due.DueScenario(),
             events.EventScenario(),
             imports.ImportScenario(),
+            fleet.FleetScenario(),
         ]
         report(scenarios, as_json=as_json)
 
@@ -40,5 +42,6 @@ app.command("processes")(processes.processes)
 app.command("due")(due.due)
 app.command("import")(imports.imports)
 app.command("events")(events.events)
+app.command("fleet")(fleet.fleet)
 app.command("vend")(vend.vend)
 app.command("verdict")(verdict.verdict)

@@ -29,13 +29,15 @@ _BATCH = 500
 _LIFE_S = 86_400.0
 
 
-async def add_source(installation: Installation, token_url: str, **options: str) -> SourceId:
+async def add_source(
+    installation: Installation, token_url: str, *, provider: str = "generic-oauth2", **options: str
+) -> SourceId:
     """A source whose token endpoint is there; `options` are what else it says."""
     foundation = installation.foundation
     vault = Vault(Keyring.parse(installation.keyring))
     clients = SourceClients(vault, JoseAssertions(), TlsContexts(), wall_clock)
     said = {"token_url": token_url, **options}
-    wanted = NewSource("generic-oauth2", "bench", CLIENT_ID, Secret(CLIENT_SECRET), (), said)
+    wanted = NewSource(provider, "bench", CLIENT_ID, Secret(CLIENT_SECRET), (), said)
     async with PostgresWorks(foundation.database)() as work:
         created = CreateSource(foundation.catalogue, vault, clients, AuthlibSigner())
         return (await created(work, CALLER, wanted)).id

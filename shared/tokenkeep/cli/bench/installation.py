@@ -100,10 +100,11 @@ async def _ready(child: Child, url: str) -> None:
 
 
 @asynccontextmanager
-async def temporary_installation(*, large: bool = False) -> AsyncIterator[Installation]:
+async def temporary_installation(*, large: bool = False, **changed: Any) -> AsyncIterator[Installation]:
     """Start one, migrated and empty. It sees no `TOKENKEEP_*` variable, so that figures do not hang on them.
 
-    `large`: PostgreSQL gets the memory and the log that one for millions of accounts is given.
+    `large`: PostgreSQL gets the memory and the log that one for millions of accounts is given. `changed` are settings of all its
+    processes that are other than usual, by their names.
 
     Raises:
         EmbeddedFailure: A server can't be started; the extra `embedded` may be missing.
@@ -116,7 +117,7 @@ async def temporary_installation(*, large: bool = False) -> AsyncIterator[Instal
             valkey = await asyncio.to_thread(start_valkey, directory)
             try:
                 await asyncio.to_thread(migrate, Secret(postgres.url))
-                async with _entered(postgres.url, valkey.url, directory) as installation:
+                async with _entered(postgres.url, valkey.url, directory, changed) as installation:
                     yield installation
             finally:
                 await asyncio.to_thread(valkey.stop)
@@ -127,7 +128,9 @@ async def temporary_installation(*, large: bool = False) -> AsyncIterator[Instal
 
 
 @asynccontextmanager
-async def _entered(database_url: str, redis_url: str, directory: Path) -> AsyncIterator[Installation]:
+async def _entered(
+    database_url: str, redis_url: str, directory: Path, changed: dict[str, Any]
+) -> AsyncIterator[Installation]:
     keyring = Keyring.generate().to_text()
     settings = Settings.model_validate(
         {
@@ -137,6 +140,7 @@ async def _entered(database_url: str, redis_url: str, directory: Path) -> AsyncI
             "data_dir": str(directory),
             "allow_private_hosts": _HOST,
             "log_level": "warning",
+            **changed,
         }
     )
     foundation = lay_foundation(settings, process="bench")
