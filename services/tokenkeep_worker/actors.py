@@ -22,8 +22,8 @@ def declare_actors(
 ) -> None:
     """Declare the actors of both queues on `broker`.
 
-    A dramatiq thread waits for its batch, so the queue is acknowledged only when the batch is done. When `time_limit_s` is
-    over the thread goes on to the next message; the batch itself is not cancelled, for it may hold an answer.
+    A dramatiq thread waits for as long as `refresh` has it wait; then its message is acknowledged. When `time_limit_s` is
+    over it goes on to the next one; the batch itself is not cancelled, for it may hold an answer.
     """
 
     def handle(account_ids: Sequence[str], trigger: str, correlation_id: str, source_id: str | None = None) -> None:

@@ -56,6 +56,8 @@ class Worker:
         self._inbox = inbox
         self._webhooks = webhooks
         self._batches: set[asyncio.Task[None]] = set()
+        settings = foundation.settings
+        self._capacity, self._under_way = settings.worker_threads * settings.message_batch, 0
         self._leftovers: asyncio.Task[None] | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -151,17 +153,26 @@ class Worker:
                 left = await self._refreshing.drain_spool()
 
     async def refresh(self, hint: RefreshHint) -> None:
-        """Refresh what a hint names, and wait for it while it takes no longer than it should.
+        """Refresh what a hint names, and wait for it while as much is under way as threads can carry, but no longer than it should take.
 
-        The batch belongs to the process: a caller that gives up, or whose patience is over, does not stop it. So a provider that hangs
-        keeps no thread from the others; how much of it is under way is for admission to say.
+        What is counted are accounts: of many small sources each has its own hint, and a thread that waited for each of these would let a
+        worker do next to nothing. The batch belongs to the process: a caller that gives up, or whose patience is over, does not stop it. So
+        a provider that hangs keeps no thread from the others; how much of it is under way is for admission to say.
         """
+        accounts = len(hint.account_ids)
         task = asyncio.get_running_loop().create_task(self._batch(hint))
         self._batches.add(task)
-        task.add_done_callback(self._batches.discard)
-        share = min(len(hint.account_ids) / self._foundation.settings.message_batch, 1.0)
-        patience_s = _PATIENCE_S * share if hint.trigger is Trigger.SCHEDULE else _DEMAND_PATIENCE_S
-        await asyncio.wait({task}, timeout=patience_s)
+        self._under_way += accounts
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._batches.discard(task)
+            self._under_way -= accounts
+
+        task.add_done_callback(ended)
+        if self._under_way >= self._capacity:
+            share = min(accounts / self._foundation.settings.message_batch, 1.0)
+            patience_s = _PATIENCE_S * share if hint.trigger is Trigger.SCHEDULE else _DEMAND_PATIENCE_S
+            await asyncio.wait({task}, timeout=patience_s)
 
     async def _batch(self, hint: RefreshHint) -> None:
         with structlog.contextvars.bound_contextvars(correlation_id=hint.correlation_id):
