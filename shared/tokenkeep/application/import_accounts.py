@@ -48,6 +48,7 @@ from tokenkeep.domain.errors import (
     TokenkeepError,
 )
 from tokenkeep.domain.ids import IdKind, SourceId, format_id, new_id
+from tokenkeep.domain.lives_left import LivesLeft
 from tokenkeep.domain.source import Source
 from tokenkeep.providers.machine_credentials import MachineCredentials
 
@@ -179,6 +180,7 @@ class ImportRun:
         self._overdue = progress.overdue
         self._holder = holder
         self._digest_key = digest_key
+        self._lives: dict[SourceId, LivesLeft] = {}
         self._kept: ImportChunk | None = None
         self._kept_results: Sequence[LineResult] = ()
 
@@ -256,6 +258,7 @@ class ImportRun:
             prepared.append(ready)
             if isinstance(ready, PreparedAccount) and ready.credentials is not None:
                 overdue += is_overdue(ready.credentials.version, now=now)
+                self._note(ready.account.source_id, ready.credentials.version.expires_at, now=now)
         return overdue, prepared
 
     def _ready(
@@ -264,9 +267,15 @@ class ImportRun:
         if source is None:
             return self._reading.refusal(NotFound("source"))
         try:
-            return self._account(described.at(source), source, Arrival(self._began_at, overdue), now=now)
+            arrival = Arrival(self._began_at, overdue, self._lives.get(described.source_id))
+            return self._account(described.at(source), source, arrival, now=now)
         except (InvalidInput, NotFound) as error:
             return self._reading.refusal(error)
+
+    def _note(self, source_id: SourceId, expires_at: datetime | None, *, now: datetime) -> None:
+        # In memory: who goes on with an import that broke off begins to count anew, and is careful until he knows.
+        if expires_at is not None:
+            self._lives.setdefault(source_id, LivesLeft()).note(expires_at - now)
 
     def _account(self, wanted: NewAccount, source: Source, arrival: Arrival, *, now: datetime) -> PreparedAccount:
         tokens = wanted.credentials

@@ -72,16 +72,27 @@ def place_in_round(
     return start + timedelta(seconds=whole * spread(account.id, credential.generation))
 
 
-def has_lost_its_place(former: CredentialVersion, credential: CredentialVersion) -> bool:
+def place_of_its_own(
+    credential: CredentialVersion, account: Account, policy: RefreshPolicy, *, idle_life: timedelta | None = None
+) -> datetime | None:
+    """When credentials come due whose account arrives with a place of its own, out of a system that kept it fresh.
+
+    By a jitter that nothing else goes by, so that the due time tells the first refresh how it was arrived at.
+    """
+    jitter = spread(account.id, credential.generation + _OTHER_DRAW)
+    return next_refresh_at(credential, account, policy, idle_life=idle_life, jitter=jitter)
+
+
+def has_lost_its_place(former: CredentialVersion, credential: CredentialVersion, *, brought_one: bool = False) -> bool:
     """Whether a refresh shows that the account's rhythm is not its own.
 
-    Its first one, if the token that it came with was partly spent: with many others, as a rule. And one that came when the token had been
-    dead for long: after a downtime all come back together.
+    Its first one, if the token that it came with was partly spent: with many others, as a rule; unless it brought a place of its own. And
+    one that came when the token had been dead for long: after a downtime all come back together.
     """
     lived, lives = former.lifetime, credential.lifetime
     if lived is None or lives is None or former.expires_at is None:
         return False
-    arrived_spent = former.generation == 1 and lived * _AS_GOOD_AS_NEW < lives
+    arrived_spent = former.generation == 1 and not brought_one and lived * _AS_GOOD_AS_NEW < lives
     return arrived_spent or credential.obtained_at - former.expires_at > lives * _LONG_DEAD
 
 

@@ -11,7 +11,13 @@ from typing import assert_never
 from tokenkeep.domain.account import AccountState, DisabledReason, FailureReason, Health
 from tokenkeep.domain.attempt import Attempt, Outcome, Resolution
 from tokenkeep.domain.credential import CredentialVersion, TokenSet
-from tokenkeep.domain.due_time import has_lost_its_place, is_steady, next_refresh_at, place_in_round
+from tokenkeep.domain.due_time import (
+    has_lost_its_place,
+    is_steady,
+    next_refresh_at,
+    place_in_round,
+    place_of_its_own,
+)
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.expiry_notice import due_for_notice, notice
 from tokenkeep.domain.lease import Phase
@@ -159,13 +165,17 @@ def _granted(
 
 
 def _due_after(former: CredentialVersion, standing: Standing, *, rules: Rules, earliest: datetime) -> datetime | None:
-    """When credentials that a refresh brought are refreshed in their turn."""
+    """When credentials that a refresh brought are refreshed in their turn. The lease still says when that one was due."""
     steady = is_steady(former, standing.credential)
     credential, account = standing.credential, standing.account
     due = next_refresh_at(credential, account, rules.policy, idle_life=rules.idle_life, steady=steady)
     told = credential.told_refresh_end
+    own = place_of_its_own(former, account, rules.policy, idle_life=rules.idle_life) if former.generation == 1 else None
+    brought_one = own is not None and own == standing.lease.next_refresh_at
     # An end that is told has its own times; to come before them would bring nothing.
-    if has_lost_its_place(former, credential) and (told is None or (due is not None and told > due)):
+    if has_lost_its_place(former, credential, brought_one=brought_one) and (
+        told is None or (due is not None and told > due)
+    ):
         due = place_in_round(
             credential, account, rules.policy, start=credential.obtained_at, idle_life=rules.idle_life, steady=steady
         )

@@ -377,6 +377,30 @@ async def test_equal_expiries_do_not_come_due_together(service: Service, query: 
     assert live["later"]
 
 
+async def test_out_of_a_running_system_accounts_come_due_as_their_tokens_end(
+    service: Service, query: dict[str, str]
+) -> None:
+    """Once enough have come to tell: of tokens that have anything left none is refreshed before half of that has passed."""
+    lives = [60 + 3_540 * (number * 0.618 % 1) for number in range(600)]
+    lines = [
+        a_line(
+            f"{number}", credentials={"access_token": "at", "refresh_token": f"rt-{number}", "expires_in": int(life_s)}
+        )
+        for number, life_s in enumerate(lives)
+    ]
+    answer = await Import(service, lines, query)()
+    assert answer.statuses() == ["created"] * len(lines)
+    rows = await service.sql(
+        "SELECT extract(epoch FROM l.next_refresh_at - c.obtained_at) / extract(epoch FROM c.expires_at - c.obtained_at) AS share FROM accounts AS a"
+        " JOIN leases AS l ON l.account_id = a.id JOIN credentials AS c ON c.account_id = a.id"
+        " WHERE a.environment = :e ORDER BY a.id",
+        e=service.environment,
+    )
+    shares = [float(row["share"]) for row in rows]
+    assert min(shares[:200]) < 0.2
+    assert sum(share >= 0.5 for share in shares[300:]) > 0.9 * len(shares[300:])
+
+
 async def test_the_token_of_an_account_that_came_expired_is_to_be_had_at_once(
     service: Service, admin: httpx.AsyncClient, server: TokenServer
 ) -> None:

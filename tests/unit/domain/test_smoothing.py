@@ -13,6 +13,7 @@ from tokenkeep.domain.arrival import Arrival
 from tokenkeep.domain.credential import TokenSet
 from tokenkeep.domain.ids import AccountId
 from tokenkeep.domain.lease import Lease, Phase
+from tokenkeep.domain.lives_left import LivesLeft
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.settlement import settle
 from tokenkeep.domain.standing import Standing
@@ -24,12 +25,13 @@ PART = timedelta(minutes=5)
 """Parts in which the load is counted: each holds some 770 refreshes, so chance alone moves it by 11 % (three sigma)."""
 
 
-def imported(number: int, *, at: datetime, life: timedelta) -> Standing:
+def imported(number: int, *, at: datetime, life: timedelta, lives: LivesLeft | None = None) -> Standing:
     account = replace(an_account(), id=AccountId(UUID(int=number * 7919)))
     arrived = {"obtained_at": at, "generation": 1, "expires_at": at + life, "installed_fence": 0}
     stored = a_standing(credential=arrived).credential
     standing = Standing(account, Lease(fence=0, epoch=1), stored)
-    return replace(standing, lease=first_scheduled(standing, now=at, policy=STRICT.policy, arrival=Arrival(NOW)))
+    arrival = Arrival(NOW, lives=lives)
+    return replace(standing, lease=first_scheduled(standing, now=at, policy=STRICT.policy, arrival=arrival))
 
 
 def refreshed(standing: Standing, *, at: datetime) -> Standing:
@@ -72,6 +74,20 @@ def test_an_import_of_a_whole_fleet_in_ten_minutes_leaves_no_trace(*, fresh: boo
         life = HOUR if fresh else HOUR * (0.05 + 0.95 * dice.random())
         found += moments(imported(number, at=at, life=life), hours=4)
     assert is_even(found, begins=timedelta(minutes=10) if fresh else HOUR, hours=4)
+
+
+def test_an_import_out_of_a_running_system_is_even_from_its_end_on() -> None:
+    """And nobody is refreshed more often for it. The first few hundred, by which it is recognised, came before."""
+    dice = random.Random(4711)  # noqa: S311 - the same fleet each time
+    lives = LivesLeft()
+    for _ in range(500):
+        lives.note(HOUR * dice.random())
+    found: list[datetime] = []
+    for number in range(FLEET):
+        at, life = NOW + timedelta(minutes=10 * dice.random()), HOUR * (0.05 + 0.95 * dice.random())
+        found += moments(imported(number, at=at, life=life, lives=lives), hours=4)
+        lives.note(life)
+    assert is_even(found, begins=timedelta(minutes=10), hours=4)
 
 
 def test_a_catch_up_after_hours_of_downtime_is_followed_by_no_herd() -> None:

@@ -21,6 +21,7 @@ from tokenkeep.domain.attempt import Attempt, Trigger
 from tokenkeep.domain.credential import CredentialVersion, TokenSet
 from tokenkeep.domain.ids import AccountId, AttemptId, SourceId
 from tokenkeep.domain.lease import Lease, Phase
+from tokenkeep.domain.lives_left import LivesLeft
 from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.rotation import Quarantine, rotation_of
 from tokenkeep.domain.secret import Secret
@@ -41,6 +42,7 @@ _EVEN_FROM_S: Final = 7_200
 _T0: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _POLICY: Final = RefreshPolicy()
 _SEED: Final = 7
+_SEEN_BEFORE: Final = 1_000
 _REVOKED_A_DAY: Final = 0.001
 _TOKENS: Final = TokenSet(Secret("at"), refresh_token=Secret("rt"))
 _QUARANTINE: Final = Quarantine(strict=timedelta(seconds=120), provider_deadline=timedelta(seconds=20))
@@ -52,7 +54,7 @@ class Beginning(StrEnum):
     """How the day begins.
 
     `fresh`: an import of all accounts within ten minutes, each with a token that has just been given. `running`: the same out of a system that
-    kept them fresh, so some tokens have just been given and others are about to end. `downtime`: after three hours in which nothing was refreshed.
+    kept them fresh, each until five minutes before its end, so some tokens have just been given and others are about to end. `downtime`: after three hours in which nothing was refreshed.
     """
 
     FRESH = "fresh"
@@ -107,9 +109,10 @@ def live_through(beginning: Beginning, *, accounts: int, sample: int, advance: A
     bins = DAY_S // BIN_S
     ours, naive = [0] * bins, [0] * bins
     shares = [one.share for one in PROVIDERS]
+    arriving = _Arriving(beginning, accounts, draw)
     for number in range(sample):
         provider = draw.choices(PROVIDERS, shares)[0]
-        first = _first(beginning, provider, number / sample, accounts=accounts, draw=draw)
+        first = arriving.first(provider, number / sample)
         for moment in _Life(provider, draw).requests(first):
             ours[moment // BIN_S] += 1
         for moment in _naive_requests(provider, first):
@@ -138,19 +141,42 @@ class _First:
     due_at: datetime
 
 
-def _first(beginning: Beginning, provider: FleetProvider, rank: float, *, accounts: int, draw: Random) -> _First:
-    account_id = AccountId(UUID(int=draw.getrandbits(128)))
-    account = Account(account_id, _SOURCE, "default", provider.slug, AuthType.OAUTH2, AccountState.ACTIVE, Custody.HELD)
-    life = timedelta(seconds=provider.life_s)
-    if beginning is Beginning.DOWNTIME:
-        comes_at = _T0 + timedelta(seconds=rank * accounts / CATCHING_UP_PER_S)
-        obtained_at = _T0 - DOWNTIME - life * draw.random()
+class _Arriving:
+    """How accounts begin the day."""
+
+    def __init__(self, beginning: Beginning, accounts: int, draw: Random) -> None:
+        self._beginning, self._accounts, self._draw = beginning, accounts, draw
+        # A sample stands for many times as many, so what it takes to tell a herd from a running system has long been seen.
+        self._lives = {one.number: LivesLeft() for one in PROVIDERS}
+        for one in PROVIDERS:
+            for _ in range(_SEEN_BEFORE):
+                self._lives[one.number].note(self._left(one))
+
+    def first(self, provider: FleetProvider, rank: float) -> _First:
+        """How the account begins it before which so large a share of all has come."""
+        account_id = AccountId(UUID(int=self._draw.getrandbits(128)))
+        account = Account(
+            account_id, _SOURCE, "default", provider.slug, AuthType.OAUTH2, AccountState.ACTIVE, Custody.HELD
+        )
+        if self._beginning is Beginning.DOWNTIME:
+            return self._reached(account, timedelta(seconds=provider.life_s), rank)
+        comes_at = _T0 + timedelta(seconds=rank * IMPORT_S)
+        left, lives = self._left(provider), self._lives[provider.number]
+        credential = CredentialVersion(1, 1, 0, comes_at, comes_at + left, None, refreshable=True)
+        arrival = Arrival(_T0, lives=lives)
+        due_at = arrival_due_at(account, credential, Lease(0, 1), arrival, now=comes_at, policy=_POLICY)
+        lives.note(left)
+        return _First(account, comes_at, comes_at, comes_at + left, due_at)
+
+    def _reached(self, account: Account, life: timedelta, rank: float) -> _First:
+        comes_at = _T0 + timedelta(seconds=rank * self._accounts / CATCHING_UP_PER_S)
+        obtained_at = _T0 - DOWNTIME - life * self._draw.random()
         return _First(account, comes_at, obtained_at, obtained_at + life, max(comes_at, obtained_at + life * 0.65))
-    comes_at = _T0 + timedelta(seconds=rank * IMPORT_S)
-    expires_at = comes_at + (life if beginning is Beginning.FRESH else life * draw.random())
-    credential = CredentialVersion(1, 1, 0, comes_at, expires_at, None, refreshable=True)
-    due_at = arrival_due_at(account, credential, Lease(0, 1), Arrival(_T0), now=comes_at, policy=_POLICY)
-    return _First(account, comes_at, comes_at, expires_at, due_at)
+
+    def _left(self, provider: FleetProvider) -> timedelta:
+        if self._beginning is Beginning.FRESH:
+            return timedelta(seconds=provider.life_s)
+        return timedelta(seconds=self._draw.uniform(NAIVE_LEAD_S, provider.life_s))
 
 
 class _Life:

@@ -29,9 +29,9 @@ class Target:
 
 
 def day_targets(day: Day) -> Iterator[Target]:
-    """The load is even: after an import of fresh tokens from its end on, else from the second round on."""
-    if day.beginning is Beginning.FRESH:
-        yield Target("load_first_rounds_fresh", day.ours.first_rounds, EVEN)
+    """The load is even: after an import from its end on, after a downtime from the second round on."""
+    if day.beginning is not Beginning.DOWNTIME:
+        yield Target(f"load_first_rounds_{day.beginning}", day.ours.first_rounds, EVEN)
     yield Target(f"load_afterwards_{day.beginning}", day.ours.afterwards, EVEN)
 
 
