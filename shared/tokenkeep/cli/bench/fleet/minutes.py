@@ -16,7 +16,14 @@ from tokenkeep.adapters.postgres.engine import create_engine
 from tokenkeep.cli.bench.fleet.day import needed_per_s
 from tokenkeep.cli.bench.fleet.machine import CpuUse, CpuWatch
 from tokenkeep.cli.bench.fleet.readings import Fates, Readings, after, database_now
-from tokenkeep.cli.bench.fleet.stock import FleetSource, add_fleet, add_sources, go_on_until, write_provider_files
+from tokenkeep.cli.bench.fleet.stock import (
+    FleetSource,
+    add_fleet,
+    add_sources,
+    go_on_until,
+    token_urls,
+    write_provider_files,
+)
 from tokenkeep.cli.bench.installation import Installation, temporary_installation
 from tokenkeep.cli.bench.refresh.processes import python_process
 from tokenkeep.cli.bench.scenario import Advance
@@ -99,19 +106,18 @@ async def measure_minutes(*, accounts: int, seconds: int, workers: int, advance:
 @asynccontextmanager
 async def _staged(advance: Advance) -> AsyncIterator[_Stage]:
     with tempfile.TemporaryDirectory(prefix="tk-fleet-") as directory:
-        await asyncio.to_thread(write_provider_files, Path(directory))
-        async with (
-            temporary_installation(large=True, providers_dir=Path(directory)) as installation,
-            python_process("tokenkeep.cli.bench.fleet.endpoint") as ports,
-        ):
+        async with python_process("tokenkeep.cli.bench.fleet.endpoint") as ports:
             url, closing_url = (f"http://{_HOST}:{port}" for port in ports.split())
-            database_url = require_database(installation.foundation.settings)
-            loading = create_engine(database_url, process="tokenkeep bench", command_timeout_s=_LOADING_S)
-            try:
-                sources = await add_sources(installation, url, closing_url)
-                yield _Stage(installation, loading, sources, url, advance)
-            finally:
-                await loading.dispose()
+            urls = token_urls(url, closing_url)
+            await asyncio.to_thread(write_provider_files, Path(directory), urls)
+            async with temporary_installation(large=True, providers_dir=Path(directory)) as installation:
+                database_url = require_database(installation.foundation.settings)
+                loading = create_engine(database_url, process="tokenkeep bench", command_timeout_s=_LOADING_S)
+                try:
+                    sources = await add_sources(installation, urls)
+                    yield _Stage(installation, loading, sources, url, advance)
+                finally:
+                    await loading.dispose()
 
 
 async def _start(stage: _Stage, accounts: int) -> datetime:

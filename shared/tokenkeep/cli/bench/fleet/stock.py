@@ -1,6 +1,6 @@
 """A fleet in the database: every account as a refresh of its provider's leaves it, sealed, and somewhere between two refreshes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -72,26 +72,24 @@ class FleetSource:
     id: SourceId
 
 
-def write_provider_files(directory: Path) -> None:
-    """What the catalogue is to say of the forty."""
-    for one in PROVIDERS:
-        facts = {"name": f"Fleet {one.number}", "extends": "generic-oauth2", **OPTIONS[one.rotation]}
+def token_urls(url: str, closing_url: str) -> list[str]:
+    """Where the providers' token endpoints are; of whoever has an outage at the address that is closed then."""
+    return [f"{closing_url if one.trouble is Trouble.OUT else url}/{one.number}/token" for one in PROVIDERS]
+
+
+def write_provider_files(directory: Path, urls: Sequence[str]) -> None:
+    """What the catalogue is to say of the forty, each a service of its own."""
+    for one, url in zip(PROVIDERS, urls, strict=True):
+        facts = {"name": f"Fleet {one.number}", "extends": "generic-oauth2", "token_url": url, **OPTIONS[one.rotation]}
         lines = [f"{name}: {value if value.isdigit() else repr(value)}" for name, value in facts.items()]
         (directory / f"{one.slug}.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-async def add_sources(installation: Installation, url: str, closing_url: str) -> list[FleetSource]:
+async def add_sources(installation: Installation, urls: Sequence[str]) -> list[FleetSource]:
     """A source for each provider; the token endpoints are there."""
     return [
-        FleetSource(
-            one,
-            await add_source(
-                installation,
-                f"{closing_url if one.trouble is Trouble.OUT else url}/{one.number}/token",
-                provider=one.slug,
-            ),
-        )
-        for one in PROVIDERS
+        FleetSource(one, await add_source(installation, url, provider=one.slug))
+        for one, url in zip(PROVIDERS, urls, strict=True)
     ]
 
 
