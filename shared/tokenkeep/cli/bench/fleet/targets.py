@@ -9,6 +9,9 @@ from tokenkeep.cli.bench.fleet.minutes import MinutesFigures
 
 EVEN: Final = 0.2
 """How far the load may be from its mean; a share of it."""
+_LEAST_PER_S: Final = 850 / 3_000_000
+"""What tokens that live for an hour want at the least, each refreshed at its very end: refreshes a second and account."""
+_LEFT_CORES: Final = 0.1
 _WITHIN: Final = 0.99
 """How many of those that come due are refreshed, or told that they are revoked, before the time is over; some are due at its very end."""
 
@@ -40,9 +43,10 @@ def minutes_targets(it: MinutesFigures) -> Iterator[Target]:
     yield Target("expired_while_active", it.fates.expired, 0)
     yield Target("presented_twice", it.reused, 0)
     yield Target("disabled_wrongly", it.disabled_wrongly, 0)
+    yield Target("refreshes_per_s", it.fates.refreshed_within / it.seconds, it.accounts * _LEAST_PER_S, at_least=True)
     yield Target("share_done_in_time", done_in_time(it), _WITHIN, at_least=True)
     yield Target("load_at_real_rate", deviation(it), EVEN)
-    yield Target("cpu_left_cores", it.cpu.left, 0.0, at_least=True)
+    yield Target("cpu_left_cores", it.cpu.left, _LEFT_CORES, at_least=True)
 
 
 def done_in_time(it: MinutesFigures) -> float:
