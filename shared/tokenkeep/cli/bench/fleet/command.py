@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _ACCOUNTS = 3_000_000
 _SECONDS = 120
 _MOST_SECONDS = 900
-_SAMPLE = 20_000
+_SAMPLE = 30_000
+_WORKERS = 2
 
 
 def fleet(
@@ -33,7 +34,7 @@ def fleet(
     sample: Annotated[
         int, typer.Option("--sample", min=100, help="How many of them are taken through each simulated day.")
     ] = _SAMPLE,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="How many worker processes there are.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="How many worker processes there are.")] = _WORKERS,
     picture: Annotated[
         Path | None, typer.Option("--picture", metavar="FILE", dir_okay=False, help="Draw the days' load as SVG.")
     ] = None,
@@ -56,7 +57,7 @@ class FleetScenario:
     accounts: int = _ACCOUNTS
     seconds: int = _SECONDS
     sample: int = _SAMPLE
-    workers: int = 1
+    workers: int = _WORKERS
     picture: Path | None = None
     name: str = "fleet"
 
