@@ -53,7 +53,7 @@ def _legend(y: int) -> str:
     x = _LEFT
     drawn = []
     for mark, said, wide in (
-        (f'<rect class="naive" x="{{x}}" y="{y - 9}" width="22" height="9"/>', _NAIVE, 360),
+        (f'<rect class="naive" x="{{x}}" y="{y - 9}" width="22" height="9"/>', _NAIVE, 380),
         (f'<path class="ours" d="M{{x}} {y - 4}h22"/>', _OURS, 250),
         (f'<rect class="band" x="{{x}}" y="{y - 11}" width="22" height="13"/>', _MEAN, 0),
     ):
