@@ -154,7 +154,8 @@ async def test_a_token_that_was_reported_is_handed_out_only_if_no_newer_one_can_
     await send(admin, a_report(account_id, "access-grant.1"))
     await work_off(inbox, service)
     service.queue.refreshing = refreshing
-    server.script.append(says(429, {}, retry_after="60"))
+    # It is about this account alone, so its source is not held.
+    server.script.append(says(423, {"error": "account_locked"}, retry_after="60"))
     given = data(await admin.post(f"/v1/accounts/{account_id}/token"))
     assert (given["access_token"], given["refreshed"]) == ("access-grant.1", False)
     problem(await admin.post(f"/v1/accounts/{account_id}/token", json={"force": True}), 503, "token_unavailable")

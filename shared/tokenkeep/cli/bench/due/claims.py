@@ -50,11 +50,16 @@ class Claims:
     """The scheduler's way of finding what is due, in the batches that it is set to."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
         self._schedule = PostgresSchedule(database)
         self._broker = create_broker(connect_blocking(require_redis(settings)))
         self._queue = DramatiqRefreshQueue(self._broker)
         self._settings = settings
         self.batch = settings.claim_batch
+
+    def begin_anew(self) -> None:
+        """As a scheduler that has just started: accounts were made due in the past, which nobody else does."""
+        self._schedule = PostgresSchedule(self._database)
 
     async def claim(self, rate: Rate, batches: int, met: set[UUID]) -> None:
         """Claim so many batches and note whom that met."""

@@ -89,13 +89,15 @@ async def _at_size(
         for number in range(_ROUNDS):
             met: set[UUID] = set()
             batches = await _due_batches(loading, fleet, claims.batch)
+            claims.begin_anew()
             await claims.claim(ours, batches, met)
             if len(met) != batches * claims.batch:
-                msg = f"{batches * claims.batch} accounts were claimed, of which {len(met)} were others"
+                msg = f"{batches * claims.batch} accounts were due, but {len(met)} were claimed"
                 raise RuntimeError(msg)
             await _due_batches(loading, fleet, claims.batch)
             await claim_bare(bare, limit, batches, batch=claims.batch)
             await _due_batches(loading, fleet, claims.batch)
+            claims.begin_anew()
             await claims.emit(enqueued, batches)
             advance(f"claims among {fleet.accounts:,}", number + 1, _ROUNDS)
     finally:
