@@ -120,9 +120,15 @@ class Admission:
         for limits, places in left.values():
             await self._turns.give_back(limits, places)
 
-    def note_call(self, source: SourceConfig, verdict: Verdict, *, took_s: float) -> None:
-        """Take note of how a call ended. What asks to slow down is heard by the whole source, in every worker."""
+    def note_call(self, source: SourceConfig, verdict: Verdict, *, took_s: float, own_client: bool = False) -> None:
+        """Take note of how a call ended. What asks to slow down is heard by the whole source, in every worker.
+
+        `own_client`: the account proved itself with a client of its own, so a limit that it ran into is its alone.
+        """
         now, state = self._clocks.loop_time(), self._bulkheads.source(source.id)
+        if own_client and isinstance(verdict, RateLimited):
+            self._bulkheads.hear(source.id, now=now)
+            return
         self._bulkheads.note_call(source.id, verdict, took_s=took_s, now=now)
         if not _speaks_for_the_source(verdict):
             return
@@ -148,8 +154,9 @@ class Admission:
         left, until = list(account_ids), self._clocks.loop_time() + _DEMAND_PATIENCE_S
         if not demanded:
             await self._await_places(limits, len(left))
-            if limits.bounds and len(left) > 1:
-                state = self._bulkheads.source(limits.source_id)
+            state = self._bulkheads.source(limits.source_id)
+            free = self._bulkheads.free(limits, demanded=False, now=self._clocks.loop_time())
+            if len(left) > 1 and (limits.bounds or free < len(left)):
                 left = by_need(left, await self._room.lives(left), before=state.given)
         while True:  # once for what is scheduled, until patience is over for what somebody waits for
             turn = await self._turns.take(limits, len(left), demanded=demanded)
@@ -195,6 +202,8 @@ class Admission:
         per_s = min(limits.per_s or _LOOKS_PER_S, _LOOKS_PER_S)
         if turn.why in {Delay.FULL, Delay.CONCURRENCY}:
             per_s = state.window.per_s() or _LOOKS_PER_S
+        elif demanded:  # its end is told: the wait that was asked for, and not one more turn
+            per_s = _LOOKS_PER_S
         line = WaitingLine() if demanded else state.line
         waits = line.places(account_ids, now=self._clocks.loop_time(), wait_s=turn.wait_s, per_s=per_s)
         await self._room.put_off(

@@ -42,11 +42,11 @@ class Allowed:
 
 
 class SharedLimits(Protocol):
-    """What all workers know together of a source's limits. Answers None, or does nothing, while its store is away."""
+    """What all workers know together of a source's limits. Answers None, or False, or does nothing, while its store is away."""
 
     async def take(self, asked: Asked) -> Allowed | None: ...
 
-    async def leave(self, bounds: Sequence[Bound], places: Sequence[str]) -> None: ...
+    async def leave(self, bounds: Sequence[Bound], places: Sequence[str]) -> bool: ...
 
     async def hold(self, source_id: SourceId, span_s: float) -> None: ...
 

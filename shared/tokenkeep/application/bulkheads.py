@@ -70,7 +70,9 @@ class Bulkheads:
         state = self.source(limits.source_id)
         state.window.enter(count, now)
         state.bulkhead = limits.bulkhead
-        bulkhead = self._bulkheads.setdefault(limits.bulkhead, _Bulkhead(last_sign_at=now))
+        bulkhead = self._bulkheads.setdefault(limits.bulkhead, _Bulkhead())
+        if bulkhead.taken < FEW:
+            bulkhead.last_sign_at = max(bulkhead.last_sign_at, now)
         bulkhead.taken += count
         self.under_way += count
 
@@ -90,8 +92,16 @@ class Bulkheads:
 
     def note_call(self, source_id: SourceId, verdict: Verdict, *, took_s: float, now: float) -> None:
         """Take note of how a call ended, while it still counts as under way."""
+        self.source(source_id).window.note(verdict, took_s=took_s, now=now)
+        self._spread_sign(source_id, now=now)
+
+    def hear(self, source_id: SourceId, *, now: float) -> None:
+        """The endpoint has given an answer that says nothing of how much it takes."""
+        self.source(source_id).window.last_sign_at = now
+        self._spread_sign(source_id, now=now)
+
+    def _spread_sign(self, source_id: SourceId, *, now: float) -> None:
         state = self.source(source_id)
-        state.window.note(verdict, took_s=took_s, now=now)
         bulkhead = self._bulkheads.get(state.bulkhead)
         if bulkhead is not None and state.window.last_sign_at >= now:
             bulkhead.last_sign_at = now

@@ -39,6 +39,8 @@ class SourceTurns:
         self._is_alone = False
         self._alone_until = float("-inf")
         self._counted_at = float("-inf")
+        self._owed: list[tuple[SourceLimits, Sequence[str]]] = []
+        """Places that could not be given back: of what was under way when the store went away."""
 
     def closed(self, limits: SourceLimits) -> Turn | None:
         """That nobody of the source goes, as far as this worker knows by itself; None: some may."""
@@ -65,7 +67,9 @@ class SourceTurns:
         self._bulkheads.enter(limits, free, now=now)
         taken = 0
         try:
-            asked = Asked(limits.source_id, limits.bounds, free, demanded, new_id().hex)
+            # What nobody else is told of has no name, and is given back to nobody.
+            group = "" if self._asks_nobody() else new_id().hex
+            asked = Asked(limits.source_id, limits.bounds, free, demanded, group)
             allowed = await self._allowed(asked)
             taken = allowed.count
         finally:
@@ -83,15 +87,18 @@ class SourceTurns:
 
     async def give_back(self, limits: SourceLimits, places: Sequence[str]) -> None:
         """These places are needed no longer by any worker."""
-        if any(one.concurrency is not None for one in limits.bounds) and not self._asks_nobody():
-            await self._shared.leave(limits.bounds, places)
+        if all(one.concurrency is None for one in limits.bounds):
+            return
+        known = [one for one in places if not one.startswith(":")]
+        if known and (self._asks_nobody() or not await self._shared.leave(limits.bounds, known)):
+            self._owed.append((limits, known))
 
     async def hold(self, source_id: SourceId, span_s: float) -> None:
         """Nobody of the source goes for so long, in any worker."""
         await self._shared.hold(source_id, span_s)
 
     async def _allowed(self, asked: Asked) -> Allowed:
-        if self._asks_nobody():
+        if not asked.places:
             return self._local.take(asked, now=self._clocks.loop_time())
         await self._count_workers()
         allowed = await self._shared.take(asked)
@@ -102,7 +109,13 @@ class SourceTurns:
         if self._is_alone:
             self._local.forget()
             self._is_alone = False
+        await self._give_back_owed()
         return allowed
+
+    async def _give_back_owed(self) -> None:
+        owed, self._owed = self._owed, []
+        for limits, places in owed:
+            await self.give_back(limits, places)
 
     def _asks_nobody(self) -> bool:
         return self._clocks.loop_time() < self._alone_until

@@ -31,7 +31,7 @@ class SourceWindow:
 
     `limit` is how many may be under way, at most `most`; up to `threshold` it doubles with each round of answers, beyond that it grows by
     one. `cut_at` is when it was cut last: calls that were sent before say nothing new. `latency_s` and
-    `error_share` are moving means.
+    `error_share` are moving means. `is_out`: it was cut for errors, and no answer has come since.
     """
 
     most: int
@@ -42,6 +42,7 @@ class SourceWindow:
     error_share: float = 0.0
     last_sign_at: float = 0.0
     cut_at: float = float("-inf")
+    is_out: bool = False
 
     def room(self, now: float, *, demanded: bool = False) -> int:
         """How many more may go. Those that somebody waits for have a fourth of the window besides."""
@@ -64,13 +65,13 @@ class SourceWindow:
         """How many it lets through in a second, once it has grown as far as is known to be well; None before the first answer."""
         if not self.latency_s:
             return None
-        full = self.most if self.limit < self.threshold else min(self.limit, self.most)
+        full = min(max(self.limit, self.threshold), self.most)
         return max(full / max(self.latency_s, _SHORTEST_LATENCY_S), 1.0)
 
     def enter(self, count: int, now: float) -> None:
         """So many go."""
-        if self.in_flight == 0:
-            self.last_sign_at = now
+        if self.in_flight < FEW:  # so few owe no sign: silence begins with the eighth
+            self.last_sign_at = max(self.last_sign_at, now)
         self.in_flight += count
 
     def leave(self, count: int = 1) -> None:
@@ -97,6 +98,7 @@ class SourceWindow:
 
     def _answered(self, took_s: float, now: float) -> None:
         self.last_sign_at = now
+        self.is_out = False
         self.error_share -= _ERROR_WEIGHT * self.error_share
         self.latency_s = took_s if not self.latency_s else self.latency_s + _WEIGHT * (took_s - self.latency_s)
         # A window that is not used says nothing about how much the endpoint would take.
@@ -106,10 +108,14 @@ class SourceWindow:
     def _failed(self, took_s: float, now: float) -> None:
         self.error_share += _ERROR_WEIGHT * (1 - self.error_share)
         if self.error_share >= _BAD_SHARE:
-            self._cut(took_s, now)
+            self._cut(took_s, now, out=True)
 
-    def _cut(self, took_s: float, now: float) -> None:
+    def _cut(self, took_s: float, now: float, *, out: bool = False) -> None:
         if now - took_s < self.cut_at:
             return
-        self.limit = self.threshold = max(min(self.limit, self.most) / 2, _LEAST_LIMIT)
+        self.limit = max(min(self.limit, self.most) / 2, _LEAST_LIMIT)
+        # An outage says no more by each probe that fails: the way back begins slowly, and goes on fast (RFC 5681, equation 4).
+        if not (out and self.is_out):
+            self.threshold = self.limit
+        self.is_out = out
         self.cut_at = now

@@ -121,3 +121,16 @@ async def test_while_a_demand_waits_what_is_scheduled_leaves_the_next_token_to_i
             assert await taken(shared, scheduled) == 0
     await client.delete("tokenkeep:limit:bucket:b")
     assert await taken(shared, scheduled) == 1
+
+
+async def test_a_demand_that_waits_for_what_sources_share_goes_before_what_is_scheduled_of_another_one(
+    client: Redis,
+) -> None:
+    shared, common = limits(client), Bound("provider:p", Rate(0.5, 1))
+    mine, other = SourceId(uuid4()), SourceId(uuid4())
+    scheduled = Asked(other, (common,), 1, False, uuid4().hex)  # noqa: FBT003 - one of its fields
+    assert await taken(shared, scheduled) == 1
+    assert await taken(shared, Asked(mine, (common,), 1, True, uuid4().hex)) == 0  # noqa: FBT003 - as above
+    await client.delete("tokenkeep:limit:bucket:provider:p")  # its next token is there
+    assert await taken(shared, scheduled) == 0
+    assert await taken(shared, Asked(mine, (common,), 1, True, uuid4().hex)) == 1  # noqa: FBT003 - as above

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -24,6 +25,8 @@ from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.domain.source_limits import Bound
+from tokenkeep.domain.source_window import FIRST_LIMIT
+from tokenkeep.domain.verdict import RateLimited
 from tokenkeep.providers.catalogue import Catalogue
 
 CLOCKS = ProcessClocks(boottime)
@@ -51,7 +54,9 @@ class Shared:
         wait_s = self.held_s.get(asked.source_id)
         return Allowed(asked.count) if wait_s is None else Allowed(0, wait_s, Delay.RATE)
 
-    async def leave(self, bounds: Sequence[Bound], places: Sequence[str]) -> None: ...
+    async def leave(self, bounds: Sequence[Bound], places: Sequence[str]) -> bool:
+        del bounds, places
+        return True
 
     async def hold(self, source_id: SourceId, span_s: float) -> None: ...
 
@@ -65,27 +70,32 @@ class Room:
 
     sources: dict[AccountId, SourceId]
     shared: Shared
+    left_s: Mapping[AccountId, float] = field(default_factory=dict)
+    is_away: bool = True
 
     async def sources_of(self, account_ids: Sequence[AccountId]) -> Mapping[AccountId, SourceId]:
         return {one: self.sources[one] for one in account_ids}
 
     async def lives(self, account_ids: Sequence[AccountId]) -> Mapping[AccountId, float | None]:
-        return dict.fromkeys(account_ids)
+        return {one: self.left_s.get(one) for one in account_ids}
 
     async def put_off(self, waits: Mapping[AccountId, float], *, binding: bool) -> None:
         del waits, binding
         self.shared.held_s.clear()
-        raise TimeoutError
+        if self.is_away:
+            raise TimeoutError
 
 
-def admission(bulkheads: Bulkheads, shared: Shared, sources: dict[AccountId, SourceId]) -> Admission:
+def admission(
+    bulkheads: Bulkheads, shared: Shared, sources: dict[AccountId, SourceId], room: Room | None = None
+) -> Admission:
     metrics = Metrics()
     watch = WatchSources(ledgers=no_ledgers, observer=RefreshTelemetry(metrics), clocks=CLOCKS)
     return Admission(
         limits=KnownLimits(configs, Catalogue({}), CLOCKS),
         bulkheads=bulkheads,
         turns=SourceTurns(bulkheads=bulkheads, shared=shared, watch=watch, clocks=CLOCKS),
-        room=Room(sources, shared),
+        room=room or Room(sources, shared),
         observer=AdmissionTelemetry(metrics),
         clocks=CLOCKS,
     )
@@ -118,3 +128,22 @@ async def test_limits_are_known_of_all_that_are_asked_for_when_what_is_remembere
     sources = [SourceId(uuid4()) for _ in range(10_001)]
     await limits(sources[:10_000])
     assert set(await limits(sources)) == set(sources)
+
+
+async def test_a_limit_that_an_account_with_a_client_of_its_own_ran_into_holds_nobody_else() -> None:
+    source, account = SourceId(uuid4()), AccountId(uuid4())
+    bulkheads = Bulkheads(100)
+    admit = admission(bulkheads, Shared(), {account: source})
+    [config] = (await configs([source])).values()
+    admit.note_call(config, RateLimited(timedelta(hours=1), 429), took_s=0.1, own_client=True)
+    assert (await admit([account], trigger=Trigger.SCHEDULE, source_id=source)).account_ids == [account]
+    assert bulkheads.source(source).window.limit == FIRST_LIMIT
+
+
+async def test_where_a_window_is_narrow_whose_token_ends_first_goes_first() -> None:
+    source = SourceId(uuid4())
+    ids = [AccountId(uuid4()) for _ in range(3)]
+    bulkheads = Bulkheads(1)
+    sources, left_s = dict.fromkeys(ids, source), dict(zip(ids, (500.0, 400.0, 10.0), strict=True))
+    admit = admission(bulkheads, Shared(), sources, Room(sources, Shared(), left_s, is_away=False))
+    assert (await admit(ids, trigger=Trigger.SCHEDULE, source_id=source)).account_ids == [ids[2]]

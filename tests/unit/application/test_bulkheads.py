@@ -38,3 +38,11 @@ def test_sources_of_one_provider_leave_the_others_as_much_as_they_have() -> None
         bulkheads.leave(one, count)
     assert bulkheads.under_way == 0
     assert bulkheads.free(shared[0], demanded=False, now=0.0) == 10
+
+
+def test_a_source_is_not_silent_at_once_beside_an_account_of_its_provider_that_takes_long() -> None:
+    bulkheads, (slow, many) = Bulkheads(100), sources(2)
+    bulkheads.enter(slow, 1, now=0.0)
+    bulkheads.enter(many, 50, now=3.0)
+    assert not bulkheads.is_silent(many, now=3.1)
+    assert bulkheads.is_silent(many, now=5.1)

@@ -101,6 +101,33 @@ def test_those_that_somebody_waits_for_have_room_besides() -> None:
     assert SourceWindow(1, limit=1.0, in_flight=1).room(0.1, demanded=True) == 2
 
 
+def test_many_that_go_at_once_beside_one_that_takes_long_are_not_met_with_silence() -> None:
+    window = SourceWindow(1_000)
+    window.enter(1, 0.0)
+    window.enter(50, 3.0)
+    assert not window.is_silent(3.1)
+    assert window.room(3.1) > 0
+    assert window.is_silent(5.1)
+
+
+def test_after_an_outage_that_many_probes_have_seen_a_source_soon_has_the_room_of_before_by_half() -> None:
+    window, now = SourceWindow(1_000, limit=1_000.0), 0.0
+    window.enter(1_000, now)
+    answer_all(window, NotSent(FailureReason.TIMEOUT), now=20.0, took_s=20.0)
+    for probe in range(30):
+        now = 120.0 * (probe + 1)
+        window.enter(1, now)
+        answer_all(window, NotSent(FailureReason.NETWORK_ERROR), now=now + 1, took_s=1.0)
+    assert window.room(now) == 1
+    rounds = 0
+    while window.room(now) < 500:
+        window.enter(window.room(now), now)
+        now += 1.0
+        answer_all(window, granted(), now=now, took_s=1.0)
+        rounds += 1
+    assert rounds <= 25
+
+
 @given(
     steps=st.lists(st.tuples(st.sampled_from([granted(), *SLOW]), st.floats(0, 30), st.booleans()), max_size=60),
     most=st.integers(1, 500),

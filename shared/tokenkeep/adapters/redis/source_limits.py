@@ -21,7 +21,7 @@ _PLACES = "tokenkeep:limit:places:"
 _WORKERS = "tokenkeep:limit:workers"
 _WORKER_LIVES_S = 30.0
 _SOON_MS = 1000
-# KEYS: the hold, the mark of a demand that waits; then bucket and places of each bound. ARGV: count, the group's name, how long a place is good
+# KEYS: the hold; then of each bound bucket, places, and the mark of a demand that waits for it, of whichever source. ARGV: count, the group's name, how long a place is good
 # for (s), whether somebody waits (1 or 0); then of each bound: tokens a second (0: no bucket), what the bucket holds, what is kept in it, places
 # (-1: any number). Times in seconds. While a demand waits, what is scheduled leaves the next token to it, however small the bucket.
 _TAKE = """
@@ -32,9 +32,9 @@ local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
 local count, wait, why = tonumber(ARGV[1]), 0, 'rate'
 local full = {}
 local demanded = ARGV[4] == '1'
-local wanted = not demanded and redis.call('EXISTS', KEYS[2]) == 1
-for i = 3, #KEYS, 2 do
-  local at = 5 + (i - 3) * 2
+for i = 2, #KEYS, 3 do
+  local at = 5 + (i - 2) / 3 * 4
+  local wanted = not demanded and redis.call('EXISTS', KEYS[i + 2]) == 1
   local rate, burst, keep, places = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   if places >= 0 then
     redis.call('ZREMRANGEBYSCORE', KEYS[i + 1], '-inf', now)
@@ -50,8 +50,8 @@ for i = 3, #KEYS, 2 do
     if some < count then count, wait, why = some, math.ceil((1 - (there - some)) / rate * 1000), 'rate' end
   end
 end
-for i = 3, #KEYS, 2 do
-  local at = 5 + (i - 3) * 2
+for i = 2, #KEYS, 3 do
+  local at = 5 + (i - 2) / 3 * 4
   local rate, burst, places = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3])
   if rate > 0 and count > 0 then
     redis.call('SET', KEYS[i], string.format('%.6f', full[i] + count / rate), 'PX', math.ceil(burst / rate * 1000) + 1000)
@@ -60,9 +60,9 @@ for i = 3, #KEYS, 2 do
     for n = 0, count - 1 do redis.call('ZADD', KEYS[i + 1], now + tonumber(ARGV[3]), ARGV[2] .. ':' .. n) end
     redis.call('PEXPIRE', KEYS[i + 1], math.ceil(tonumber(ARGV[3]) * 1000))
   end
+  if demanded and count < tonumber(ARGV[1]) then redis.call('SET', KEYS[i + 2], '', 'PX', wait + tonumber(ARGV[#ARGV]))
+  elseif demanded then redis.call('DEL', KEYS[i + 2]) end
 end
-if demanded and count < tonumber(ARGV[1]) then redis.call('SET', KEYS[2], '', 'PX', wait + tonumber(ARGV[#ARGV]))
-elseif demanded then redis.call('DEL', KEYS[2]) end
 return {count, wait, why}
 """
 # A hold only ever grows.
@@ -94,10 +94,10 @@ class RedisSourceLimits:
 
     async def take(self, asked: Asked) -> Allowed | None:
         """Take what is there, of every bound the same; None when Redis does not answer."""
-        keys = [_HELD + asked.source_id.hex, _WANTED + asked.source_id.hex]
+        keys = [_HELD + asked.source_id.hex]
         args: list[str | int | float] = [asked.count, asked.places, self._place_s, int(asked.demanded)]
         for one in asked.bounds:
-            keys += [_BUCKET + one.name, _PLACES + one.name]
+            keys += [_BUCKET + one.name, _PLACES + one.name, _WANTED + one.name]
             keep = 0.0 if asked.demanded else one.kept_for_demands()
             places = one.places(demanded=asked.demanded)
             rate = (0.0, 0, 0.0) if one.rate is None else (one.rate.per_s, one.rate.burst, keep)
@@ -109,8 +109,8 @@ class RedisSourceLimits:
             return None
         return Allowed(count, wait_ms / 1000, Delay(why.decode()))
 
-    async def leave(self, bounds: Sequence[Bound], places: Sequence[str]) -> None:
-        """Give places back. What can't be given back now is free when it is taken for abandoned."""
+    async def leave(self, bounds: Sequence[Bound], places: Sequence[str]) -> bool:
+        """Give places back; False when that can't be done now. What never is given back is free when it is taken for abandoned."""
         try:
             async with self._client.pipeline(transaction=False) as pipe:
                 for one in bounds:
@@ -119,6 +119,8 @@ class RedisSourceLimits:
                 await pipe.execute()
         except RedisError as error:
             _log.warning("source_limits_unavailable", error=type(error).__name__)
+            return False
+        return True
 
     async def hold(self, source_id: SourceId, span_s: float) -> None:
         """Nobody of the source goes for so long."""
