@@ -133,7 +133,7 @@ class Admission:
         if not _speaks_for_the_source(verdict):
             return
         span_s = None if verdict.retry_after is None else verdict.retry_after.total_seconds()
-        if span_s is not None:
+        if span_s:  # a 429 that names no time, or one that is past by our clock, is heard all the same
             state.throttling.rest(now, span_s)
         elif isinstance(verdict, RateLimited):
             span_s = state.throttling.slow_down(now, sent_at=now - took_s)

@@ -147,3 +147,14 @@ async def test_where_a_window_is_narrow_whose_token_ends_first_goes_first() -> N
     sources, left_s = dict.fromkeys(ids, source), dict(zip(ids, (500.0, 400.0, 10.0), strict=True))
     admit = admission(bulkheads, Shared(), sources, Room(sources, Shared(), left_s, is_away=False))
     assert (await admit(ids, trigger=Trigger.SCHEDULE, source_id=source)).account_ids == [ids[2]]
+
+
+async def test_a_time_that_is_past_is_no_leave_to_go_on() -> None:
+    source, account = SourceId(uuid4()), AccountId(uuid4())
+    sources = {account: source}
+    shared = Shared()
+    admit = admission(Bulkheads(100), shared, sources, Room(sources, shared, is_away=False))
+    [config] = (await configs([source])).values()
+    admit.note_call(config, RateLimited(timedelta(0), 429), took_s=0.1)
+    assert (await admit([account], trigger=Trigger.SCHEDULE, source_id=source)).account_ids == []
+    await admit.drain()
