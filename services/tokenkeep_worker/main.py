@@ -167,6 +167,8 @@ class Worker:
         def ended(task: asyncio.Task[None]) -> None:
             self._batches.discard(task)
             self._under_way -= accounts
+            if not task.cancelled() and (error := task.exception()) is not None:
+                _log.error("batch_failed", error=type(error).__name__, correlation_id=hint.correlation_id)
 
         task.add_done_callback(ended)
         if self._under_way >= self._capacity:

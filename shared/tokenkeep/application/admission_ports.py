@@ -18,7 +18,6 @@ class Delay(StrEnum):
     FULL = "full"
     SILENT = "silent"
     RESTING = "resting"
-    BACKLOG = "backlog"
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ SELECT * FROM due WHERE NOT behind AND id IS NULL
 # them go; only if nobody is left who could, those go that are behind none.
 _LET_GO = text("""
 UPDATE webhook_deliveries AS d SET due_at = clock_timestamp()
- WHERE d.webhook_id = :id AND d.position = ANY (ARRAY(
+ WHERE d.webhook_id = :id AND d.state = 'pending' AND d.position = ANY (ARRAY(
        SELECT c.position FROM webhook_deliveries AS c
         WHERE c.webhook_id = :id AND c.state = 'pending' AND c.due_at IS NULL
           AND (NOT CAST(:ordered AS boolean) OR (

@@ -40,7 +40,7 @@ RETURNING d.subject, d.state
 # which statistics know nothing yet: minutes, behind a backlog.
 _LET_GO = text("""
 UPDATE webhook_deliveries AS d SET due_at = clock_timestamp()
- WHERE d.webhook_id = :id AND d.due_at IS NULL AND d.position = ANY (ARRAY(
+ WHERE d.webhook_id = :id AND d.due_at IS NULL AND d.state = 'pending' AND d.position = ANY (ARRAY(
        SELECT next.position
          FROM unnest(CAST(:subjects AS uuid[])) AS ended(subject)
         CROSS JOIN LATERAL (SELECT position FROM webhook_deliveries AS p
