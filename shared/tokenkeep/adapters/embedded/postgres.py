@@ -173,7 +173,7 @@ def _ensure_cluster(cluster: _Cluster) -> None:
         "--builtin-locale=C.UTF-8",
     )
     if made.returncode != 0:
-        msg = f"PostgreSQL's data directory can't be made: {_last_line(made)}"
+        msg = f"PostgreSQL's data directory can't be made: {_complaint(made)}"
         raise EmbeddedFailure(msg)
     draft.rename(cluster.home)
 
@@ -186,7 +186,7 @@ def _ensure_database(cluster: _Cluster) -> None:
         return
     made = cluster.run("createdb", *access, "--maintenance-db=postgres", DATABASE)
     if made.returncode != 0:
-        msg = f"the database {DATABASE} can't be made: {_last_line(made)}"
+        msg = f"the database {DATABASE} can't be made: {_complaint(made)}"
         raise EmbeddedFailure(msg)
 
 
@@ -227,6 +227,8 @@ def _quoted(directory: Path) -> str:
     return '"' + str(directory).replace('"', '""') + '"'
 
 
-def _last_line(result: subprocess.CompletedProcess[str]) -> str:
+def _complaint(result: subprocess.CompletedProcess[str]) -> str:
+    """What a program says went wrong; its last line often is about how it tidies up."""
     lines = (result.stderr or result.stdout).strip().splitlines()
-    return lines[-1].strip() if lines else f"exit code {result.returncode}"
+    said = [line for line in lines if "error:" in line or "FATAL:" in line] or lines
+    return said[-1].strip() if said else f"exit code {result.returncode}"
