@@ -60,6 +60,22 @@ async def silence() -> AsyncIterator[Silence]:
         yield started
 
 
+@pytest.fixture
+async def hurried(database_url: str, redis_url: str) -> AsyncIterator[Road]:
+    """A road on which what hangs is given up soon."""
+    async with open_road(database_url, redis_url, **HURRIED) as opened:
+        await opened.foundation.redis.flushall()
+        yield opened
+
+
+@pytest.fixture
+async def running(hurried: Road) -> AsyncIterator[AsyncExitStack]:
+    """The processes that a test starts; they end before the road does."""
+    del hurried
+    async with AsyncExitStack() as processes:
+        yield processes
+
+
 async def crowd(road: Road, source_id: SourceId, like: AccountId, count: int) -> None:
     """So many accounts as this one, each with a refresh token of its own, all of them due now."""
     for start in range(0, count, 5_000):
@@ -132,75 +148,66 @@ async def lateness(road: Road, source_id: SourceId, names: str) -> list[float]:
 
 
 async def test_a_provider_that_hangs_with_a_hundred_thousand_accounts_makes_nobody_else_late(
-    database_url: str, redis_url: str, server: TokenServer, silence: Silence
+    hurried: Road, running: AsyncExitStack, server: TokenServer, silence: Silence
 ) -> None:
-    async with AsyncExitStack() as running:
-        road = await running.enter_async_context(open_road(database_url, redis_url, **HURRIED))
-        await road.foundation.redis.flushall()
-        hanging, well = await road.source(silence.url, refresh_rotates="no"), await road.source(server.url)
-        like = await road.account(hanging, "like", expires_in_s=3_600)
-        for name in ("worker", "scheduler"):
-            await running.enter_async_context(process(road, name))
-        before = await lateness(road, well, "before")
-        await crowd(road, hanging, like, CROWD)
-        beside = await lateness(road, well, "beside")
-        assert silence.most > 0
-        # Behind what hangs they would have waited for its deadline at the least.
-        assert beside[-1] < before[-1] + DEADLINE_S / 2
-        assert beside[OTHERS // 2] < before[OTHERS // 2] + 2
-        assert silence.most <= 200
-        [row] = await road.sql(
-            "SELECT count(*) FILTER (WHERE a.state <> 'active') AS disabled, count(*) AS everybody FROM accounts AS a"
-        )
-        assert (row["disabled"], row["everybody"]) == (0, CROWD + 1 + 2 * OTHERS)
-        # None is looked at again by each tick: they stand in line, no further than five minutes.
-        [row] = await road.sql(
-            "SELECT max(due_at) < clock_timestamp() + interval '6 minutes' AS near FROM leases WHERE source_id = :id"
-            " AND account_id <> :like",
-            id=hanging,
-            like=like,
-        )
-        assert row["near"]
+    hanging, well = await hurried.source(silence.url, refresh_rotates="no"), await hurried.source(server.url)
+    like = await hurried.account(hanging, "like", expires_in_s=3_600)
+    for name in ("worker", "scheduler"):
+        await running.enter_async_context(process(hurried, name))
+    before = await lateness(hurried, well, "before")
+    await crowd(hurried, hanging, like, CROWD)
+    beside = await lateness(hurried, well, "beside")
+    assert silence.most > 0
+    # Behind what hangs they would have waited for its deadline at the least.
+    assert beside[-1] < before[-1] + DEADLINE_S / 2
+    assert beside[OTHERS // 2] < before[OTHERS // 2] + 2
+    assert silence.most <= 200
+    [row] = await hurried.sql(
+        "SELECT count(*) FILTER (WHERE a.state <> 'active') AS disabled, count(*) AS everybody FROM accounts AS a"
+    )
+    assert (row["disabled"], row["everybody"]) == (0, CROWD + 1 + 2 * OTHERS)
+    # None is looked at again by each tick: they stand in line, no further than five minutes.
+    [row] = await hurried.sql(
+        "SELECT max(due_at) < clock_timestamp() + interval '6 minutes' AS near FROM leases WHERE source_id = :id"
+        " AND account_id <> :like",
+        id=hanging,
+        like=like,
+    )
+    assert row["near"]
 
 
 async def test_hundreds_of_small_sources_at_one_host_that_hangs_make_nobody_else_late(
-    database_url: str, redis_url: str, server: TokenServer, silence: Silence
+    hurried: Road, running: AsyncExitStack, server: TokenServer, silence: Silence
 ) -> None:
-    async with AsyncExitStack() as running:
-        road = await running.enter_async_context(open_road(database_url, redis_url, **HURRIED))
-        await road.foundation.redis.flushall()
-        well = await road.source(server.url)
-        for name in ("worker", "scheduler"):
-            await running.enter_async_context(process(road, name))
-        before = await lateness(road, well, "before")
-        for number in range(400):
-            await road.account(await road.source(silence.url, refresh_rotates="no"), f"small{number}")
-        beside = await lateness(road, well, "beside")
-        assert silence.most > 0
-        assert beside[OTHERS // 2] < before[OTHERS // 2] + DEADLINE_S / 2
+    well = await hurried.source(server.url)
+    for name in ("worker", "scheduler"):
+        await running.enter_async_context(process(hurried, name))
+    before = await lateness(hurried, well, "before")
+    for number in range(400):
+        await hurried.account(await hurried.source(silence.url, refresh_rotates="no"), f"small{number}")
+    beside = await lateness(hurried, well, "beside")
+    assert silence.most > 0
+    assert beside[OTHERS // 2] < before[OTHERS // 2] + DEADLINE_S / 2
 
 
 async def test_demands_at_what_hangs_keep_no_thread_from_another_ones(
-    database_url: str, redis_url: str, server: TokenServer, silence: Silence
+    hurried: Road, running: AsyncExitStack, server: TokenServer, silence: Silence
 ) -> None:
-    async with AsyncExitStack() as running:
-        road = await running.enter_async_context(open_road(database_url, redis_url, **HURRIED))
-        await road.foundation.redis.flushall()
-        hanging, well = await road.source(silence.url, refresh_rotates="no"), await road.source(server.url)
-        hung = [await road.account(hanging, f"hung{number}") for number in range(60)]
-        first, second = [await road.account(well, name) for name in ("first", "second")]
-        await running.enter_async_context(process(road, "worker"))
-        queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(road.foundation.settings))))
+    hanging, well = await hurried.source(silence.url, refresh_rotates="no"), await hurried.source(server.url)
+    hung = [await hurried.account(hanging, f"hung{number}") for number in range(60)]
+    first, second = [await hurried.account(well, name) for name in ("first", "second")]
+    await running.enter_async_context(process(hurried, "worker"))
+    queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(hurried.foundation.settings))))
 
-        async def demand(one: AccountId) -> None:
-            assert await queue.enqueue([one], trigger=Trigger.DEMAND, correlation_id="cor_test")
+    async def demand(one: AccountId) -> None:
+        assert await queue.enqueue([one], trigger=Trigger.DEMAND, correlation_id="cor_test")
 
-        await demand(first)
-        async with asyncio.timeout(30):  # until the worker is there
-            while "first.1" not in server.presented:  # noqa: ASYNC110 - the server tells of no more than the request
-                await asyncio.sleep(0.05)
-        for one in [*hung, second]:
-            await demand(one)
-        async with asyncio.timeout(DEADLINE_S):  # before what hangs is given up
-            while "second.1" not in server.presented:  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.05)
+    await demand(first)
+    async with asyncio.timeout(30):  # until the worker is there
+        while "first.1" not in server.presented:  # noqa: ASYNC110 - the server tells of no more than the request
+            await asyncio.sleep(0.05)
+    for one in [*hung, second]:
+        await demand(one)
+    async with asyncio.timeout(DEADLINE_S):  # before what hangs is given up
+        while "second.1" not in server.presented:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.05)

@@ -33,6 +33,7 @@ _HOST: Final = "127.0.0.1"
 _LOADING_S: Final = 600.0
 _READY_S: Final = 8.0
 """How long before the first one is due processes are to be started."""
+_TRIES: Final = 6
 _SETTLING_S: Final = 20.0
 """How much longer one looks for those who came due at the end: as long as an answer may take."""
 _REVOKED: Final = 50
@@ -121,15 +122,21 @@ async def _staged(advance: Advance) -> AsyncIterator[_Stage]:
 
 
 async def _start(stage: _Stage, accounts: int) -> datetime:
-    """When the first one is due: soon, but not before everything is ready. To tidy up takes its time."""
+    """When the first one is due: soon, but not before everything is ready. To tidy up takes its time.
+
+    Raises:
+        TimeoutError: It took longer than was reckoned with, each time that twice as much was.
+    """
     ahead_s = 2 * _READY_S + accounts / 100_000
-    while True:
+    for _ in range(_TRIES):
         start = after(await database_now(stage.loading), ahead_s)
         await go_on_until(stage.loading, start)
         left_s = (start - await database_now(stage.loading)).total_seconds()
         if left_s > _READY_S:
             return start
         ahead_s = 2 * (ahead_s - left_s) + _READY_S
+    msg = f"the tables could not be tidied up within {ahead_s:.0f} s"
+    raise TimeoutError(msg)
 
 
 async def _run(stage: _Stage, readings: Readings, accounts: int, workers: int, revoked_every: int) -> MinutesFigures:
