@@ -44,6 +44,10 @@ class CredentialReads:
         known = self._entries.get(group)
         self._entries[group] = (caller, count) if known is None else (known[0], known[1] + count)
 
+    def unwritten(self) -> int:
+        """How many reads are noted and not yet being written."""
+        return sum(count for _, count in self._entries.values())
+
     async def flush(self) -> None:
         """Write what was noted, after whoever is writing already. If that fails, it is kept for the next time."""
         async with self._writing:
@@ -110,9 +114,15 @@ class KeyUses:
 class Flusher:
     """Flushes the buffers each second, and once more at the end."""
 
-    def __init__(self, *flushes: Callable[[], Awaitable[None]], every_s: float = FLUSH_EVERY_S) -> None:
+    def __init__(
+        self,
+        *flushes: Callable[[], Awaitable[None]],
+        every_s: float = FLUSH_EVERY_S,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._flushes = flushes
         self._every_s = every_s
+        self._failed = failed
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -138,6 +148,7 @@ class Flusher:
             try:
                 await flush()
             except Exception as error:  # noqa: BLE001 - whatever it is, the trail of what is read must go on
+                self._failed()
                 _log.warning("flush_failed", error=type(error).__name__)
 
     async def _run(self) -> None:

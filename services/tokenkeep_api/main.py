@@ -109,7 +109,9 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         SettingsError: There is no usable keyring, or the credential store can't be understood.
     """
     settings, database = foundation.settings, foundation.database
-    vault = Vault(read_keyring(settings.keyring, settings.keyring_file))
+    keyring = read_keyring(settings.keyring, settings.keyring_file)
+    foundation.metrics.keyring.watch(keyring)
+    vault = Vault(keyring)
     sealer = TokenSealer(vault)
     login = VaultLogin(settings.vault_token, settings.vault_role_id, settings.vault_secret_id)
     stores = open_stores(vault, settings.credential_store, settings.former_credential_stores, login)
@@ -247,7 +249,9 @@ class Api:
 
     def __init__(self, wired: Wired) -> None:
         self._wired = wired
-        self._flusher = Flusher(wired.reads.flush, wired.uses.flush)
+        buffers = wired.foundation.metrics.buffers
+        buffers.watch_reads(wired.reads.unwritten)
+        self._flusher = Flusher(wired.reads.flush, wired.uses.flush, failed=buffers.flush_failed)
         self._listener = Listener(require_database(wired.foundation.settings), OUTBOX_CHANNEL, wired.event_tail.notify)
 
     async def start(self) -> None:

@@ -36,6 +36,7 @@ from tokenkeep.adapters.telemetry.logs import configure_logging
 from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
 from tokenkeep.application.accept_events import AcceptEvents
 from tokenkeep.application.emit_due_refreshes import EmitDueRefreshes
+from tokenkeep.application.fleet import StreamFigures
 from tokenkeep.application.ports import HintQueue, Ledgers, Schedule
 from tokenkeep.application.relay_events import EventStream, Outbox, RelayEvents
 from tokenkeep.application.sweep_leases import SweepLeases
@@ -125,7 +126,11 @@ def wire(foundation: Foundation) -> Jobs:
         ),
         tend=TendSources(PostgresTendings(database)),
         relay=RelayEvents(ports.outbox, ports.stream, holder=new_id()),
-        trim=StreamTrimmer(foundation.redis, Keeping(entries=settings.stream_max_entries)),
+        trim=StreamTrimmer(
+            foundation.redis,
+            Keeping(entries=settings.stream_max_entries),
+            lost=foundation.metrics.jobs.unread_was_dropped,
+        ),
         inbox=inbox,
         intake=InboxIntake(inbox, AcceptEvents(PostgresWorks(database), foundation.metrics)),
     )
@@ -168,6 +173,7 @@ class Scheduler:
         self._every(_TEND_EVERY_S, "tend", self._tend)
         self._every(_SHARDS_EVERY_S, "keep_shards", self._jobs.relay.keep_shards)
         self._every(_FIGURES_EVERY_S, "figures", self._count)
+        self._every(_FIGURES_EVERY_S, "stream_figures", self._count_streams)
         self._every(_HOUSEKEEPING_EVERY_S, "housekeeping", self._keep_house)
         self._every(_TRIM_EVERY_S, "trim", self._jobs.trim)
         self._clock.start()
@@ -215,12 +221,17 @@ class Scheduler:
 
     async def _guarded(self, name: str, job: Callable[[], Awaitable[object]]) -> None:
         """Run a job. A store that is away is no reason to die: the next round finds everything where it was."""
+        jobs = self._foundation.metrics.jobs
         try:
             await job()
         except (OperationalError, InterfaceError, RedisError, OSError, TimeoutError) as error:
+            jobs.ended(name, "postponed")
             _log.warning("job_postponed", job=name, error=type(error).__name__)
         except Exception:  # noqa: BLE001 - a fault of ours in one job must not stop the others; it is told in full
+            jobs.ended(name, "failed")
             _log.exception("job_failed", job=name)
+        else:
+            jobs.ended(name, "done")
 
     async def _tick(self) -> None:
         correlation_id = new_correlation_id()
@@ -244,6 +255,10 @@ class Scheduler:
             return
         self._foundation.metrics.observe_fleet(await count_fleet(self._foundation.database))
         self._count_again_at = began + _FIGURES_SHARE * (time.monotonic() - began)
+
+    async def _count_streams(self) -> None:
+        inbox, dead = await self._jobs.inbox.lengths()
+        self._foundation.metrics.observe_streams(StreamFigures(inbox, dead, await self._jobs.trim.unread()))
 
     async def _keep_house(self) -> None:
         await keep_house(self._foundation.database, audit_days=self._foundation.settings.audit_days)

@@ -94,7 +94,9 @@ def wire(foundation: Foundation) -> Refreshing:
         SettingsError: There is no usable keyring, a refresher or a store can't be had, or the failpoints can't be understood.
     """
     settings, times = foundation.settings, foundation.times
-    sealer = TokenSealer(Vault(read_keyring(settings.keyring, settings.keyring_file)))
+    keyring = read_keyring(settings.keyring, settings.keyring_file)
+    foundation.metrics.keyring.watch(keyring)
+    sealer = TokenSealer(Vault(keyring))
     login = VaultLogin(settings.vault_token, settings.vault_role_id, settings.vault_secret_id)
     stores = open_stores(
         sealer.vault,

@@ -81,7 +81,7 @@ def lay_foundation(settings: Settings, *, process: str) -> Foundation:
         settings=settings,
         database=database,
         redis=connect(require_redis(settings)),
-        metrics=Metrics(),
+        metrics=Metrics(process),
         catalogue=catalogue,
         policy=RefreshPolicy(),
         quarantine=Quarantine(strict=timedelta(seconds=settings.quarantine_s), provider_deadline=deadline),

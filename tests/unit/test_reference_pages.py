@@ -4,6 +4,7 @@ import inspect
 import re
 from pathlib import Path
 
+from busy_metrics import busy, described
 from tokenkeep.application.accept_events import ReceptionStatus
 from tokenkeep.application.inbox import Outcome
 from tokenkeep.client import AsyncEvents, AsyncTokenkeep, Tokenkeep, errors
@@ -45,6 +46,15 @@ def test_every_state_of_a_delivery_and_every_reason_is_on_its_page() -> None:
 def test_every_type_of_event_is_on_its_page() -> None:
     page = (DOCS / "reference" / "events.md").read_text(encoding="utf-8")
     assert {kind for kind in EventType if kind.rpartition(".")[2] not in page} == set()
+
+
+def test_the_page_of_metrics_has_each_with_its_type_and_its_labels_and_no_others() -> None:
+    page = (DOCS / "reference" / "metrics.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(tokenkeep_\w+)` \| (\w+) \|([^|]*)\|(.*)$", page, re.MULTILINE)
+    told = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels, _ in rows}
+    assert len(told) == len(rows)
+    assert told == described(busy())
+    assert [name for name, _, _, rest in rows if len(rest) < 30] == []
 
 
 def test_every_auth_type_has_its_page() -> None:

@@ -1,11 +1,12 @@
-"""The fleet in figures: what the scheduler counts in the database, for metrics and the console."""
+"""The fleet in figures: what the scheduler counts in the database and in Redis, for metrics and the console."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 from tokenkeep.domain.account import AccountState, DisabledReason, Health
-from tokenkeep.domain.ids import SourceId
+from tokenkeep.domain.ids import SourceId, WebhookId
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +20,69 @@ class AccountGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Things that wait: how many, and for how long the oldest has; zero when there is none."""
+
+    count: int = 0
+    oldest: timedelta = timedelta(0)
+
+
+class WebhookCondition(StrEnum):
+    """How a webhook is: its latest delivery succeeded or there was none, it fails, or it is sent nothing any more."""
+
+    DELIVERING = "delivering"
+    FAILING = "failing"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
 class FleetFigures:
-    """All accounts and events of one database, counted at one moment.
+    """All accounts and events of one database, counted at about one moment. What is said by provider names every one in use.
 
     Attributes:
         accounts: How many accounts each group has; a group that is left out has none.
-        expired: How many active accounts hold an expired token, by provider. It names every provider in use, so that
-            a zero is told from silence.
+        expired: How many active accounts hold an expired token, by provider.
         due: How many accounts are due for a refresh and not yet handed to a worker.
+        overdue: Accounts whose refresh has been due for more than a minute, by provider. Those of sources that are paused or
+            prove a changed client are left out.
+        in_doubt: Accounts whose refresh token may be used up without an answer that we know, by provider.
+        sealed: How many accounts' credentials are sealed under each key of the keyring, by its id.
         paused: Why each paused source is paused; other sources are left out.
-        outbox_pending: How many events are not yet published.
-        outbox_lag: How long the oldest of them has waited; zero when there is none.
+        outbox: Events that are not yet published.
+        inbox: Events of services that are accepted and not yet worked off.
+        revocations: Grants that providers are still to be told to revoke.
+        webhooks: How many webhooks are in each condition.
+        failing: For how long webhooks have been failing, of at most a hundred, those that fail longest.
+        deliveries: How many deliveries wait for their turn, or for their next try.
+        feed_lag: How long the oldest event has waited that is not given out to webhooks; zero when there is none, or no webhook.
     """
 
     accounts: Mapping[AccountGroup, int]
     expired: Mapping[str, int]
     due: int
+    overdue: Mapping[str, Waiting]
+    in_doubt: Mapping[str, Waiting]
+    sealed: Mapping[str, int]
     paused: Mapping[SourceId, str]
-    outbox_pending: int
-    outbox_lag: timedelta
+    outbox: Waiting
+    inbox: Waiting
+    revocations: Waiting
+    webhooks: Mapping[WebhookCondition, int]
+    failing: Mapping[WebhookId, timedelta]
+    deliveries: int
+    feed_lag: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFigures:
+    """How the Redis streams stand.
+
+    Attributes:
+        inbox: How many entries of `tokenkeep:inbox` are not taken yet.
+        dead: How many of them could not be understood and were put aside.
+        unread: For how long the first entry of `tokenkeep:events` that it has not acknowledged has waited, by consumer group.
+    """
+
+    inbox: int
+    dead: int
+    unread: Mapping[str, timedelta]

@@ -123,9 +123,12 @@ class WatchSources:
 
     def _make_room(self) -> None:
         """Bound what is remembered; the longest known go first."""
-        for remembered in (self._breakers, self._runs):
-            while len(remembered) >= _MOST_SOURCES:
-                del remembered[next(iter(remembered))]
+        while len(self._breakers) >= _MOST_SOURCES:
+            source_id = next(iter(self._breakers))
+            if self._breakers.pop(source_id).resting_until is not None:
+                self._observer.breaker_turned(source_id, opened=False)
+        while len(self._runs) >= _MOST_SOURCES:
+            del self._runs[next(iter(self._runs))]
 
     async def _change(
         self, source_id: SourceId, decide: Callable[[LockedSource], tuple[Source, EventType | None] | None]

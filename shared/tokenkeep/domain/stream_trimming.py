@@ -51,10 +51,11 @@ class Keeping:
 
     def first_kept(self, groups: Iterable[GroupStanding], *, now_ms: int) -> EntryId:
         """The first entry that age does not drop."""
-        wanted = [group.wants for group in groups if group.wants is not None and self._lives(group)]
+        wanted = [group.wants for group in groups if group.wants is not None and self.counts(group)]
         return max(_before(now_ms, self.longest), min([_before(now_ms, self.age), *wanted]))
 
-    def _lives(self, group: GroupStanding) -> bool:
+    def counts(self, group: GroupStanding) -> bool:
+        """Whether somebody is taken to read for this group still."""
         return group.silent is not None and group.silent <= self.age
 
 

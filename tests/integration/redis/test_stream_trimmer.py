@@ -98,9 +98,12 @@ async def test_a_group_without_consumers_holds_nothing(redis: "Redis") -> None:
 async def test_beyond_the_bound_it_goes_whoever_wants_it_and_the_log_says_so(redis: "Redis", keeping: Keeping) -> None:
     await redis.xgroup_create(STREAM, "billing", id="0")
     await take(redis, 10)
+    lost: list[str] = []
     with capture_logs() as log:
-        assert await StreamTrimmer(redis, keeping)() in range(COUNT - NODE, COUNT + 1)
+        trim = StreamTrimmer(redis, keeping, lost=lambda: lost.append("some"))
+        assert await trim() in range(COUNT - NODE, COUNT + 1)
     [line] = log
+    assert lost == ["some"]
     assert (line["event"], line["group"]) == ("stream_trimmed_unread", "billing")
     assert (await take(redis, 1))[0] >= COUNT - NODE
 

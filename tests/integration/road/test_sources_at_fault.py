@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Sequence
 
+from busy_metrics import value
 from road import Road
 from token_server import Said, TokenServer, says
 from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.domain.account import AccountState, DisabledReason, Health
-from tokenkeep.domain.ids import AccountId, SourceId
+from tokenkeep.domain.ids import AccountId, IdKind, SourceId, format_id
 
 REVOKED = says(400, {"error": "invalid_grant"})
 WRONG_CLIENT = says(401, {"error": "invalid_client"})
@@ -183,6 +184,8 @@ async def test_an_endpoint_that_loses_answers_is_left_alone_after_two(road: Road
         assert view.consecutive_failures == 0
         assert view.account.last_error is None
     assert await told_of_source(road, source_id) == []
+    resting = format_id(IdKind.SOURCE, source_id)
+    assert value(road.foundation.metrics, "tokenkeep_source_resting", source=resting) == 1
 
 
 async def test_lost_rotations_are_no_mass_revocation(road: Road, server: TokenServer) -> None:

@@ -144,16 +144,19 @@ async def test_a_store_that_is_away_does_not_stop_the_flushing() -> None:
     trail = Trail()
     trail.away = True
     reads = CredentialReads(trail)
-    flusher = Flusher(reads.flush, every_s=0.001)
+    failures: list[int] = []
+    flusher = Flusher(reads.flush, every_s=0.001, failed=lambda: failures.append(reads.unwritten()))
     flusher.start()
     reads.note(CALLER, "token.vend", "acc_1")
     await flusher.flush()
+    assert failures[0] == 1
     trail.away = False
     async with asyncio.timeout(5):
         while not trail.entries:  # noqa: ASYNC110 - the flusher tells nobody
             await asyncio.sleep(0.001)
     await flusher.stop()
     assert [entry.count for entry in trail.entries] == [1]
+    assert reads.unwritten() == 0
 
 
 async def test_not_even_a_fault_of_ours_ends_the_flushing() -> None:

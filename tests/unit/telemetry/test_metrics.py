@@ -3,18 +3,17 @@ from datetime import timedelta
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 import tokenkeep
+from busy_metrics import SOURCE, SOURCE_TEXT, WEBHOOK, busy, described, figures, value
 from tokenkeep.adapters.telemetry.metrics import Metrics
-from tokenkeep.application.fleet import AccountGroup, FleetFigures
+from tokenkeep.adapters.telemetry.observed import KEPT_S, Observed
+from tokenkeep.application.fleet import StreamFigures
 from tokenkeep.application.revocations import RevocationEnd
-from tokenkeep.domain.account import AccountState, DisabledReason, FailureReason, Health
+from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.attempt import Outcome, Trigger
-from tokenkeep.domain.ids import IdKind, SourceId, format_id, new_id
+from tokenkeep.domain.ids import IdKind, format_id
 
-SOURCE = SourceId(new_id())
-SOURCE_TEXT = format_id(IdKind.SOURCE, SOURCE)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 # Name, type and labels as the contract has them.
@@ -43,64 +42,47 @@ CONTRACT = {
     "tokenkeep_webhooks_disabled_total": ("counter", {"reason"}),
     "tokenkeep_provider_hooks_total": ("counter", {"provider", "result"}),
     "tokenkeep_requests_refused_total": ("counter", {"reason"}),
-    "tokenkeep_build_info": ("gauge", {"version", "python"}),
+    "tokenkeep_accounts_overdue": ("gauge", {"provider"}),
+    "tokenkeep_accounts_overdue_seconds": ("gauge", {"provider"}),
+    "tokenkeep_accounts_in_doubt": ("gauge", {"provider"}),
+    "tokenkeep_accounts_in_doubt_seconds": ("gauge", {"provider"}),
+    "tokenkeep_accounts_sealed": ("gauge", {"key"}),
+    "tokenkeep_inbox_pending": ("gauge", set()),
+    "tokenkeep_inbox_lag_seconds": ("gauge", set()),
+    "tokenkeep_inbox_stream_entries": ("gauge", set()),
+    "tokenkeep_inbox_dead_entries": ("gauge", set()),
+    "tokenkeep_event_stream_unread_seconds": ("gauge", {"group"}),
+    "tokenkeep_event_stream_losses_total": ("counter", set()),
+    "tokenkeep_revocations_pending": ("gauge", set()),
+    "tokenkeep_revocations_pending_seconds": ("gauge", set()),
+    "tokenkeep_webhooks": ("gauge", {"state"}),
+    "tokenkeep_webhook_failing_seconds": ("gauge", {"webhook"}),
+    "tokenkeep_webhook_deliveries_pending": ("gauge", set()),
+    "tokenkeep_webhook_feed_lag_seconds": ("gauge", set()),
+    "tokenkeep_fleet_counted_timestamp_seconds": ("gauge", set()),
+    "tokenkeep_source_resting": ("gauge", {"source"}),
+    "tokenkeep_source_rests_total": ("counter", set()),
+    "tokenkeep_refresh_faults_total": ("counter", {"fault"}),
+    "tokenkeep_spool_answers_total": ("counter", {"result"}),
+    "tokenkeep_custody_refused_total": ("counter", set()),
+    "tokenkeep_job_runs_total": ("counter", {"job", "result"}),
+    "tokenkeep_job_done_timestamp_seconds": ("gauge", {"job"}),
+    "tokenkeep_buffer_flush_failures_total": ("counter", set()),
+    "tokenkeep_credential_reads_unwritten": ("gauge", set()),
+    "tokenkeep_keyring_key": ("gauge", {"key"}),
+    "tokenkeep_keyring_changed_timestamp_seconds": ("gauge", set()),
+    "tokenkeep_build_info": ("gauge", {"version", "python", "process"}),
 }
 
 
-def figures(**changes: object) -> FleetFigures:
-    facts: dict[str, object] = {
-        "accounts": {
-            AccountGroup(SOURCE, AccountState.ACTIVE, Health.HEALTHY): 41,
-            AccountGroup(SOURCE, AccountState.DISABLED, Health.HEALTHY, DisabledReason.REVOKED): 1,
-        },
-        "expired": {"quickbooks": 0},
-        "due": 7,
-        "paused": {SOURCE: "invalid_client"},
-        "outbox_pending": 3,
-        "outbox_lag": timedelta(milliseconds=1500),
-    }
-    return FleetFigures(**(facts | changes))  # type: ignore[arg-type]  # the facts above are its fields
-
-
-def busy() -> Metrics:
-    """Metrics with at least one sample of each."""
-    metrics = Metrics()
-    metrics.refresh_attempted("quickbooks", outcome=Outcome.OK, reason=None, trigger=Trigger.SCHEDULE)
-    metrics.refresh_took("quickbooks", 0.2)
-    metrics.refresh_settled("quickbooks", timedelta(seconds=3))
-    metrics.refreshes_put_off("google", "rate", 3)
-    metrics.source_throttled("google")
-    metrics.refreshes_under_way(7)
-    metrics.token_vended("quickbooks", "stored", 0.002)
-    metrics.inbox_event_taken("tokenkeep.account.unauthorized", "accepted")
-    metrics.revocation_ended("quickbooks", RevocationEnd.REVOKED)
-    metrics.provider_hook_taken("shopify", "disabled")
-    metrics.observe_fleet(figures())
-    return metrics
-
-
-def value(metrics: Metrics, name: str, **labels: str) -> float | None:
-    body, _ = metrics.render("")
-    for family in parse_text(body.decode()):
-        for sample in family.samples:
-            if sample.name == name and sample.labels == labels:
-                return sample.value
-    return None
-
-
 def test_names_types_and_labels_are_those_of_the_contract() -> None:
-    body, _ = busy().render("")
-    found = {}
-    for family in parse_text(body.decode()):
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
-        found[name] = (family.type, labels)
-    assert found == CONTRACT
+    assert described(busy()) == CONTRACT
 
 
 def test_every_metric_follows_the_naming_rules_and_is_explained() -> None:
     body, _ = busy().render(OPENMETRICS)
-    families = list(parse_openmetrics(body.decode()))  # type: ignore[no-untyped-call]  # not annotated there
+    everything = list(parse_openmetrics(body.decode()))  # type: ignore[no-untyped-call]  # not annotated there
+    families = [family for family in everything if not family.name.startswith("process_")]
     assert {family.name.removeprefix("tokenkeep_") for family in families} >= {"refresh_duration_seconds", "build"}
     for family in families:
         assert re.fullmatch(r"tokenkeep_[a-z]+(_[a-z]+)*", family.name)
@@ -186,6 +168,7 @@ def test_the_fleet_is_shown_as_it_was_observed_last() -> None:
 def test_a_group_that_is_gone_is_shown_no_more() -> None:
     metrics = busy()
     metrics.observe_fleet(figures(accounts={}, paused={}))
+    metrics.rests.turned(SOURCE, opened=False)
     body, _ = metrics.render("")
     assert SOURCE_TEXT.encode() not in body
     assert value(metrics, "tokenkeep_accounts_due") == 7
@@ -195,6 +178,70 @@ def test_a_process_that_observes_no_fleet_shows_no_false_zeros() -> None:
     body, _ = Metrics().render("")
     assert b"tokenkeep_accounts" not in body
     assert b"tokenkeep_outbox" not in body
+
+
+def test_figures_that_are_too_old_are_shown_no_more() -> None:
+    now = 0.0
+    observed: Observed[str] = Observed(clock=lambda: now)
+    assert observed.latest() is None
+    observed.observe("figures")
+    now = KEPT_S
+    latest = observed.latest()
+    assert latest is not None
+    assert latest[0] == "figures"
+    now += 1
+    assert observed.latest() is None
+    observed.observe("newer")
+    assert observed.latest() is not None
+
+
+def test_what_waits_is_shown_with_how_long_it_has() -> None:
+    metrics = busy()
+    assert value(metrics, "tokenkeep_accounts_overdue", provider="quickbooks") == 2
+    assert value(metrics, "tokenkeep_accounts_overdue_seconds", provider="quickbooks") == 90
+    assert value(metrics, "tokenkeep_accounts_in_doubt_seconds", provider="quickbooks") == 300
+    assert value(metrics, "tokenkeep_inbox_lag_seconds") == 2
+    webhook = format_id(IdKind.WEBHOOK, WEBHOOK)
+    assert value(metrics, "tokenkeep_webhook_failing_seconds", webhook=webhook) == 3600
+    metrics.observe_fleet(figures(failing={}, feed_lag=timedelta(seconds=-0.1)))
+    assert value(metrics, "tokenkeep_webhook_failing_seconds", webhook=webhook) is None
+    assert value(metrics, "tokenkeep_webhook_feed_lag_seconds") == 0
+
+
+def test_names_of_consumer_groups_are_bounded() -> None:
+    metrics = Metrics()
+    groups = {f"group-{number:03}": timedelta(seconds=1) for number in range(200)}
+    metrics.observe_streams(StreamFigures(0, 0, {"no\nplain word": timedelta(0), "x" * 65: timedelta(0), **groups}))
+    body, _ = metrics.render("")
+    assert body.count(b"tokenkeep_event_stream_unread_seconds{") == 50
+
+
+def test_a_source_is_shown_as_resting_until_it_is_back() -> None:
+    metrics = Metrics()
+    metrics.rests.turned(SOURCE, opened=False)
+    assert value(metrics, "tokenkeep_source_resting", source=SOURCE_TEXT) is None
+    metrics.rests.turned(SOURCE, opened=True)
+    assert value(metrics, "tokenkeep_source_resting", source=SOURCE_TEXT) == 1
+    metrics.rests.turned(SOURCE, opened=False)
+    assert value(metrics, "tokenkeep_source_resting", source=SOURCE_TEXT) is None
+    assert value(metrics, "tokenkeep_source_rests_total") == 1
+
+
+def test_the_keys_of_the_keyring_are_shown_by_id_and_which_is_current() -> None:
+    metrics = busy()
+    assert value(metrics, "tokenkeep_keyring_key", key="k2") == 1
+    assert value(metrics, "tokenkeep_keyring_key", key="k1") == 0
+    assert value(metrics, "tokenkeep_accounts_sealed", key="k1") == 40
+    assert b"tokenkeep_keyring" not in Metrics().render("")[0]
+
+
+def test_a_job_is_shown_when_it_has_run_and_only_what_ended_well_moves_its_time() -> None:
+    metrics = Metrics()
+    metrics.jobs.ended("tick", "postponed")
+    assert value(metrics, "tokenkeep_job_runs_total", job="tick", result="postponed") == 1
+    assert value(metrics, "tokenkeep_job_done_timestamp_seconds", job="tick") is None
+    metrics.jobs.ended("tick", "done")
+    assert value(metrics, "tokenkeep_job_done_timestamp_seconds", job="tick") is not None
 
 
 def test_two_instances_share_nothing() -> None:

@@ -129,6 +129,18 @@ def test_a_changed_file_is_picked_up_within_a_second(path: Path) -> None:
     assert ring.key_ids == (new.current, old.current)
 
 
+def test_it_says_when_the_file_was_changed_and_a_text_does_not_know(path: Path) -> None:
+    clock = HandClock()
+    first = create_keyring_file(path)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    ring = FileKeyring(path, clock=clock)
+    assert ring.changed_at == 1_700_000_000
+    os.utime(path, (1_800_000_000, 1_800_000_000))
+    clock.seconds += 1
+    assert ring.changed_at == 1_800_000_000
+    assert first.changed_at is None
+
+
 def test_a_file_edited_in_place_is_picked_up(path: Path) -> None:
     clock = HandClock()
     old = create_keyring_file(path)

@@ -99,6 +99,10 @@ class RedisInboxStream:
                 _forget(together, [entry.id for entry, _, _ in dead])
                 await together.execute()
 
+    async def lengths(self) -> tuple[int, int]:
+        """How many entries are not taken yet, and how many dead ones there are."""
+        return await self._client.xlen(STREAM), await self._client.xlen(DEAD)
+
     async def forget_consumers(self, idle: timedelta) -> int:
         """Forget consumers that have nothing and were silent for so long; returns how many."""
         try:

@@ -1,5 +1,6 @@
 """Keeps the stream `tokenkeep:events` within its bounds, and what its consumer groups have not read as long as they allow."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,19 +20,37 @@ _log = structlog.get_logger("tokenkeep.stream_trimmer")
 class StreamTrimmer:
     """Drops old entries, and says so where somebody had not read them."""
 
-    def __init__(self, client: "redis.asyncio.Redis", keeping: Keeping) -> None:
+    def __init__(
+        self, client: "redis.asyncio.Redis", keeping: Keeping, *, lost: Callable[[], None] = lambda: None
+    ) -> None:
         self._client = client
         self._keeping = keeping
+        self._lost = lost
 
     async def __call__(self) -> int:
         """Drop what need not be kept; returns how many entries that were."""
-        seconds, micros = await self._client.time()
-        groups = await self._groups()
-        first = self._keeping.first_kept(groups, now_ms=seconds * 1000 + micros // 1000)
+        groups, now_ms = await self._groups(), await self._now_ms()
+        first = self._keeping.first_kept(groups, now_ms=now_ms)
         dropped = await self._drop(minid=str(first)) + await self._drop(maxlen=self._keeping.entries)
         if dropped:
             await self._tell_losses(groups)
         return dropped
+
+    async def unread(self) -> dict[str, timedelta]:
+        """For how long the first entry has waited that a group has not read, or not acknowledged; zero if there is none.
+
+        Groups of which nothing was heard for as long as entries are kept for everybody are left out.
+        """
+        groups, now_ms = await self._groups(), await self._now_ms()
+        wanted = {group.name: group.wants for group in groups if self._keeping.counts(group)}
+        return {
+            name: timedelta(milliseconds=0 if wants is None else max(now_ms - wants.ms, 0))
+            for name, wants in wanted.items()
+        }
+
+    async def _now_ms(self) -> int:
+        seconds, micros = await self._client.time()
+        return int(seconds * 1000 + micros // 1000)
 
     async def _drop(self, **bound: Any) -> int:
         """Drop in small calls, so that nobody waits for Redis meanwhile. Whole nodes go: up to a hundred entries too many stay."""
@@ -73,4 +92,5 @@ class StreamTrimmer:
         left: Any = await self._client.xrange(STREAM, count=1)
         for group in groups:
             if group.wants is not None and (not left or group.wants < EntryId.parse(left[0][0].decode())):
+                self._lost()
                 _log.warning("stream_trimmed_unread", group=group.name, first_lost=str(group.wants))

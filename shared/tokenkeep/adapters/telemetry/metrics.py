@@ -5,61 +5,36 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
 import tokenkeep
-from tokenkeep.adapters.telemetry.fleet_gauges import FleetGauges
-from tokenkeep.application.accept_events import ReceptionStatus
-from tokenkeep.application.admission_ports import Delay
-from tokenkeep.application.fleet import FleetFigures
-from tokenkeep.application.inbox import Outcome as InboxOutcome
+from tokenkeep.adapters.telemetry.fleet_gauges import FleetGauges, StreamGauges
+from tokenkeep.adapters.telemetry.label_values import (
+    DELAYS,
+    DOUBT_RESOLUTIONS,
+    HOOK_RESULTS,
+    INBOX_RESULTS,
+    INBOX_TYPES,
+    OTHER,
+    REFUSALS,
+    VEND_RESULTS,
+    WEBHOOK_DISABLED_REASONS,
+    WEBHOOK_OUTCOMES,
+    known,
+)
+from tokenkeep.adapters.telemetry.upkeep_metrics import (
+    BufferMetrics,
+    FaultMetrics,
+    JobMetrics,
+    KeyringGauges,
+    RestMetrics,
+)
+from tokenkeep.application.fleet import FleetFigures, StreamFigures
 from tokenkeep.application.revocations import RevocationEnd
-from tokenkeep.application.settle_notices import NoticeResult
 from tokenkeep.application.take_provider_hook import CallResult
 from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.attempt import Outcome, Trigger
-from tokenkeep.domain.incoming_event import IncomingType
-from tokenkeep.domain.webhook import WebhookDisabledReason
-
-VEND_RESULTS: Final = frozenset(
-    {
-        "stored",
-        "refreshed",
-        "account_disabled",
-        "account_pending",
-        "reauthorization_required",
-        "unavailable",
-    }
-)
-"""How a request for a token may end: from store, by a refresh, or by the code of its refusal."""
-
-DOUBT_RESOLUTIONS: Final = frozenset({"recovered", "lost", "superseded"})
-"""How a doubt may end: the grant is alive, it is lost, or a re-authorisation or deletion made it moot."""
-
-INBOX_TYPES: Final = frozenset(kind.value for kind in IncomingType)
-"""The types of events that services may send."""
-
-INBOX_RESULTS: Final = frozenset({*(status.value for status in ReceptionStatus), *(end.value for end in InboxOutcome)})
-"""How events are received, and what comes of those that were accepted."""
-
-HOOK_RESULTS: Final = frozenset({*(one.value for one in CallResult), *(one.value for one in NoticeResult)})
-"""What becomes of providers' calls, and of the notices that they bring."""
-
-REFUSALS: Final = frozenset({"key_rate", "address_rate"})
-"""Why a request was turned away: its API key asks too often, or an address without one."""
-
-WEBHOOK_OUTCOMES: Final = frozenset({"delivered", "failed", "given_up"})
-"""What comes of a try to deliver an event: it failed and is tried again, or it was the last one."""
-
-WEBHOOK_DISABLED_REASONS: Final = frozenset(reason.value for reason in WebhookDisabledReason)
-"""Why webhooks are disabled."""
-
-DELAYS: Final = frozenset(delay.value for delay in Delay)
-"""What accounts wait for that can't go when they are due."""
-
-OTHER: Final = "other"
-"""The label of a value that is not among those above: what comes from outside can't make series without end."""
 
 # Up to the provider deadline (20 s) and a little beyond.
 _CALL_BUCKETS_S: Final = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 20, 30)
@@ -75,15 +50,26 @@ Family = TypeVar("Family", Counter, Histogram)
 class Metrics:
     """One process's metrics, in a registry of their own. Make one at start and pass it on."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: str = "") -> None:
+        """Of a process of this kind: `api`, `scheduler`, `worker`."""
         # The library's own `_created` samples double every series and say what a restart says. It has one switch.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated there
         self._registry = CollectorRegistry()
         self._children: dict[tuple[object, tuple[str, ...]], Any] = {}
-        self._fleet = FleetGauges()
-        self._registry.register(self._fleet)
-        build = Info("tokenkeep_build", "The version that runs, and of which Python.", registry=self._registry)
-        build.info({"version": tokenkeep.__version__, "python": platform.python_version()})
+        self._fleet, self._streams, self.keyring = FleetGauges(), StreamGauges(), KeyringGauges()
+        for collector in (self._fleet, self._streams, self.keyring):
+            self._registry.register(collector)
+        ProcessCollector(registry=self._registry)
+        build = Info(
+            "tokenkeep_build",
+            "1, with the version that runs, of which Python, and what kind of process this is: api, scheduler or worker.",
+            registry=self._registry,
+        )
+        build.info({"version": tokenkeep.__version__, "python": platform.python_version(), "process": process})
+        self.rests = RestMetrics(self._registry)
+        self.faults = FaultMetrics(self._registry)
+        self.jobs = JobMetrics(self._registry)
+        self.buffers = BufferMetrics(self._registry)
         self._declare_refreshing()
         self._declare_custody()
         self._declare_vending()
@@ -114,7 +100,7 @@ class Metrics:
 
     def refreshes_put_off(self, provider: str, reason: str, count: int) -> None:
         """Count accounts that could not go when they were due, by one of `DELAYS`."""
-        self._child(self._put_off, (provider, _known(reason, DELAYS))).inc(count)
+        self._child(self._put_off, (provider, known(reason, DELAYS))).inc(count)
 
     def source_throttled(self, provider: str) -> None:
         """Count a rest that a provider asked a source for."""
@@ -130,7 +116,7 @@ class Metrics:
 
     def doubt_resolved(self, resolution: str) -> None:
         """Count the end of a doubt, by one of `DOUBT_RESOLUTIONS`."""
-        self._in_doubt.labels(_known(resolution, DOUBT_RESOLUTIONS)).inc()
+        self._in_doubt.labels(known(resolution, DOUBT_RESOLUTIONS)).inc()
 
     def stale_write_refused(self) -> None:
         """Count a write that came under a fencing number that is no longer current."""
@@ -140,37 +126,41 @@ class Metrics:
         """Count a request for a token, ended by one of `VEND_RESULTS`, and record how long it took."""
         counter = self._vends_by.get((provider, result))
         if counter is None:
-            counter = self._vends_by[provider, result] = self._vends.labels(provider, _known(result, VEND_RESULTS))
+            counter = self._vends_by[provider, result] = self._vends.labels(provider, known(result, VEND_RESULTS))
         counter.inc()
         self._vend_duration.observe(seconds)
 
     def request_refused(self, reason: str) -> None:
         """Count a request that was turned away for one of `REFUSALS`."""
-        self._refused.labels(_known(reason, REFUSALS)).inc()
+        self._refused.labels(known(reason, REFUSALS)).inc()
 
     def inbox_event_taken(self, event_type: str, result: str) -> None:
         """Count an event that a service sent, by one of `INBOX_TYPES` and of `INBOX_RESULTS`."""
-        self._inbox.labels(_known(event_type, INBOX_TYPES), _known(result, INBOX_RESULTS)).inc()
+        self._inbox.labels(known(event_type, INBOX_TYPES), known(result, INBOX_RESULTS)).inc()
 
     def webhook_delivery_tried(self, outcome: str) -> None:
         """Count a try to deliver an event, by one of `WEBHOOK_OUTCOMES`."""
-        self._webhook_deliveries.labels(_known(outcome, WEBHOOK_OUTCOMES)).inc()
+        self._webhook_deliveries.labels(known(outcome, WEBHOOK_OUTCOMES)).inc()
 
     def webhook_disabled(self, reason: str) -> None:
         """Count a webhook that was disabled, by one of `WEBHOOK_DISABLED_REASONS`."""
-        self._webhooks_disabled.labels(_known(reason, WEBHOOK_DISABLED_REASONS)).inc()
+        self._webhooks_disabled.labels(known(reason, WEBHOOK_DISABLED_REASONS)).inc()
 
     def provider_hook_taken(self, provider: str | None, result: str) -> None:
         """Count a provider's call, or a notice that it brought, by one of `HOOK_RESULTS`."""
-        self._hooks.labels(provider or OTHER, _known(result, HOOK_RESULTS)).inc()
+        self._hooks.labels(provider or OTHER, known(result, HOOK_RESULTS)).inc()
 
     def revocation_ended(self, provider: str | None, end: RevocationEnd) -> None:
         """Count a grant that was to be revoked, by how that ended; of a source that is gone the provider is not known."""
         self._revocations.labels(provider or OTHER, end.value).inc()
 
     def observe_fleet(self, figures: FleetFigures) -> None:
-        """Show these figures of the database until the next ones come."""
-        self._fleet.observe(figures)
+        """Show these figures of the database until the next ones come, or they are too old."""
+        self._fleet.observed.observe(figures)
+
+    def observe_streams(self, figures: StreamFigures) -> None:
+        """Show these figures of the Redis streams, likewise."""
+        self._streams.observed.observe(figures)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """All metrics and their content type: OpenMetrics if the Accept header asks for it, else Prometheus text."""
@@ -180,13 +170,13 @@ class Metrics:
     def _declare_refreshing(self) -> None:
         self._attempts = Counter(
             "tokenkeep_refresh_attempts_total",
-            "Settled refresh attempts by provider, outcome, failure reason (empty if none) and what triggered them.",
+            "Refresh attempts by provider, outcome, failure reason (empty if none) and trigger; counted when an attempt is settled.",
             ["provider", "outcome", "reason", "trigger"],
             registry=self._registry,
         )
         self._duration = Histogram(
             "tokenkeep_refresh_duration_seconds",
-            "How long a provider's token endpoint took to answer, in seconds.",
+            "How long a provider's token endpoint took to answer a refresh, in seconds, by provider; one value for each attempt that was sent.",
             ["provider"],
             unit="seconds",
             buckets=_CALL_BUCKETS_S,
@@ -194,7 +184,7 @@ class Metrics:
         )
         self._lateness = Histogram(
             "tokenkeep_refresh_lateness_seconds",
-            "How long after its due time a refresh was settled, in seconds.",
+            "How long after its due time a refresh was settled, in seconds, by provider; one value for each refresh that succeeded, 0 if early.",
             ["provider"],
             unit="seconds",
             buckets=_LATENESS_BUCKETS_S,
@@ -202,31 +192,31 @@ class Metrics:
         )
         self._put_off = Counter(
             "tokenkeep_refreshes_put_off_total",
-            "Accounts that were due and had to wait, by provider and by what they waited for.",
+            "Accounts that were due and had to wait, by provider and by what they waited for; one account may count each time it is looked at.",
             ["provider", "reason"],
             registry=self._registry,
         )
         self._throttled = Counter(
             "tokenkeep_source_throttled_total",
-            "Rests that a provider asked a source for, by provider.",
+            "Rests that a provider asked a source for, by a 429 or by Retry-After, by provider.",
             ["provider"],
             registry=self._registry,
         )
         self._under_way = Gauge(
             "tokenkeep_refreshes_under_way",
-            "Accounts that this worker has admitted and not yet settled.",
+            "Accounts that this worker has admitted and not yet settled; its bound is TOKENKEEP_WORKER_THREADS times the message batch.",
             registry=self._registry,
         )
 
     def _declare_custody(self) -> None:
         self._contended = Counter(
             "tokenkeep_custody_contended_total",
-            "Tries to take custody of an account that was held by another worker.",
+            "Tries to take custody of an account that another worker held; moves when a hint is given twice, and costs nothing.",
             registry=self._registry,
         )
         self._in_doubt = Counter(
             "tokenkeep_custody_in_doubt_total",
-            "Doubts about whether a refresh token was spent, by how they were resolved.",
+            "Doubts about whether a refresh token was spent that ended, by how: recovered, lost (the account is disabled), superseded.",
             ["resolution"],
             registry=self._registry,
         )
@@ -234,20 +224,20 @@ class Metrics:
             self._in_doubt.labels(resolution)  # a counter that starts at 0 shows its first increase
         self._revocations = Counter(
             "tokenkeep_revocations_total",
-            "Grants that a provider was to revoke, by provider and by how that ended.",
+            "Grants that a provider was to revoke, by provider and by how that ended; counted when it has ended.",
             ["provider", "result"],
             registry=self._registry,
         )
         self._stale_writes = Counter(
             "tokenkeep_stale_writes_refused_total",
-            "Writes refused because their fencing number was no longer current.",
+            "Writes refused because their fencing number was no longer current: a worker came back late, and nothing was overwritten.",
             registry=self._registry,
         )
 
     def _declare_vending(self) -> None:
         self._vends = Counter(
             "tokenkeep_token_vends_total",
-            "Requests for a token by provider and result.",
+            "Requests for a token by provider and result: stored, refreshed, or the code of the refusal; counted when answered.",
             ["provider", "result"],
             registry=self._registry,
         )
@@ -255,7 +245,7 @@ class Metrics:
         self._vends_by: dict[tuple[str, str], Counter] = {}
         self._vend_duration = Histogram(
             "tokenkeep_token_vend_duration_seconds",
-            "How long a request for a token took, waiting for a refresh included, in seconds.",
+            "How long a request for a token took until its answer, in seconds, waiting for a refresh included.",
             unit="seconds",
             buckets=_VEND_BUCKETS_S,
             registry=self._registry,
@@ -291,7 +281,7 @@ class Metrics:
         )
         self._webhooks_disabled = Counter(
             "tokenkeep_webhooks_disabled_total",
-            "Webhooks that were disabled, by reason.",
+            "Webhooks that were disabled, by reason: gone, failing (for five days), by_operator.",
             ["reason"],
             registry=self._registry,
         )
@@ -299,7 +289,3 @@ class Metrics:
             self._webhook_deliveries.labels(outcome)
         for reason in sorted(WEBHOOK_DISABLED_REASONS):
             self._webhooks_disabled.labels(reason)
-
-
-def _known(value: str, known: frozenset[str]) -> str:
-    return value if value in known else OTHER

@@ -27,6 +27,7 @@ class RefreshTelemetry:
 
     def not_prepared(self, account_id: AccountId, correlation_id: str, error: str) -> None:
         """A request could not be made on our side: a key or a property is missing."""
+        self._metrics.faults.met("not_prepared")
         _log.error("refresh_not_prepared", account_id=_account(account_id), correlation_id=correlation_id, error=error)
 
     def fenced_off(self, account_id: AccountId, correlation_id: str) -> None:
@@ -35,16 +36,19 @@ class RefreshTelemetry:
 
     def abandoned(self, account_id: AccountId, correlation_id: str, error: Exception) -> None:
         """A refresh ended in an error of ours or of a store's before it was settled; a sweeper will see to it."""
+        self._metrics.faults.met("abandoned")
         _log.error("refresh_abandoned", account_id=_account(account_id), correlation_id=correlation_id, exc_info=error)
 
     def settle_failed(self, account_id: AccountId, correlation_id: str, error: str) -> None:
         """An answer could not be made durable yet; it is kept and tried again."""
+        self._metrics.faults.met("settle_delayed")
         _log.warning(
             "refresh_settle_delayed", account_id=_account(account_id), correlation_id=correlation_id, error=error
         )
 
     def refused_work(self, count: int) -> None:
         """No custody is taken: an operator holds it, or this process has an answer that it can put nowhere."""
+        self._metrics.faults.refused(count)
         _log.error("custody_refused", accounts=count)
 
     def not_presented_again(self, account_id: AccountId, correlation_id: str, error: Exception) -> None:
@@ -58,10 +62,12 @@ class RefreshTelemetry:
 
     def spooled(self, account_id: AccountId, correlation_id: str) -> None:
         """The database can't be had; a token set waits in the spool."""
+        self._metrics.faults.spooled("written")
         _log.warning("refresh_spooled", account_id=_account(account_id), correlation_id=correlation_id)
 
     def spool_failed(self, account_id: AccountId, correlation_id: str, error: Exception) -> None:
         """The spool could not be written: the token set is in this process alone. This wants an operator at once."""
+        self._metrics.faults.spooled("failed")
         _log.critical(
             "refresh_spool_failed", account_id=_account(account_id), correlation_id=correlation_id, exc_info=error
         )
@@ -72,6 +78,8 @@ class RefreshTelemetry:
 
     def spool_drained(self, drained: int, left: int) -> None:
         """What a process before us had received is settled. What is left can't be opened, and wants an operator."""
+        self._metrics.faults.spooled("drained", drained)
+        self._metrics.faults.spooled("unreadable", left)
         line = _log.error if left else _log.info
         line("spool_drained", answers=drained, left=left)
 
@@ -85,6 +93,7 @@ class RefreshTelemetry:
 
     def breaker_turned(self, source_id: SourceId, *, opened: bool) -> None:
         """The source's endpoint is down, or answers again."""
+        self._metrics.rests.turned(source_id, opened=opened)
         line = _log.warning if opened else _log.info
         line("endpoint_resting" if opened else "endpoint_back", source_id=format_id(IdKind.SOURCE, source_id))
 

@@ -79,6 +79,11 @@ class Keyring:
         """All ids, the current one first."""
         return tuple(self._keys)
 
+    @property
+    def changed_at(self) -> None:
+        """A text does not say when it was written."""
+        return None
+
     def to_text(self) -> Secret:
         """The keyring as `parse` reads it, one entry a line."""
         return Secret("".join(f"{key_id}:{key.reveal()}\n" for key_id, key in self._keys.items()))

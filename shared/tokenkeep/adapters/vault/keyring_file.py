@@ -99,6 +99,12 @@ class FileKeyring:
         """All ids, the current one first."""
         return self.ring().key_ids
 
+    @property
+    def changed_at(self) -> float | None:
+        """When the file that is in use was last changed, in seconds of the Unix epoch."""
+        self.ring()
+        return None if self._stamp is None else self._stamp[3] / 1e9
+
     def wrap(self, key_id: str, data_key: bytes, context: bytes) -> bytes:
         """See `KeyWrapper.wrap`."""
         return self._ring_with(key_id).wrap(key_id, data_key, context)

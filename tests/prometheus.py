@@ -1,0 +1,160 @@
+"""A real Prometheus and its promtool: the ones that are installed, or the Debian package, unpacked beside the tests' environment."""
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from household import a_free_port
+
+UNPACKED = Path(sys.prefix) / "prometheus"
+"""Goes when the environment goes."""
+_APT_S = 240
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Where the two programs are."""
+
+    prometheus: Path
+    promtool: Path
+
+    def check(self, *words: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        """What promtool says, and how it ends."""
+        return subprocess.run(
+            [self.promtool, *words], input=text, capture_output=True, text=True, check=False, timeout=60
+        )
+
+
+def need_prometheus() -> Programs:
+    """Without it a test is skipped on a developer's machine, but fails where CI=true is set."""
+    found = _installed() or _unpacked() or _fetched()
+    if isinstance(found, Programs):
+        return found
+    reason = f"there is no Prometheus here (Debian: prometheus), and it can't be fetched: {found}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _installed() -> Programs | None:
+    server, tool = shutil.which("prometheus"), shutil.which("promtool")
+    return None if server is None or tool is None else Programs(Path(server), Path(tool))
+
+
+def _unpacked() -> Programs | None:
+    programs = Programs(UNPACKED / "usr/bin/prometheus", UNPACKED / "usr/bin/promtool")
+    return programs if programs.prometheus.exists() and programs.promtool.exists() else None
+
+
+def _fetched() -> Programs | str:
+    """The package from wherever this machine's apt has its packages from, with lists of its own, so that it takes no root. Or why not."""
+    apt, unpack = shutil.which("apt-get"), shutil.which("dpkg-deb")
+    if apt is None or unpack is None:
+        return "apt-get is not here"
+    with tempfile.TemporaryDirectory(prefix="tk-apt-") as place:
+        path = Path(place)
+        for name in ("lists/partial", "cache/archives/partial", "root"):
+            (path / name).mkdir(parents=True)
+        own = [f"Dir::State::Lists={path / 'lists'}", f"Dir::Cache={path / 'cache'}", "Debug::NoLocking=1"]
+        options = [word for option in own for word in ("-o", option)]
+        try:
+            for command in (["update"], ["download", "prometheus"]):
+                subprocess.run(
+                    [apt, "-qq", *options, *command], cwd=path, check=True, capture_output=True, timeout=_APT_S
+                )
+            [package] = path.glob("prometheus_*.deb")
+            subprocess.run([unpack, "-x", package, path / "root"], check=True, capture_output=True, timeout=60)
+        except (subprocess.SubprocessError, ValueError) as error:
+            return type(error).__name__
+        shutil.rmtree(UNPACKED, ignore_errors=True)
+        shutil.move(path / "root", UNPACKED)
+    return _unpacked() or "the package holds something else"
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A server that scrapes."""
+
+    url: str
+
+    async def ask(self, path: str, **parameters: str) -> Any:
+        """The `data` of an answer that must be good."""
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30) as client:
+            answer = await client.get(f"/api/v1/{path}", params=parameters)
+        body = answer.json()
+        assert body["status"] == "success", f"{parameters}: {body.get('error')}"
+        return body["data"]
+
+    async def query(self, expression: str) -> list[tuple[Mapping[str, str], float]]:
+        """What an instant query gives now."""
+        data = await self.ask("query", query=expression)
+        if data["resultType"] == "scalar":
+            return [({}, float(data["result"][1]))]
+        return [(one["metric"], float(one["value"][1])) for one in data["result"]]
+
+    async def firing(self) -> set[str]:
+        """The names of the alerts that fire."""
+        found = (await self.ask("alerts"))["alerts"]
+        return {alert["labels"]["alertname"] for alert in found if alert["state"] == "firing"}
+
+
+@asynccontextmanager
+async def scraping(
+    programs: Programs, directory: Path, targets: Sequence[str], *, rules: Sequence[Path] = ()
+) -> AsyncIterator[Prometheus]:
+    """A server that scrapes these targets each second."""
+    config = directory / "prometheus.yml"
+    config.write_text(
+        "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n"
+        f"rule_files: [{', '.join(str(path) for path in rules)}]\n"
+        f"scrape_configs: [{{job_name: tokenkeep, static_configs: [{{targets: [{', '.join(repr(one) for one in targets)}]}}]}}]\n"
+    )
+    port = a_free_port()
+    process = await asyncio.create_subprocess_exec(
+        programs.prometheus,
+        f"--config.file={config}",
+        f"--storage.tsdb.path={directory / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=warn",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        server = Prometheus(f"http://127.0.0.1:{port}")
+        await _until_ready(server, process)
+        yield server
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()
+
+
+async def _until_ready(server: Prometheus, process: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(40), httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+        while True:
+            if process.returncode is not None:
+                said = b"" if process.stderr is None else await process.stderr.read()
+                raise AssertionError(said.decode(errors="replace")[-2000:])
+            try:
+                if (await client.get("/-/ready")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.1)
+
+
+def metric_names(expression: str) -> set[str]:
+    """The names of our metrics, and of our recording rules, in a query."""
+    return set(re.findall(r"\btokenkeep[_:][a-z_:0-9]+", expression))
