@@ -157,4 +157,4 @@ async def _until_ready(server: Prometheus, process: asyncio.subprocess.Process) 
 
 def metric_names(expression: str) -> set[str]:
     """The names of our metrics, and of our recording rules, in a query."""
-    return set(re.findall(r"\btokenkeep[_:][a-z_:0-9]+", expression))
+    return set(re.findall(r"\b(?:[a-z]+:)?tokenkeep_[a-z_0-9]+(?::[a-z0-9_]+)?", expression))

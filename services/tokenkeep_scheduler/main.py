@@ -54,7 +54,8 @@ _LOOK_AT_CLOCK_EVERY_S = 1.0
 _CLOCK_STEP_S = 1.0
 _FIGURES_EVERY_S = 15.0
 _FIGURES_SHARE = 20
-"""Counting reads whole tables. However large they are, it takes no more than so small a share of the time."""
+_FIGURES_AT_LATEST_S = 600.0
+"""Counting reads whole tables. However large they are, it takes no more than so small a share of the time, but for a count every ten minutes."""
 _HOUSEKEEPING_EVERY_S = 600.0
 _TRIM_EVERY_S = 60.0
 _CONSUMERS_KEPT = timedelta(hours=1)
@@ -254,7 +255,7 @@ class Scheduler:
         if began < self._count_again_at:
             return
         self._foundation.metrics.observe_fleet(await count_fleet(self._foundation.database))
-        self._count_again_at = began + _FIGURES_SHARE * (time.monotonic() - began)
+        self._count_again_at = began + min(_FIGURES_SHARE * (time.monotonic() - began), _FIGURES_AT_LATEST_S)
 
     async def _count_streams(self) -> None:
         inbox, dead = await self._jobs.inbox.lengths()
