@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,18 @@ class Programs:
 
 def need_prometheus() -> Programs:
     """Without it a test is skipped on a developer's machine, but fails where CI=true is set."""
-    found = _installed() or _unpacked() or _fetched()
+    found = _found()
     if isinstance(found, Programs):
         return found
     reason = f"there is no Prometheus here (Debian: prometheus), and it can't be fetched: {found}"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@cache
+def _found() -> Programs | str:
+    return _installed() or _unpacked() or _fetched()
 
 
 def _installed() -> Programs | None:
@@ -67,7 +73,12 @@ def _fetched() -> Programs | str:
         path = Path(place)
         for name in ("lists/partial", "cache/archives/partial", "root"):
             (path / name).mkdir(parents=True)
-        own = [f"Dir::State::Lists={path / 'lists'}", f"Dir::Cache={path / 'cache'}", "Debug::NoLocking=1"]
+        own = [
+            f"Dir::State::Lists={path / 'lists'}",
+            f"Dir::Cache={path / 'cache'}",
+            "Debug::NoLocking=1",
+            "APT::Sandbox::User=root",  # nobody else may look into the directory
+        ]
         options = [word for option in own for word in ("-o", option)]
         try:
             for command in (["update"], ["download", "prometheus"]):
@@ -76,11 +87,15 @@ def _fetched() -> Programs | str:
                 )
             [package] = path.glob("prometheus_*.deb")
             subprocess.run([unpack, "-x", package, path / "root"], check=True, capture_output=True, timeout=60)
-        except (subprocess.SubprocessError, ValueError) as error:
+            shutil.rmtree(UNPACKED, ignore_errors=True)
+            shutil.move(path / "root", UNPACKED)
+        except (subprocess.SubprocessError, OSError, ValueError) as error:
             return type(error).__name__
-        shutil.rmtree(UNPACKED, ignore_errors=True)
-        shutil.move(path / "root", UNPACKED)
     return _unpacked() or "the package holds something else"
+
+
+FETCHING_S = 2 * _APT_S + 120
+"""How long a test may take that is the first one to ask for the programs."""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import pytest
 from busy_metrics import busy, described
 from connections import Connected, StartProvider
 from household import Household, a_free_port, data
-from prometheus import Prometheus, metric_names, need_prometheus, scraping
+from prometheus import FETCHING_S, Prometheus, metric_names, need_prometheus, scraping
 from tokenkeep.adapters.demo_provider import Fault, ProviderOptions
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(300 + FETCHING_S)
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = sorted((DEPLOY / "prometheus").glob("*.rules.yml"))

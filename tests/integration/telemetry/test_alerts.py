@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from busy_metrics import busy, described
-from prometheus import metric_names, need_prometheus
+from prometheus import FETCHING_S, metric_names, need_prometheus
+
+pytestmark = pytest.mark.timeout(FETCHING_S)
 
 ROOT = Path(__file__).parents[3]
 RULES = sorted((ROOT / "deploy" / "prometheus").glob("*.rules.yml"))
