@@ -56,6 +56,7 @@ def busy(process: str = "worker") -> Metrics:
     metrics.source_throttled("google")
     metrics.refreshes_under_way(7)
     metrics.token_vended("quickbooks", "stored", 0.002)
+    metrics.request_served("POST", "/v1/accounts/{account_id}/token", 200)
     metrics.inbox_event_taken("tokenkeep.account.unauthorized", "accepted")
     metrics.revocation_ended("quickbooks", RevocationEnd.REVOKED)
     metrics.provider_hook_taken("shopify", "disabled")

@@ -61,7 +61,11 @@ def create_app(
     pages = Pages.load(settings.external_url)
     # The first one is the outermost.
     middleware = [
-        Middleware(Envelope, https=settings.external_url.startswith("https://")),
+        Middleware(
+            Envelope,
+            served=wired.foundation.metrics.request_served,
+            https=settings.external_url.startswith("https://"),
+        ),
         Middleware(
             Authentication,
             authenticate=wired.authenticate,

@@ -1,7 +1,7 @@
 """What surrounds every request: its id, its line in the log, the headers of every answer, and the last net."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -30,6 +30,9 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 
+Served = Callable[[str, str | None, int | None], None]
+"""Told of each request when it has ended: its method, its route's path as it is declared, and its answer's status, where there are such."""
+
 _log = structlog.get_logger("tokenkeep.api")
 
 
@@ -41,9 +44,10 @@ class Envelope:
     reads have theirs at DEBUG. No line holds a body, a query string or a header.
     """
 
-    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
-        """`https`: the API's users reach it over TLS, and browsers are told to keep to that."""
+    def __init__(self, app: ASGIApp, *, served: Served, https: bool = False) -> None:
+        """`served` counts each request. `https`: the API's users reach it over TLS, and browsers are told to keep to that."""
         self._app = app
+        self._served = served
         fixed = dict(SECURITY_HEADERS)
         if https:
             fixed["Strict-Transport-Security"] = f"max-age={_A_YEAR_S}"
@@ -67,7 +71,9 @@ class Envelope:
         except Exception as error:  # noqa: BLE001 - the last net: the caller gets an answer, the log a line
             await _answer_failure(error, answer, scope, receive)
         finally:
-            _log_request(self._log, scope, answer.status, perf_counter() - started)
+            route = getattr(scope.get("route"), "path", None)
+            self._served(scope["method"], route, answer.status)
+            _log_request(self._log, scope, route, answer.status, perf_counter() - started)
             reset_contextvars(**bound)
 
 
@@ -120,8 +126,7 @@ async def _answer_failure(error: Exception, answer: _Answer, scope: Scope, recei
         await problem.response()(scope, receive, answer)
 
 
-def _log_request(log: Any, scope: Scope, status: int | None, seconds: float) -> None:
-    route = getattr(scope.get("route"), "path", None)
+def _log_request(log: Any, scope: Scope, route: str | None, status: int | None, seconds: float) -> None:
     reading = scope["method"] in _READING_METHODS or route in _READING_ROUTES or status in _TURNED_AWAY
     caller = scope["state"].get("caller")
     (log.debug if reading else log.info)(

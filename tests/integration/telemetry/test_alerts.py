@@ -75,6 +75,11 @@ HEALTHY: Mapping[str, str] = {
     f'{LATENESS}{{{QUICKBOOKS},le="+Inf"}}': f"0+100x{MINUTES}",
     f'tokenkeep_token_vends_total{{{QUICKBOOKS},result="stored",instance="api"}}': f"0+600x{MINUTES}",
     f'tokenkeep_token_vends_total{{{QUICKBOOKS},result="unavailable",instance="api"}}': f"0+3x{MINUTES}",
+    'tokenkeep_http_requests_total{method="GET",route="/v1/accounts",code="200",instance="api"}': f"0+600x{MINUTES}",
+    'tokenkeep_http_requests_total{method="GET",route="/v1/accounts",code="503",instance="api"}': f"0+3x{MINUTES}",
+    'tokenkeep_http_requests_total{method="GET",route="/readyz",code="503",instance="api"}': f"0+60x{MINUTES}",
+    'tokenkeep_http_requests_total{method="POST",route="/v1/accounts/{account_id}/token",code="503",instance="api"}': f"0+300x{MINUTES}",
+    'tokenkeep_http_requests_total{method="GET",route="/v1/accounts",code="500",instance="api"}': NEVER,
     'tokenkeep_custody_in_doubt_total{resolution="lost",instance="worker"}': NEVER,
     'tokenkeep_custody_in_doubt_total{resolution="recovered",instance="worker"}': f"0+1x{MINUTES}",
     'tokenkeep_spool_answers_total{result="written",instance="worker"}': f"0+1x{MINUTES}",
@@ -132,6 +137,24 @@ CASES = (
         "TokenkeepVendsUnavailable",
         15,
         9,
+    ),
+    Case(
+        "the API is unavailable",
+        {
+            'tokenkeep_http_requests_total{method="GET",route="/v1/accounts",code="503",instance="api"}': rising_then(
+                300
+            )
+        },
+        "TokenkeepApiUnavailable",
+        11,
+        4,
+    ),
+    Case(
+        "the API has a fault",
+        {'tokenkeep_http_requests_total{method="GET",route="/v1/accounts",code="500",instance="api"}': from_then(1)},
+        "TokenkeepApiFaults",
+        2,
+        -1,
     ),
     Case(
         "a source has paused itself",
@@ -369,9 +392,11 @@ def test_the_right_alert_fires_in_time_and_no_other(case: Case, tmp_path: Path) 
 
 def test_two_installations_that_one_prometheus_watches_are_told_apart(tmp_path: Path) -> None:
     """The second cell has no worker, and its accounts have expired."""
-    healthy = {re.sub(r"\{", '{cell="a",', one): values for one, values in HEALTHY.items()}
-    second = {re.sub(r"\{", '{cell="b",', one): values for one, values in HEALTHY.items() if one != info("worker")}
-    second[re.sub(r"\{", '{cell="b",', fleet("tokenkeep_accounts_expired", QUICKBOOKS)[0])] = f"5x{MINUTES}"
+    healthy = {re.sub(r"\{", '{cell="a",', one, count=1): values for one, values in HEALTHY.items()}
+    second = {
+        re.sub(r"\{", '{cell="b",', one, count=1): values for one, values in HEALTHY.items() if one != info("worker")
+    }
+    second[re.sub(r"\{", '{cell="b",', fleet("tokenkeep_accounts_expired", QUICKBOOKS)[0], count=1)] = f"5x{MINUTES}"
     case = played(Case("two cells", {}))
     case["input_series"] = [{"series": one, "values": values} for one, values in {**healthy, **second}.items()]
     case["promql_expr_test"] = [

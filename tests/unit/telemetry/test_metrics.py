@@ -41,6 +41,7 @@ CONTRACT = {
     # Beyond the contract.
     "tokenkeep_webhooks_disabled_total": ("counter", {"reason"}),
     "tokenkeep_provider_hooks_total": ("counter", {"provider", "result"}),
+    "tokenkeep_http_requests_total": ("counter", {"method", "route", "code"}),
     "tokenkeep_requests_refused_total": ("counter", {"reason"}),
     "tokenkeep_accounts_overdue": ("gauge", {"provider"}),
     "tokenkeep_accounts_overdue_seconds": ("gauge", {"provider"}),
@@ -145,6 +146,8 @@ def test_labels_that_come_from_outside_are_bounded() -> None:
         metrics.inbox_event_taken(f"evil.type.{number}", f"result-{number}")
         metrics.token_vended("google", f"result-{number}", 0.1)
         metrics.doubt_resolved(f"resolution-{number}")
+        metrics.request_served(f"EVIL{number}", None, 405)
+    assert value(metrics, "tokenkeep_http_requests_total", method="other", route="other", code="405") == 1_000
     assert value(metrics, "tokenkeep_inbox_events_total", type="other", result="other") == 1_000
     assert value(metrics, "tokenkeep_token_vends_total", provider="google", result="other") == 1_000
     assert value(metrics, "tokenkeep_custody_in_doubt_total", resolution="other") == 1_000

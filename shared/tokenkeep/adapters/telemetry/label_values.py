@@ -37,6 +37,9 @@ HOOK_RESULTS: Final = frozenset({*(one.value for one in CallResult), *(one.value
 REFUSALS: Final = frozenset({"key_rate", "address_rate"})
 """Why a request was turned away: its API key asks too often, or an address without one."""
 
+METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+"""The methods of requests."""
+
 WEBHOOK_OUTCOMES: Final = frozenset({"delivered", "failed", "given_up"})
 """What comes of a try to deliver an event: it failed and is tried again, or it was the last one."""
 

@@ -16,6 +16,7 @@ from tokenkeep.adapters.telemetry.label_values import (
     HOOK_RESULTS,
     INBOX_RESULTS,
     INBOX_TYPES,
+    METHODS,
     OTHER,
     REFUSALS,
     VEND_RESULTS,
@@ -129,6 +130,11 @@ class Metrics:
             counter = self._vends_by[provider, result] = self._vends.labels(provider, known(result, VEND_RESULTS))
         counter.inc()
         self._vend_duration.observe(seconds)
+
+    def request_served(self, method: str, route: str | None, status: int | None) -> None:
+        """Count a request by its method, by its route as it is declared (None: there is none) and by its answer's status."""
+        code = "none" if status is None else str(status)
+        self._child(self._requests, (known(method, METHODS), route or OTHER, code)).inc()
 
     def request_refused(self, reason: str) -> None:
         """Count a request that was turned away for one of `REFUSALS`."""
@@ -248,6 +254,12 @@ class Metrics:
             "How long a request for a token took until its answer, in seconds, waiting for a refresh included.",
             unit="seconds",
             buckets=_VEND_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._requests = Counter(
+            "tokenkeep_http_requests_total",
+            "Requests to the API by method, route and status code of the answer; none if the caller left before it; counted when it ended.",
+            ["method", "route", "code"],
             registry=self._registry,
         )
         self._refused = Counter(
