@@ -1,5 +1,6 @@
 """Metrics that have a sample of each, and what they are."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -81,10 +82,14 @@ def described(metrics: Metrics) -> dict[str, tuple[str, set[str]]]:
     return found
 
 
-def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+def samples(metrics: Metrics) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Every sample's name, labels and value."""
     body, _ = metrics.render("")
     for family in text_string_to_metric_families(body.decode()):
         for sample in family.samples:
-            if sample.name == name and sample.labels == labels:
-                return sample.value
-    return None
+            yield sample.name, sample.labels, sample.value
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    """One sample's value; None if there is no such one."""
+    return next((found for one, having, found in samples(metrics) if one == name and having == labels), None)

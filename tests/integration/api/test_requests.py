@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from api_service import ADMIN_KEY, Service, data, open_service, problem
+from busy_metrics import samples
 from tokenkeep.application.vend_token import StoredToken
 from tokenkeep.domain.ids import AccountId
 from tokenkeep_api.app import create_app
@@ -183,6 +184,25 @@ def head(service: Service, *lines: str, path: str = "/v1/sources") -> bytes:
         *lines,
     ]
     return "\r\n".join(given).encode() + b"\r\n\r\n"
+
+
+async def test_requests_are_counted_by_route_and_answer_and_never_by_what_their_paths_name(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    for path in ("/v1/accounts", "/v1/accounts/acc_canary", "/canary"):
+        await admin.get(path)
+    await admin.post("/v1/accounts/acc_canary/token", json={})
+    metrics = service.foundation.metrics
+    counted = {
+        (labels["method"], labels["route"], labels["code"]): count
+        for name, labels, count in samples(metrics)
+        if name == "tokenkeep_http_requests_total"
+    }
+    assert counted["GET", "/v1/accounts", "200"] == 1
+    assert counted["GET", "/v1/accounts/{account_id}", "422"] == 1
+    assert counted["POST", "/v1/accounts/{account_id}/token", "422"] == 1
+    assert counted["GET", "other", "404"] == 1
+    assert b"canary" not in metrics.render("")[0]
 
 
 @pytest.mark.parametrize("path", ["/v1/sources", f"/v1/accounts/acc_{'0' * 32}/token"])
