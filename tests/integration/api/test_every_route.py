@@ -1,6 +1,8 @@
 """Rules that hold on every route, walked over the API's own description."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -283,3 +285,12 @@ async def test_what_is_open_answers_head_too_and_takes_no_change(service: Servic
         refused = await nobody.post(path, json={})
         problem(refused, 405, "method_not_allowed")
         assert refused.headers["allow"] == "GET, HEAD"
+
+
+async def test_every_call_that_a_runbook_names_exists(service: Service) -> None:
+    document = await description(service)
+    declared = {re.sub(r"\{\w+\}", "ID", path) for path in document["paths"]}
+    pages = Path(__file__).parents[3].joinpath("docs", "runbooks").glob("*.md")
+    named = {path for page in pages for path in re.findall(r"/v1/[\w/-]+", page.read_text(encoding="utf-8"))}
+    assert len(named) > 5
+    assert {re.sub(r"\b(?:ACC|SRC|WHK)\b", "ID", path) for path in named} <= declared
