@@ -33,6 +33,11 @@ def from_then(value: float, before: float = 0) -> str:
     return f"{before}x{BEGIN - 1} {value}x{MINUTES - BEGIN}"
 
 
+def begins(value: float) -> str:
+    """A series that is new when it happens."""
+    return f"_x{BEGIN} {value}x{MINUTES - BEGIN}"
+
+
 def rising_then(by: float) -> str:
     """A counter that stands still until it happens, and grows by so much a minute from then on."""
     return f"0x{BEGIN - 1} 0+{by}x{MINUTES - BEGIN}"
@@ -99,13 +104,17 @@ HEALTHY: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Case:
-    """What happens in the 30th minute, which alert fires, and how many minutes later at the latest. None: none does."""
+    """What happens in the 30th minute, which alert fires, and how many minutes later at the latest. None: none does.
+
+    `ends_by`: how many minutes later it fires no more, where what happened is an event and no state.
+    """
 
     says: str
     series: Mapping[str, str]
     alert: str | None = None
     within: int = 10
     not_before: int = 1
+    ends_by: int | None = None
     more: frozenset[str] = field(default=frozenset())
 
 
@@ -155,6 +164,7 @@ CASES = (
         "TokenkeepApiFaults",
         2,
         -1,
+        ends_by=65,
     ),
     Case(
         "a source has paused itself",
@@ -189,11 +199,36 @@ CASES = (
     ),
     Case("a young doubt", {fleet("tokenkeep_accounts_in_doubt_seconds", QUICKBOOKS)[0]: from_then(600)}),
     Case(
+        "a route has its first fault",
+        {'tokenkeep_http_requests_total{method="POST",route="/v1/sources",code="500",instance="api"}': begins(1)},
+        "TokenkeepApiFaults",
+        2,
+        -1,
+        ends_by=65,
+    ),
+    Case(
+        "a worker begins with answers that it can't open",
+        {'tokenkeep_spool_answers_total{result="unreadable",instance="new"}': begins(2)},
+        "TokenkeepAnswerAtRisk",
+        2,
+        -1,
+        ends_by=65,
+    ),
+    Case(
+        "a job fails the first time that it runs",
+        {'tokenkeep_job_runs_total{job="housekeeping",result="failed",instance="scheduler"}': begins(1)},
+        "TokenkeepJobFailing",
+        2,
+        -1,
+        ends_by=65,
+    ),
+    Case(
         "a grant is lost",
         {'tokenkeep_custody_in_doubt_total{resolution="lost",instance="worker"}': from_then(1)},
         "TokenkeepGrantsLost",
         2,
         -1,
+        ends_by=65,
     ),
     Case(
         "the spool fails",
@@ -201,6 +236,7 @@ CASES = (
         "TokenkeepAnswerAtRisk",
         2,
         -1,
+        ends_by=65,
     ),
     Case(
         "the spool can't be read",
@@ -208,6 +244,7 @@ CASES = (
         "TokenkeepAnswerAtRisk",
         2,
         -1,
+        ends_by=65,
     ),
     Case(
         "custody is held",
@@ -222,6 +259,7 @@ CASES = (
         "TokenkeepRefreshFaults",
         2,
         -1,
+        ends_by=65,
     ),
     Case(
         "a worker has another keyring",
@@ -261,6 +299,7 @@ CASES = (
         "TokenkeepEventsMissed",
         2,
         -1,
+        ends_by=65,
     ),
     Case(
         "a webhook fails",
@@ -350,6 +389,7 @@ CASES = (
         "TokenkeepJobFailing",
         2,
         -1,
+        ends_by=65,
     ),
 )
 
@@ -359,6 +399,8 @@ def played(case: Case) -> dict[str, Any]:
     series = {**HEALTHY, **case.series}
     firing = set() if case.alert is None else {case.alert, *case.more}
     moments = [(BEGIN + case.not_before, set[str]()), (BEGIN + case.within, firing)]
+    if case.ends_by is not None:
+        moments.append((BEGIN + case.ends_by, set()))
     if case.alert is None:
         moments = [(minute, set()) for minute in range(5, MINUTES, 5)]
     return {
