@@ -63,7 +63,7 @@ def busy(process: str = "worker") -> Metrics:
     metrics.provider_hook_taken("shopify", "disabled")
     metrics.observe_fleet(figures())
     metrics.observe_streams(StreamFigures(1, 0, {"billing": timedelta(seconds=1)}))
-    metrics.rests.turned(SOURCE, opened=True)
+    metrics.rests.began(SOURCE, "quickbooks")
     metrics.jobs.ended("tick", "done")
     metrics.buffers.watch_reads(lambda: 3)
     metrics.keyring.watch(AKeyring())

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.ports import Ledgers, RefreshObserver
-from tokenkeep.application.refreshing import Answered, LockedSource
+from tokenkeep.application.refreshing import Answered, LockedSource, SourceConfig
 from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.client_faults import ClientFaults, after
 from tokenkeep.domain.events import EventType
@@ -67,8 +67,9 @@ class WatchSources:
             case _:
                 return False
 
-    def note_call(self, source_id: SourceId, rules: OAuth2Rules, verdict: Verdict) -> None:
+    def note_call(self, source: SourceConfig, rules: OAuth2Rules, verdict: Verdict) -> None:
         """Take note of how a call to the source's endpoint ended."""
+        source_id = source.id
         breaker = self._breakers.get(source_id)
         if breaker is None:
             if isinstance(verdict, Granted):
@@ -78,8 +79,10 @@ class WatchSources:
         was_open = breaker.resting_until is not None
         breaker.record(verdict, self._clocks.loop_time())
         is_open = breaker.resting_until is not None
-        if is_open != was_open:
-            self._observer.breaker_turned(source_id, opened=is_open)
+        if is_open and not was_open:
+            self._observer.endpoint_rests(source_id, source.provider)
+        elif was_open and not is_open:
+            self._observer.endpoint_back(source_id)
 
     async def note_verdict(self, answered: Answered) -> None:
         """Take note of what was settled; pause the source, or end its trial, where that follows.
@@ -126,7 +129,7 @@ class WatchSources:
         while len(self._breakers) >= _MOST_SOURCES:
             source_id = next(iter(self._breakers))
             if self._breakers.pop(source_id).resting_until is not None:
-                self._observer.breaker_turned(source_id, opened=False)
+                self._observer.endpoint_back(source_id)
         while len(self._runs) >= _MOST_SOURCES:
             del self._runs[next(iter(self._runs))]
 

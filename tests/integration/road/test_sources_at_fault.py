@@ -185,7 +185,8 @@ async def test_an_endpoint_that_loses_answers_is_left_alone_after_two(road: Road
         assert view.account.last_error is None
     assert await told_of_source(road, source_id) == []
     resting = format_id(IdKind.SOURCE, source_id)
-    assert value(road.foundation.metrics, "tokenkeep_source_resting", source=resting) == 1
+    labels = {"provider": "generic-oauth2", "source": resting}
+    assert value(road.foundation.metrics, "tokenkeep_source_resting", **labels) == 1
 
 
 async def test_lost_rotations_are_no_mass_revocation(road: Road, server: TokenServer) -> None:

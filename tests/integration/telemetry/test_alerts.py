@@ -74,6 +74,7 @@ HEALTHY: Mapping[str, str] = {
     **dict.fromkeys(fleet("tokenkeep_event_stream_unread_seconds", 'group="billing"'), NEVER),
     **dict.fromkeys(fleet("tokenkeep_fleet_counted_timestamp_seconds"), CLOCK),
     **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'job="tick"'), CLOCK),
+    **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'job="sweep"'), CLOCK),
     **dict.fromkeys(fleet("tokenkeep_job_runs_total", 'job="tick",result="failed"'), NEVER),
     f'{LATENESS}{{{QUICKBOOKS},le="60"}}': f"0+100x{MINUTES}",
     f'{LATENESS}{{{QUICKBOOKS},le="600"}}': f"0+100x{MINUTES}",
@@ -181,14 +182,35 @@ CASES = (
     ),
     Case(
         "the endpoint is down",
-        {f'tokenkeep_source_resting{{source="{SOURCE}",instance="worker"}}': f"_x{BEGIN} {STEADY}"},
+        {f'tokenkeep_source_resting{{{QUICKBOOKS},source="{SOURCE}",instance="worker"}}': f"_x{BEGIN} {STEADY}"},
         "TokenkeepEndpointDown",
         7,
         4,
     ),
     Case(
         "the endpoint of a deleted source was down",
-        {'tokenkeep_source_resting{source="src_gone",instance="worker"}': STEADY},
+        {'tokenkeep_source_resting{provider="google",source="src_gone",instance="worker"}': STEADY},
+    ),
+    Case(
+        "what waits for an endpoint that is down is no backlog, and what was late for it is not late",
+        {
+            f'tokenkeep_source_resting{{{QUICKBOOKS},source="{SOURCE}",instance="worker"}}': f"_x{BEGIN} {STEADY}",
+            fleet("tokenkeep_accounts_overdue_seconds", QUICKBOOKS)[1]: from_then(400),
+            f'{LATENESS}{{{QUICKBOOKS},le="60"}}': f"0+100x{BEGIN - 1} 3000x{MINUTES - BEGIN}",
+        },
+        "TokenkeepEndpointDown",
+        60,
+        4,
+    ),
+    Case(
+        "the sweeps of all schedulers fail",
+        dict.fromkeys(
+            fleet("tokenkeep_job_done_timestamp_seconds", 'job="sweep"'),
+            f"0+60x{BEGIN - 1} {BEGIN * 60}x{MINUTES - BEGIN}",
+        ),
+        "TokenkeepSchedulerAbsent",
+        6,
+        2,
     ),
     Case(
         "in doubt",

@@ -61,8 +61,8 @@ CONTRACT = {
     "tokenkeep_webhook_deliveries_pending": ("gauge", set()),
     "tokenkeep_webhook_feed_lag_seconds": ("gauge", set()),
     "tokenkeep_fleet_counted_timestamp_seconds": ("gauge", set()),
-    "tokenkeep_source_resting": ("gauge", {"source"}),
-    "tokenkeep_source_rests_total": ("counter", set()),
+    "tokenkeep_source_resting": ("gauge", {"provider", "source"}),
+    "tokenkeep_source_rests_total": ("counter", {"provider"}),
     "tokenkeep_refresh_faults_total": ("counter", {"fault"}),
     "tokenkeep_spool_answers_total": ("counter", {"result"}),
     "tokenkeep_custody_refused_total": ("counter", set()),
@@ -171,7 +171,7 @@ def test_the_fleet_is_shown_as_it_was_observed_last() -> None:
 def test_a_group_that_is_gone_is_shown_no_more() -> None:
     metrics = busy()
     metrics.observe_fleet(figures(accounts={}, paused={}))
-    metrics.rests.turned(SOURCE, opened=False)
+    metrics.rests.ended(SOURCE)
     body, _ = metrics.render("")
     assert SOURCE_TEXT.encode() not in body
     assert value(metrics, "tokenkeep_accounts_due") == 7
@@ -221,13 +221,13 @@ def test_names_of_consumer_groups_are_bounded() -> None:
 
 def test_a_source_is_shown_as_resting_until_it_is_back() -> None:
     metrics = Metrics()
-    metrics.rests.turned(SOURCE, opened=False)
-    assert value(metrics, "tokenkeep_source_resting", source=SOURCE_TEXT) is None
-    metrics.rests.turned(SOURCE, opened=True)
-    assert value(metrics, "tokenkeep_source_resting", source=SOURCE_TEXT) == 1
-    metrics.rests.turned(SOURCE, opened=False)
-    assert value(metrics, "tokenkeep_source_resting", source=SOURCE_TEXT) is None
-    assert value(metrics, "tokenkeep_source_rests_total") == 1
+    metrics.rests.ended(SOURCE)
+    assert value(metrics, "tokenkeep_source_resting", provider="google", source=SOURCE_TEXT) is None
+    metrics.rests.began(SOURCE, "google")
+    assert value(metrics, "tokenkeep_source_resting", provider="google", source=SOURCE_TEXT) == 1
+    metrics.rests.ended(SOURCE)
+    assert value(metrics, "tokenkeep_source_resting", provider="google", source=SOURCE_TEXT) is None
+    assert value(metrics, "tokenkeep_source_rests_total", provider="google") == 1
 
 
 def test_the_keys_of_the_keyring_are_shown_by_id_and_which_is_current() -> None:

@@ -45,10 +45,10 @@ def test_accounts_that_a_worker_does_not_take_are_counted() -> None:
 def test_a_breaker_shows_while_it_is_open() -> None:
     metrics = Metrics()
     observer = RefreshTelemetry(metrics)
-    observer.breaker_turned(SOURCE, opened=True)
-    assert value(metrics, "tokenkeep_source_resting", source=SOURCE_TEXT) == 1
-    observer.breaker_turned(SOURCE, opened=False)
-    assert value(metrics, "tokenkeep_source_resting", source=SOURCE_TEXT) is None
+    observer.endpoint_rests(SOURCE, "google")
+    assert value(metrics, "tokenkeep_source_resting", provider="google", source=SOURCE_TEXT) == 1
+    observer.endpoint_back(SOURCE)
+    assert value(metrics, "tokenkeep_source_resting", provider="google", source=SOURCE_TEXT) is None
 
 
 def test_readings_that_are_watched_anew_replace_the_former_ones() -> None:

@@ -91,11 +91,15 @@ class RefreshTelemetry:
         """The account's row is older than what was stored before. Nothing was sent."""
         _log.error("database_went_back", account_id=_account(account_id), correlation_id=correlation_id)
 
-    def breaker_turned(self, source_id: SourceId, *, opened: bool) -> None:
-        """The source's endpoint is down, or answers again."""
-        self._metrics.rests.turned(source_id, opened=opened)
-        line = _log.warning if opened else _log.info
-        line("endpoint_resting" if opened else "endpoint_back", source_id=format_id(IdKind.SOURCE, source_id))
+    def endpoint_rests(self, source_id: SourceId, provider: str) -> None:
+        """The source's endpoint is down; nothing is sent to it for a while."""
+        self._metrics.rests.began(source_id, provider)
+        _log.warning("endpoint_resting", source_id=format_id(IdKind.SOURCE, source_id))
+
+    def endpoint_back(self, source_id: SourceId) -> None:
+        """It answers again."""
+        self._metrics.rests.ended(source_id)
+        _log.info("endpoint_back", source_id=format_id(IdKind.SOURCE, source_id))
 
     def source_changed(self, source: Source) -> None:
         """A source was paused or resumed by what its provider said."""

@@ -31,26 +31,28 @@ class RestMetrics:
         self._resting = Gauge(
             "tokenkeep_source_resting",
             "1 for each source whose token endpoint this worker takes for down: its breaker is open; others are absent.",
-            ["source"],
+            ["provider", "source"],
             registry=registry,
         )
         self._rests = Counter(
             "tokenkeep_source_rests_total",
-            "Times that a breaker opened because a source's token endpoint was down.",
+            "Times that a breaker opened because a source's token endpoint was down, by provider.",
+            ["provider"],
             registry=registry,
         )
-        self._open: set[SourceId] = set()
+        self._open: dict[SourceId, str] = {}
 
-    def turned(self, source_id: SourceId, *, opened: bool) -> None:
-        """A source's breaker opened, or closed."""
-        source = format_id(IdKind.SOURCE, source_id)
-        if opened:
-            self._open.add(source_id)
-            self._resting.labels(source).set(1)
-            self._rests.inc()
-        elif source_id in self._open:
-            self._open.discard(source_id)
-            self._resting.remove(source)
+    def began(self, source_id: SourceId, provider: str) -> None:
+        """A source's breaker opened."""
+        self._open[source_id] = provider
+        self._resting.labels(provider, format_id(IdKind.SOURCE, source_id)).set(1)
+        self._rests.labels(provider).inc()
+
+    def ended(self, source_id: SourceId) -> None:
+        """It closed, or is forgotten."""
+        provider = self._open.pop(source_id, None)
+        if provider is not None:
+            self._resting.remove(provider, format_id(IdKind.SOURCE, source_id))
 
 
 class FaultMetrics:
