@@ -293,7 +293,7 @@ class Metrics:
         )
         self._webhooks_disabled = Counter(
             "tokenkeep_webhooks_disabled_total",
-            "Webhooks that were disabled, by reason: gone, failing (for five days), by_operator.",
+            "Webhooks that were disabled for what their endpoints answered, by reason: gone (410), or failing (for five days).",
             ["reason"],
             registry=self._registry,
         )
