@@ -26,7 +26,7 @@ class EntryId(NamedTuple):
 class GroupStanding:
     """A consumer group.
 
-    `wants` is the first entry that it has not read, or read and not acknowledged; None if there is no such entry. `silent`
+    `wants` is the first entry of the stream that it has not read, or read and not acknowledged; None if there is no such entry. `silent`
     is the time since any of its consumers was heard of; None if it has none.
     """
 

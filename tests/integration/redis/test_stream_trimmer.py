@@ -108,6 +108,22 @@ async def test_beyond_the_bound_it_goes_whoever_wants_it_and_the_log_says_so(red
     assert (await take(redis, 1))[0] >= COUNT - NODE
 
 
+async def test_a_loss_is_told_of_once_though_the_entry_stays_pending(redis: "Redis") -> None:
+    await redis.xgroup_create(STREAM, "billing", id="0")
+    await take(redis, 1, acknowledge=False)
+    await take(redis, 2 * COUNT)
+    lost: list[str] = []
+    trim = StreamTrimmer(redis, Keeping(entries=COUNT), lost=lambda: lost.append("some"))
+    assert await trim() > 0
+    for number in range(3 * NODE):
+        await redis.xadd(STREAM, {"n": number})
+    await take(redis, COUNT)
+    assert await trim() > 0
+    assert lost == ["some"]
+    assert (await redis.xpending(STREAM, "billing"))["pending"] == 1
+    assert await trim.unread() == {"billing": timedelta(0)}
+
+
 async def test_a_long_backlog_goes_in_one_round(redis: "Redis") -> None:
     seconds, _ = await redis.time()
     await redis.delete(STREAM)

@@ -67,30 +67,36 @@ class StreamTrimmer:
             found: Any = await self._client.xinfo_groups(STREAM)
         except ResponseError:
             return []  # there is no stream yet
-        return [await self._standing(group) for group in found]
+        first = await self._first()
+        return [await self._standing(group, first) for group in found]
 
-    async def _standing(self, group: dict[str, Any]) -> GroupStanding:
+    async def _first(self) -> EntryId | None:
+        found: Any = await self._client.xrange(STREAM, count=1)
+        return EntryId.parse(found[0][0].decode()) if found else None
+
+    async def _standing(self, group: dict[str, Any], first: EntryId | None) -> GroupStanding:
         name: bytes = group["name"]
         consumers: Any = await self._client.xinfo_consumers(STREAM, name)
         silent = min((consumer["idle"] for consumer in consumers), default=None)
         return GroupStanding(
             name.decode(errors="replace"),
-            await self._wants(name, group),
+            None if first is None else await self._wants(name, group, first),
             None if silent is None else timedelta(milliseconds=silent),
         )
 
-    async def _wants(self, name: bytes, group: dict[str, Any]) -> EntryId | None:
+    async def _wants(self, name: bytes, group: dict[str, Any], first: EntryId) -> EntryId | None:
+        """What was delivered and dropped before it was acknowledged stays pending. That is lost already, and told of."""
         if group["pending"]:
-            pending: Any = await self._client.xpending(STREAM, name)
-            if pending["min"] is not None:
-                return EntryId.parse(pending["min"].decode())
+            pending: Any = await self._client.xpending_range(STREAM, name, min=str(first), max="+", count=1)
+            if pending:
+                return EntryId.parse(pending[0]["message_id"].decode())
         unread: Any = await self._client.xrange(STREAM, min=f"({group['last-delivered-id'].decode()}", count=1)
         return EntryId.parse(unread[0][0].decode()) if unread else None
 
     async def _tell_losses(self, groups: list[GroupStanding]) -> None:
         """Log the groups that have lost entries which they had not read: they can be had from the HTTP feed."""
-        left: Any = await self._client.xrange(STREAM, count=1)
+        left = await self._first()
         for group in groups:
-            if group.wants is not None and (not left or group.wants < EntryId.parse(left[0][0].decode())):
+            if group.wants is not None and (left is None or group.wants < left):
                 self._lost()
                 _log.warning("stream_trimmed_unread", group=group.name, first_lost=str(group.wants))
