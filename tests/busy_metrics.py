@@ -6,7 +6,14 @@ from datetime import timedelta
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokenkeep.adapters.telemetry.metrics import Metrics
-from tokenkeep.application.fleet import AccountGroup, FleetFigures, StreamFigures, Waiting, WebhookCondition
+from tokenkeep.application.fleet import (
+    AccountGroup,
+    FleetFigures,
+    RunningSource,
+    StreamFigures,
+    Waiting,
+    WebhookCondition,
+)
 from tokenkeep.application.revocations import RevocationEnd
 from tokenkeep.domain.account import AccountState, DisabledReason, Health
 from tokenkeep.domain.attempt import Outcome, Trigger
@@ -30,7 +37,8 @@ def figures(**changes: object) -> FleetFigures:
             AccountGroup(SOURCE, AccountState.ACTIVE, Health.HEALTHY): 41,
             AccountGroup(SOURCE, AccountState.DISABLED, Health.HEALTHY, DisabledReason.REVOKED): 1,
         },
-        "expired": {"quickbooks": 0},
+        "expired": {"quickbooks": 5},
+        "neglected": {RunningSource(SOURCE, "quickbooks"): 3},
         "due": 7,
         "overdue": {"quickbooks": Waiting(2, timedelta(seconds=90))},
         "in_doubt": {"quickbooks": Waiting(1, timedelta(minutes=5))},

@@ -20,6 +20,14 @@ class AccountGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningSource:
+    """A source that is not paused, so that its accounts should be fresh."""
+
+    id: SourceId
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """Things that wait: how many, and for how long the oldest has; zero when there is none."""
 
@@ -42,10 +50,11 @@ class FleetFigures:
     Attributes:
         accounts: How many accounts each group has; a group that is left out has none.
         expired: How many active accounts hold an expired token, by provider.
+        neglected: The same, of each running source; sources without any are left out.
         due: How many accounts are due for a refresh and not yet handed to a worker.
-        overdue: Accounts whose refresh has been due for more than a minute, by provider. Those of sources that are paused or
-            prove a changed client are left out.
-        in_doubt: Accounts whose refresh token may be used up without an answer that we know, by provider.
+        overdue: Accounts of running sources whose refresh has been due for more than a minute, by provider.
+        in_doubt: Accounts whose refresh token may be used up without an answer that we know, by provider; how long is told of
+            running sources alone, for nobody else is asked.
         sealed: How many accounts' credentials are sealed under each key of the keyring, by its id.
         paused: Why each paused source is paused; other sources are left out.
         outbox: Events that are not yet published.
@@ -59,6 +68,7 @@ class FleetFigures:
 
     accounts: Mapping[AccountGroup, int]
     expired: Mapping[str, int]
+    neglected: Mapping[RunningSource, int]
     due: int
     overdue: Mapping[str, Waiting]
     in_doubt: Mapping[str, Waiting]

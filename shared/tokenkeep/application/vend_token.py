@@ -28,6 +28,7 @@ from tokenkeep.providers.request_credentials import RequestCredentials, bearer_h
 
 _LONGEST_WAIT = timedelta(seconds=30)
 _DEFAULT_RETRY_S = 5.0
+_PAUSED = "source_paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Waiters(Protocol):
 
 
 class VendObserver(Protocol):
-    """Sees how requests for a token end. `result` is `stored`, `refreshed`, `unavailable` or a refusal's code."""
+    """Sees how requests for a token end. `result` is `stored`, `refreshed`, `unavailable`, `source_paused` or a refusal's code."""
 
     def token_vended(self, provider: str, result: str, seconds: float) -> None: ...
 
@@ -133,8 +134,9 @@ class VendToken:
         except (AccountDisabled, AccountPending, ReauthorizationRequired) as refusal:
             self.observer.token_vended(provider, refusal.code, self.clocks.loop_time() - started)
             raise
-        except TokenUnavailable:
-            self.observer.token_vended(provider, "unavailable", self.clocks.loop_time() - started)
+        except TokenUnavailable as error:
+            result = _PAUSED if error.reason == _PAUSED else "unavailable"
+            self.observer.token_vended(provider, result, self.clocks.loop_time() - started)
             raise
         result = "refreshed" if vended.refreshed else "stored"
         self.observer.token_vended(provider, result, self.clocks.loop_time() - started)
@@ -180,7 +182,7 @@ class VendToken:
         account_id, seen, asked_at = stored.account.id, stored.version, stored.now
         wait = min(wish.wait, _LONGEST_WAIT)
         if stored.paused:
-            raise TokenUnavailable("source_paused", retry_after=60.0)
+            raise TokenUnavailable(_PAUSED, retry_after=60.0)
         if any(until > stored.now + wait for until in _barriers(stored)):
             raise _not_in_time(stored)
         deadline = self.clocks.loop_time() + wait.total_seconds()

@@ -76,12 +76,12 @@ class WatchSources:
                 return  # most sources never fail: they need no breaker
             self._make_room()
             breaker = self._breakers[source_id] = OutageBreaker(rules.rotation)
-        was_open = breaker.resting_until is not None
+        was = breaker.resting_until
         breaker.record(verdict, self._clocks.loop_time())
-        is_open = breaker.resting_until is not None
-        if is_open and not was_open:
-            self._observer.endpoint_rests(source_id, source.provider)
-        elif was_open and not is_open:
+        now = breaker.resting_until
+        if now is not None and now != was:
+            self._observer.endpoint_rests(source_id, source.provider, again=was is not None)
+        elif was is not None and now is None:
             self._observer.endpoint_back(source_id)
 
     async def note_verdict(self, answered: Answered) -> None:

@@ -6,7 +6,7 @@ from uuid import uuid4
 from road import CALLER, Road
 from token_server import TokenServer
 from tokenkeep.adapters.postgres.fleet import count_fleet
-from tokenkeep.application.fleet import FleetFigures, Waiting, WebhookCondition
+from tokenkeep.application.fleet import FleetFigures, RunningSource, Waiting, WebhookCondition
 from tokenkeep.application.manage_sources import PauseSource
 from tokenkeep.domain.ids import SourceId, WebhookId
 
@@ -62,6 +62,8 @@ async def test_a_doubt_is_counted_until_it_is_resolved(road: Road, server: Token
     doubt = (await counted(road)).in_doubt[PROVIDER]
     assert doubt.count == 1
     assert timedelta(minutes=10) <= doubt.oldest < timedelta(minutes=11)
+    await pause(road, source_id)
+    assert (await counted(road)).in_doubt == {PROVIDER: Waiting(1)}
     await road.toggle(account_id, on=False)
     assert (await counted(road)).in_doubt == {PROVIDER: Waiting()}
 
@@ -75,8 +77,25 @@ async def test_credentials_are_counted_by_the_key_that_they_are_sealed_under_and
     key_id = road.keyring.reveal().partition(":")[0]
     figures = await counted(road)
     assert (figures.sealed, figures.expired) == ({key_id: 2}, {PROVIDER: 1})
+    assert figures.neglected == {RunningSource(source_id, PROVIDER): 1}
     await road.sql("UPDATE credentials SET key_id = 'old' WHERE account_id = :id", id=expired)
     assert (await counted(road)).sealed == {key_id: 1, "old": 1}
+    await pause(road, source_id)
+    figures = await counted(road)
+    assert (figures.expired, figures.neglected) == ({PROVIDER: 1}, {})
+
+
+async def test_a_source_that_proves_a_changed_client_is_not_overlooked(road: Road, server: TokenServer) -> None:
+    """Its one try may wait for long, and nothing else tells of it."""
+    source_id = await road.source(server.url)
+    account_id = await road.account(source_id)
+    await road.sql("UPDATE sources SET proving = true WHERE id = :id", id=source_id)
+    await road.sql(
+        "UPDATE leases SET next_refresh_at = now() - interval '5 minutes' WHERE account_id = :id", id=account_id
+    )
+    figures = await counted(road)
+    assert figures.neglected == {RunningSource(source_id, PROVIDER): 1}
+    assert figures.overdue[PROVIDER].count == 1
 
 
 async def test_webhooks_are_counted_by_how_they_are_and_told_for_how_long_they_fail(road: Road) -> None:

@@ -60,10 +60,30 @@ def fleet(name: str, labels: str = "") -> tuple[str, str]:
 
 QUICKBOOKS = 'provider="quickbooks"'
 LATENESS = "tokenkeep_refresh_lateness_seconds_bucket"
+OF_SOURCE = f'{QUICKBOOKS},source="{SOURCE}"'
+EXPIRED = fleet("tokenkeep_source_accounts_expired", OF_SOURCE)[0]
+RESTING = f'tokenkeep_source_resting{{{OF_SOURCE},instance="worker"}}'
+PAUSED = f'tokenkeep_source_paused{{source="{SOURCE}",reason="%s",instance="other"}}'
+LATE_TO_COME = {f'{LATENESS}{{{QUICKBOOKS},le="60"}}': f"0+100x{BEGIN - 1} 3000x{MINUTES - BEGIN}"}
+
+
+def attempts(outcome: str, reason: str = "", provider: str = "quickbooks") -> str:
+    return (
+        f'tokenkeep_refresh_attempts_total{{provider="{provider}",outcome="{outcome}",reason="{reason}",'
+        'trigger="schedule",instance="worker"}'
+    )
+
+
+DOWN = {RESTING: begins(1)}
+"""A worker's breaker is open."""
+
+
 HEALTHY: Mapping[str, str] = {
     **{info(process): STEADY for process in ("api", "scheduler", "worker")},
     f'tokenkeep_accounts{{source="{SOURCE}",state="active",health="healthy",reason="",instance="scheduler"}}': f"100x{MINUTES}",
-    **dict.fromkeys(fleet("tokenkeep_accounts_expired", QUICKBOOKS), NEVER),
+    attempts("ok"): f"0+100x{MINUTES}",
+    attempts("failed", "timeout"): f"0+3x{MINUTES}",
+    attempts("failed", "network_error", "google"): f"0+3x{MINUTES}",
     **dict.fromkeys(fleet("tokenkeep_accounts_overdue_seconds", QUICKBOOKS), NEVER),
     **dict.fromkeys(fleet("tokenkeep_accounts_in_doubt_seconds", QUICKBOOKS), NEVER),
     **dict.fromkeys(fleet("tokenkeep_accounts_sealed", 'key="k1"'), f"100x{MINUTES}"),
@@ -81,6 +101,7 @@ HEALTHY: Mapping[str, str] = {
     f'{LATENESS}{{{QUICKBOOKS},le="+Inf"}}': f"0+100x{MINUTES}",
     f'tokenkeep_token_vends_total{{{QUICKBOOKS},result="stored",instance="api"}}': f"0+600x{MINUTES}",
     f'tokenkeep_token_vends_total{{{QUICKBOOKS},result="unavailable",instance="api"}}': f"0+3x{MINUTES}",
+    f'tokenkeep_token_vends_total{{{QUICKBOOKS},result="source_paused",instance="api"}}': f"0+297x{MINUTES}",
     'tokenkeep_http_requests_total{method="GET",route="/v1/accounts",code="200",instance="api"}': f"0+600x{MINUTES}",
     'tokenkeep_http_requests_total{method="GET",route="/v1/accounts",code="503",instance="api"}': f"0+3x{MINUTES}",
     'tokenkeep_http_requests_total{method="GET",route="/readyz",code="503",instance="api"}': f"0+60x{MINUTES}",
@@ -121,14 +142,27 @@ class Case:
 
 CASES = (
     Case("all is well", {}),
-    Case("expired", {fleet("tokenkeep_accounts_expired", QUICKBOOKS)[0]: from_then(3)}, "TokenkeepTokensExpired", 7, 4),
+    Case("expired", {EXPIRED: begins(3)}, "TokenkeepTokensExpired", 7, 4),
+    Case("expired, and refreshed soon after", {EXPIRED: "_x30 3x3 stale"}),
+    Case("expired because the endpoint is down", {**DOWN, EXPIRED: begins(3)}, "TokenkeepEndpointDown", 140, 4),
     Case(
-        "expired, and refreshed soon after",
-        {fleet("tokenkeep_accounts_expired", QUICKBOOKS)[0]: f"0x29 3x2 0x{MINUTES - 33}"},
+        "expired still when the endpoint has been back for long",
+        {RESTING: f"_x{BEGIN} 1x30 stale", EXPIRED: begins(3)},
+        "TokenkeepTokensExpired",
+        50,
+        4,
+    ),
+    Case(
+        "expired at another source than the one whose endpoint is down",
+        {**DOWN, EXPIRED.replace(SOURCE, "src_02h"): begins(3)},
+        "TokenkeepTokensExpired",
+        8,
+        4,
+        more=frozenset({"TokenkeepEndpointDown"}),
     ),
     Case(
         "late",
-        {f'{LATENESS}{{{QUICKBOOKS},le="60"}}': f"0+100x{BEGIN - 1} 3000x{MINUTES - BEGIN}"},
+        LATE_TO_COME,
         "TokenkeepRefreshesLate",
         30,
         9,
@@ -147,6 +181,26 @@ CASES = (
         "TokenkeepVendsUnavailable",
         15,
         9,
+    ),
+    Case(
+        "callers are sent away because the endpoint is down",
+        {**DOWN, f'tokenkeep_token_vends_total{{{QUICKBOOKS},result="unavailable",instance="api"}}': rising_then(60)},
+        "TokenkeepEndpointDown",
+        60,
+        4,
+    ),
+    Case(
+        "callers are sent away because an operator has paused the source",
+        {f'tokenkeep_token_vends_total{{{QUICKBOOKS},result="source_paused",instance="api"}}': f"0+600x{MINUTES}"},
+    ),
+    Case(
+        "the API can't even look for tokens",
+        {
+            'tokenkeep_http_requests_total{method="POST",route="/v1/accounts/{account_id}/token",code="503",instance="api"}': f"0+300x{BEGIN - 1} {300 * BEGIN}+600x{MINUTES - BEGIN}"
+        },
+        "TokenkeepApiUnavailable",
+        11,
+        4,
     ),
     Case(
         "the API is unavailable",
@@ -169,38 +223,49 @@ CASES = (
     ),
     Case(
         "a source has paused itself",
-        {
-            f'tokenkeep_source_paused{{source="{SOURCE}",reason="invalid_client",instance="other"}}': f"_x{BEGIN} {STEADY}"
-        },
+        {PAUSED % "invalid_client": begins(1)},
         "TokenkeepSourcePaused",
         3,
         0,
     ),
+    Case("an operator has paused a source", {PAUSED % "by_operator": begins(1)}),
     Case(
-        "an operator has paused a source",
-        {f'tokenkeep_source_paused{{source="{SOURCE}",reason="by_operator",instance="other"}}': f"_x{BEGIN} {STEADY}"},
+        "what was late for a pause is not late",
+        {
+            PAUSED % "by_operator": f"1x{BEGIN} stale",
+            f'{LATENESS}{{{QUICKBOOKS},le="60"}}': "0+100x29 2900x8 2900+100x130",
+        },
     ),
-    Case(
-        "the endpoint is down",
-        {f'tokenkeep_source_resting{{{QUICKBOOKS},source="{SOURCE}",instance="worker"}}': f"_x{BEGIN} {STEADY}"},
-        "TokenkeepEndpointDown",
-        7,
-        4,
-    ),
+    Case("the endpoint is down", DOWN, "TokenkeepEndpointDown", 7, 4),
     Case(
         "the endpoint of a deleted source was down",
         {'tokenkeep_source_resting{provider="google",source="src_gone",instance="worker"}': STEADY},
     ),
     Case(
-        "what waits for an endpoint that is down is no backlog, and what was late for it is not late",
+        "what waits for an endpoint that is down is no backlog, what was late for it is not late, and nobody can be asked about doubts",
         {
-            f'tokenkeep_source_resting{{{QUICKBOOKS},source="{SOURCE}",instance="worker"}}': f"_x{BEGIN} {STEADY}",
+            **DOWN,
+            **LATE_TO_COME,
             fleet("tokenkeep_accounts_overdue_seconds", QUICKBOOKS)[1]: from_then(400),
-            f'{LATENESS}{{{QUICKBOOKS},le="60"}}': f"0+100x{BEGIN - 1} 3000x{MINUTES - BEGIN}",
+            fleet("tokenkeep_accounts_in_doubt_seconds", QUICKBOOKS)[0]: from_then(4000),
         },
         "TokenkeepEndpointDown",
         60,
         4,
+    ),
+    Case(
+        "nothing that is sent arrives anywhere",
+        {attempts("ok"): f"0+100x{BEGIN - 1} {100 * BEGIN}x{MINUTES - BEGIN}"},
+        "TokenkeepNoProviderAnswers",
+        20,
+        14,
+    ),
+    Case(
+        "the only provider does not answer",
+        {
+            attempts("ok"): f"0+100x{BEGIN - 1} {100 * BEGIN}x{MINUTES - BEGIN}",
+            attempts("failed", "network_error", "google"): NEVER,
+        },
     ),
     Case(
         "the sweeps of all schedulers fail",
@@ -360,7 +425,17 @@ CASES = (
         6,
         1,
     ),
-    Case("no scheduler", {info("scheduler"): gone_then()}, "TokenkeepSchedulerAbsent", 5, 1),
+    Case(
+        "no scheduler",
+        {
+            info("scheduler"): gone_then(),
+            **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'job="tick"'), gone_then("0+60")),
+            **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'job="sweep"'), gone_then("0+60")),
+        },
+        "TokenkeepSchedulerAbsent",
+        5,
+        1,
+    ),
     Case(
         "schedulers stand still",
         dict.fromkeys(
@@ -370,6 +445,20 @@ CASES = (
         "TokenkeepSchedulerAbsent",
         6,
         2,
+    ),
+    Case(
+        "a scheduler has never done its work",
+        {
+            **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'job="tick"'), gone_then("0+60")),
+            **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'job="sweep"'), gone_then("0+60")),
+        },
+        "TokenkeepSchedulerAbsent",
+        4,
+        1,
+    ),
+    Case(
+        "what schedulers say is as old as the longest scrape interval and a slow round make it",
+        dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'job="sweep"'), f"_ _ 0+60x{MINUTES}"),
     ),
     Case(
         "one of two schedulers stands still",
@@ -460,7 +549,7 @@ def test_two_installations_that_one_prometheus_watches_are_told_apart(tmp_path: 
     second = {
         re.sub(r"\{", '{cell="b",', one, count=1): values for one, values in HEALTHY.items() if one != info("worker")
     }
-    second[re.sub(r"\{", '{cell="b",', fleet("tokenkeep_accounts_expired", QUICKBOOKS)[0], count=1)] = f"5x{MINUTES}"
+    second[re.sub(r"\{", '{cell="b",', EXPIRED, count=1)] = f"5x{MINUTES}"
     case = played(Case("two cells", {}))
     case["input_series"] = [{"series": one, "values": values} for one, values in {**healthy, **second}.items()]
     case["promql_expr_test"] = [
@@ -474,6 +563,31 @@ def test_two_installations_that_one_prometheus_watches_are_told_apart(tmp_path: 
         }
     ]
     test = tmp_path / "cells.yml"
+    test.write_text(
+        yaml.safe_dump(
+            {"rule_files": [str(path) for path in RULES], "evaluation_interval": "1m", "tests": [case]}, width=1000
+        )
+    )
+    said = need_prometheus().check("test", "rules", test)
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+def test_an_installation_that_is_gone_altogether_is_missed_though_another_one_is_there(tmp_path: Path) -> None:
+    series = {re.sub(r"\{", '{cell="a",', one, count=1): values for one, values in HEALTHY.items()}
+    for process in ("api", "scheduler", "worker"):
+        series[re.sub(r"\{", '{cell="b",', info(process), count=1)] = gone_then()
+    case = played(Case("a cell is gone", {}))
+    case["input_series"] = [{"series": one, "values": values} for one, values in series.items()]
+    gone = ("Api", "Scheduler", "Worker")
+    case["promql_expr_test"] = [
+        {
+            "expr": 'count by (cell, alertname) (ALERTS{alertstate="firing"})',
+            "eval_time": f"{minute}m",
+            "exp_samples": [{"labels": f'{{cell="b", alertname="Tokenkeep{one}Absent"}}', "value": 1} for one in gone],
+        }
+        for minute in (BEGIN + 5, MINUTES - 1)
+    ]
+    test = tmp_path / "gone.yml"
     test.write_text(
         yaml.safe_dump(
             {"rule_files": [str(path) for path in RULES], "evaluation_interval": "1m", "tests": [case]}, width=1000

@@ -43,6 +43,7 @@ CONTRACT = {
     "tokenkeep_provider_hooks_total": ("counter", {"provider", "result"}),
     "tokenkeep_http_requests_total": ("counter", {"method", "route", "code"}),
     "tokenkeep_requests_refused_total": ("counter", {"reason"}),
+    "tokenkeep_source_accounts_expired": ("gauge", {"provider", "source"}),
     "tokenkeep_accounts_overdue": ("gauge", {"provider"}),
     "tokenkeep_accounts_overdue_seconds": ("gauge", {"provider"}),
     "tokenkeep_accounts_in_doubt": ("gauge", {"provider"}),
@@ -161,7 +162,8 @@ def test_the_fleet_is_shown_as_it_was_observed_last() -> None:
     disabled = {"source": SOURCE_TEXT, "state": "disabled", "health": "healthy", "reason": "revoked"}
     assert value(metrics, "tokenkeep_accounts", **active) == 41
     assert value(metrics, "tokenkeep_accounts", **disabled) == 1
-    assert value(metrics, "tokenkeep_accounts_expired", provider="quickbooks") == 0
+    assert value(metrics, "tokenkeep_accounts_expired", provider="quickbooks") == 5
+    assert value(metrics, "tokenkeep_source_accounts_expired", provider="quickbooks", source=SOURCE_TEXT) == 3
     assert value(metrics, "tokenkeep_accounts_due") == 7
     assert value(metrics, "tokenkeep_source_paused", source=SOURCE_TEXT, reason="invalid_client") == 1
     assert value(metrics, "tokenkeep_outbox_pending") == 3
@@ -170,7 +172,7 @@ def test_the_fleet_is_shown_as_it_was_observed_last() -> None:
 
 def test_a_group_that_is_gone_is_shown_no_more() -> None:
     metrics = busy()
-    metrics.observe_fleet(figures(accounts={}, paused={}))
+    metrics.observe_fleet(figures(accounts={}, neglected={}, paused={}))
     metrics.rests.ended(SOURCE)
     body, _ = metrics.render("")
     assert SOURCE_TEXT.encode() not in body

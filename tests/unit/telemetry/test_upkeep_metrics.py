@@ -1,10 +1,12 @@
 """What happens on the road of a refresh, and goes wrong there, shows in the metrics."""
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from busy_metrics import SOURCE, SOURCE_TEXT, value
 from tokenkeep.adapters.telemetry.metrics import Metrics
 from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
+from tokenkeep.adapters.telemetry.upkeep_metrics import REST_SHOWN_S, RestMetrics
 from tokenkeep.domain.ids import AccountId, new_id
 
 ACCOUNT = AccountId(new_id())
@@ -45,10 +47,28 @@ def test_accounts_that_a_worker_does_not_take_are_counted() -> None:
 def test_a_breaker_shows_while_it_is_open() -> None:
     metrics = Metrics()
     observer = RefreshTelemetry(metrics)
-    observer.endpoint_rests(SOURCE, "google")
+    observer.endpoint_rests(SOURCE, "google", again=False)
+    observer.endpoint_rests(SOURCE, "google", again=True)
     assert value(metrics, "tokenkeep_source_resting", provider="google", source=SOURCE_TEXT) == 1
+    assert value(metrics, "tokenkeep_source_rests_total", provider="google") == 1
     observer.endpoint_back(SOURCE)
     assert value(metrics, "tokenkeep_source_resting", provider="google", source=SOURCE_TEXT) is None
+
+
+def test_a_rest_that_nobody_has_confirmed_for_long_is_not_shown() -> None:
+    """Others may have found the endpoint well meanwhile: this worker is no witness any more."""
+    now = [1_000.0]
+    registry = CollectorRegistry()
+    rests = RestMetrics(registry, clock=lambda: now[0])
+    labels = {"provider": "google", "source": SOURCE_TEXT}
+    rests.began(SOURCE, "google")
+    now[0] += REST_SHOWN_S
+    assert registry.get_sample_value("tokenkeep_source_resting", labels) == 1
+    now[0] += 1
+    assert registry.get_sample_value("tokenkeep_source_resting", labels) is None
+    rests.began(SOURCE, "google", again=True)
+    assert registry.get_sample_value("tokenkeep_source_resting", labels) == 1
+    assert registry.get_sample_value("tokenkeep_source_rests_total", {"provider": "google"}) == 1
 
 
 def test_readings_that_are_watched_anew_replace_the_former_ones() -> None:

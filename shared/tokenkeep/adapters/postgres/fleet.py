@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.engine import Database
-from tokenkeep.application.fleet import AccountGroup, FleetFigures, Waiting, WebhookCondition
+from tokenkeep.application.fleet import AccountGroup, FleetFigures, RunningSource, Waiting, WebhookCondition
 from tokenkeep.domain.account import AccountState, DisabledReason, Health
 from tokenkeep.domain.ids import SourceId, WebhookId
+
+Key = TypeVar("Key")
 
 _MOST_FAILING = 100
 """How many failing webhooks are told one by one."""
@@ -19,21 +21,22 @@ _GROUPS = text("""
 SELECT source_id, state, health, disabled_reason, count(*) AS accounts FROM accounts GROUP BY 1, 2, 3, 4
 """)
 _EXPIRED = text("""
-SELECT a.provider, c.key_id, count(*) AS accounts,
-       count(*) FILTER (WHERE a.state = 'active' AND c.expires_at <= statement_timestamp()) AS expired
-  FROM accounts AS a JOIN credentials AS c ON c.account_id = a.id GROUP BY a.provider, c.key_id
+SELECT g.*, s.state = 'active' AS running
+  FROM (SELECT a.source_id, a.provider, c.key_id, count(*) AS accounts,
+               count(*) FILTER (WHERE a.state = 'active' AND c.expires_at <= statement_timestamp()) AS expired
+          FROM accounts AS a JOIN credentials AS c ON c.account_id = a.id GROUP BY a.source_id, a.provider, c.key_id) AS g
+  JOIN sources AS s ON s.id = g.source_id
 """)
-# Who is disabled owes nothing, and nobody looks into his doubt any more.
+# Who is disabled owes nothing, and nobody looks into his doubt any more. While a source is paused, nobody is refreshed or asked about.
 _OWED = text("""
 SELECT s.provider,
        count(*) FILTER (WHERE l.due_at <= statement_timestamp() AND l.phase = 'idle' AND l.next_refresh_at IS NOT NULL) AS due,
        count(*) FILTER (WHERE late.is_so) AS overdue,
        max(statement_timestamp() - l.next_refresh_at) FILTER (WHERE late.is_so) AS overdue_for,
        count(*) FILTER (WHERE doubt.is_open) AS in_doubt,
-       max(statement_timestamp() - l.doubt_since) FILTER (WHERE doubt.is_open) AS in_doubt_for
+       max(statement_timestamp() - l.doubt_since) FILTER (WHERE doubt.is_open AND s.state = 'active') AS in_doubt_for
   FROM leases AS l JOIN sources AS s ON s.id = l.source_id,
-       LATERAL (SELECT s.state = 'active' AND NOT s.proving
-                   AND l.next_refresh_at < statement_timestamp() - interval '1 minute' AS is_so) AS late,
+       LATERAL (SELECT s.state = 'active' AND l.next_refresh_at < statement_timestamp() - interval '1 minute' AS is_so) AS late,
        LATERAL (SELECT l.doubt_since IS NOT NULL AND (l.phase <> 'idle' OR l.next_refresh_at IS NOT NULL) AS is_open) AS doubt
  GROUP BY s.provider
 """)
@@ -84,6 +87,11 @@ async def count_fleet(database: Database) -> FleetFigures:
         return FleetFigures(
             accounts=accounts,
             expired=_sums((row.provider, row.expired) for row in credentials),
+            neglected=_sums(
+                (RunningSource(SourceId(row.source_id), row.provider), row.expired)
+                for row in credentials
+                if row.running and row.expired
+            ),
             due=sum(row.due for row in owed),
             overdue={row.provider: Waiting(row.overdue, row.overdue_for or timedelta(0)) for row in owed},
             in_doubt={row.provider: Waiting(row.in_doubt, row.in_doubt_for or timedelta(0)) for row in owed},
@@ -108,8 +116,8 @@ def _group(row: Row[Any]) -> AccountGroup:
     )
 
 
-def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
-    sums: dict[str, int] = {}
+def _sums(pairs: Iterable[tuple[Key, int]]) -> dict[Key, int]:
+    sums: dict[Key, int] = {}
     for name, count in pairs:
         sums[name] = sums.get(name, 0) + count
     return sums

@@ -25,6 +25,10 @@ _FLEET: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
         ("provider",),
         "Active accounts whose token has expired, by provider: the service level, which should be 0.",
     ),
+    "tokenkeep_source_accounts_expired": (
+        ("provider", "source"),
+        "Active accounts whose token has expired though their source is not paused, by source; sources without any are absent.",
+    ),
     "tokenkeep_accounts_due": (
         (),
         "Accounts that are due for a refresh and not yet handed to a worker; grows when schedulers do not keep up.",
@@ -43,7 +47,7 @@ _FLEET: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     ),
     "tokenkeep_accounts_in_doubt_seconds": (
         ("provider",),
-        "How long the oldest unresolved doubt has lasted, in seconds, by provider; 0 when there is none.",
+        "How long the oldest unresolved doubt has lasted, in seconds, by provider; those of paused sources are left out, 0 when there is none.",
     ),
     "tokenkeep_accounts_sealed": (
         ("key",),
@@ -157,6 +161,8 @@ def _fleet_samples(figures: FleetFigures, counted_at: float) -> Iterator[Sample]
         yield "tokenkeep_accounts", [_source(group.source_id), group.state.value, group.health.value, reason], count
     for provider, count in figures.expired.items():
         yield "tokenkeep_accounts_expired", [provider], count
+    for source, count in figures.neglected.items():
+        yield "tokenkeep_source_accounts_expired", [source.provider, _source(source.id)], count
     yield "tokenkeep_accounts_due", [], figures.due
     for provider, waiting in figures.overdue.items():
         yield from _waiting("tokenkeep_accounts_overdue", "tokenkeep_accounts_overdue_seconds", waiting, provider)

@@ -18,9 +18,11 @@ VEND_RESULTS: Final = frozenset(
         "account_pending",
         "reauthorization_required",
         "unavailable",
+        "source_paused",
     }
 )
-"""How a request for a token may end: from store, by a refresh, or by the code of its refusal."""
+"""How a request for a token may end: from store, by a refresh, or by the code of its refusal. Who finds the source paused, and the token
+run out, is sent away as for `unavailable`."""
 
 DOUBT_RESOLUTIONS: Final = frozenset({"recovered", "lost", "superseded"})
 """How a doubt may end: the grant is alive, it is lost, or a re-authorisation or deletion made it moot."""

@@ -91,10 +91,11 @@ class RefreshTelemetry:
         """The account's row is older than what was stored before. Nothing was sent."""
         _log.error("database_went_back", account_id=_account(account_id), correlation_id=correlation_id)
 
-    def endpoint_rests(self, source_id: SourceId, provider: str) -> None:
-        """The source's endpoint is down; nothing is sent to it for a while."""
-        self._metrics.rests.began(source_id, provider)
-        _log.warning("endpoint_resting", source_id=format_id(IdKind.SOURCE, source_id))
+    def endpoint_rests(self, source_id: SourceId, provider: str, *, again: bool) -> None:
+        """The source's endpoint is down; nothing is sent to it for a while. `again`: one account showed that it still is."""
+        self._metrics.rests.began(source_id, provider, again=again)
+        if not again:
+            _log.warning("endpoint_resting", source_id=format_id(IdKind.SOURCE, source_id))
 
     def endpoint_back(self, source_id: SourceId) -> None:
         """It answers again."""

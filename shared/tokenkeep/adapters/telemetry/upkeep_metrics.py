@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily
@@ -24,35 +24,57 @@ class KeyIds(Protocol):
         """When it was changed last, in seconds of the Unix epoch; None if that can't be known."""
 
 
-class RestMetrics:
-    """Endpoints that this worker leaves alone because they are down."""
+REST_SHOWN_S: Final = 300.0
+"""Longer than a breaker rests (two minutes) and a probe may take."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._resting = Gauge(
-            "tokenkeep_source_resting",
-            "1 for each source whose token endpoint this worker takes for down: its breaker is open; others are absent.",
-            ["provider", "source"],
-            registry=registry,
-        )
+
+class RestMetrics(Collector):
+    """Endpoints that this worker leaves alone because they are down.
+
+    A breaker closes when its own worker reaches the endpoint again, which may be in an hour if the source's accounts go to others. So a
+    rest is shown for as long as somebody finds the endpoint down, and no longer.
+    """
+
+    def __init__(self, registry: CollectorRegistry, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._rests = Counter(
             "tokenkeep_source_rests_total",
             "Times that a breaker opened because a source's token endpoint was down, by provider.",
             ["provider"],
             registry=registry,
         )
-        self._open: dict[SourceId, str] = {}
+        self._open: dict[SourceId, tuple[str, float]] = {}
+        registry.register(self)
 
-    def began(self, source_id: SourceId, provider: str) -> None:
-        """A source's breaker opened."""
-        self._open[source_id] = provider
-        self._resting.labels(provider, format_id(IdKind.SOURCE, source_id)).set(1)
-        self._rests.labels(provider).inc()
+    def began(self, source_id: SourceId, provider: str, *, again: bool = False) -> None:
+        """A source's breaker opened; or, `again`, it has been open and goes on resting, because a probe failed."""
+        self._open[source_id] = provider, self._clock()
+        if not again:
+            self._rests.labels(provider).inc()
 
     def ended(self, source_id: SourceId) -> None:
         """It closed, or is forgotten."""
-        provider = self._open.pop(source_id, None)
-        if provider is not None:
-            self._resting.remove(provider, format_id(IdKind.SOURCE, source_id))
+        self._open.pop(source_id, None)
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """The gauge's name."""
+        return [self._family()]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The sources whose endpoints were found down lately."""
+        family, since = self._family(), self._clock() - REST_SHOWN_S
+        for source_id, (provider, at) in tuple(self._open.items()):
+            if at >= since:
+                family.add_metric([provider, format_id(IdKind.SOURCE, source_id)], 1)
+        yield family
+
+    @staticmethod
+    def _family() -> GaugeMetricFamily:
+        return GaugeMetricFamily(
+            "tokenkeep_source_resting",
+            "1 for each source whose token endpoint this worker has found down within five minutes: its breaker is open; others are absent.",
+            labels=["provider", "source"],
+        )
 
 
 class FaultMetrics:
