@@ -129,6 +129,7 @@ async def the_rules_are_well(prometheus: Prometheus) -> bool:
     rules = [rule for group in groups for rule in group["rules"]]
     assert len(rules) > 40
     assert [rule["lastError"] for rule in rules if rule["health"] == "err"] == []
+    assert {name for name in await prometheus.raised() if name.endswith(("Absent", "FiguresOld"))} == set()
     return not await prometheus.firing()
 
 

@@ -170,3 +170,6 @@ async def test_a_paused_source_is_named_as_the_reason(service: Service, admin: h
     answer = await admin.post(f"/v1/accounts/{account_id}/token", json={"force": True})
     problem(answer, 503, "token_unavailable")
     assert "source_paused" in answer.json()["detail"]
+    metrics = (await admin.get("/metrics")).text
+    assert 'tokenkeep_token_vends_total{provider="generic-oauth2",result="source_paused"} 1.0' in metrics
+    assert 'result="unavailable"' not in metrics

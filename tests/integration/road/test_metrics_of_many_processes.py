@@ -75,4 +75,5 @@ async def test_gauges_of_the_fleet_are_the_same_at_every_scheduler_and_counters_
         await comes_to(prometheus, "sum(provider:tokenkeep_accounts_expired:max)", 0)
         await comes_to(prometheus, "sum(key:tokenkeep_accounts_sealed:max)", ACCOUNTS)
         await comes_to(prometheus, "count(tokenkeep_keyring_key == 1)", 2)
+        await comes_to(prometheus, 'count(tokenkeep_job_done_timestamp_seconds{task="tick"} > time() - 60)', 2)
         assert len(server.presented) == ACCOUNTS

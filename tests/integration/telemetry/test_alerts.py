@@ -93,9 +93,9 @@ HEALTHY: Mapping[str, str] = {
     **dict.fromkeys(fleet("tokenkeep_webhook_feed_lag_seconds"), NEVER),
     **dict.fromkeys(fleet("tokenkeep_event_stream_unread_seconds", 'group="billing"'), NEVER),
     **dict.fromkeys(fleet("tokenkeep_fleet_counted_timestamp_seconds"), CLOCK),
-    **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'job="tick"'), CLOCK),
-    **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'job="sweep"'), CLOCK),
-    **dict.fromkeys(fleet("tokenkeep_job_runs_total", 'job="tick",result="failed"'), NEVER),
+    **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'task="tick"'), CLOCK),
+    **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'task="sweep"'), CLOCK),
+    **dict.fromkeys(fleet("tokenkeep_job_runs_total", 'task="tick",result="failed"'), NEVER),
     f'{LATENESS}{{{QUICKBOOKS},le="60"}}': f"0+100x{MINUTES}",
     f'{LATENESS}{{{QUICKBOOKS},le="600"}}': f"0+100x{MINUTES}",
     f'{LATENESS}{{{QUICKBOOKS},le="+Inf"}}': f"0+100x{MINUTES}",
@@ -270,7 +270,7 @@ CASES = (
     Case(
         "the sweeps of all schedulers fail",
         dict.fromkeys(
-            fleet("tokenkeep_job_done_timestamp_seconds", 'job="sweep"'),
+            fleet("tokenkeep_job_done_timestamp_seconds", 'task="sweep"'),
             f"0+60x{BEGIN - 1} {BEGIN * 60}x{MINUTES - BEGIN}",
         ),
         "TokenkeepSchedulerAbsent",
@@ -303,7 +303,7 @@ CASES = (
     ),
     Case(
         "a job fails the first time that it runs",
-        {'tokenkeep_job_runs_total{job="housekeeping",result="failed",instance="scheduler"}': begins(1)},
+        {'tokenkeep_job_runs_total{task="housekeeping",result="failed",instance="scheduler"}': begins(1)},
         "TokenkeepJobFailing",
         2,
         -1,
@@ -429,8 +429,8 @@ CASES = (
         "no scheduler",
         {
             info("scheduler"): gone_then(),
-            **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'job="tick"'), gone_then("0+60")),
-            **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'job="sweep"'), gone_then("0+60")),
+            **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'task="tick"'), gone_then("0+60")),
+            **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'task="sweep"'), gone_then("0+60")),
         },
         "TokenkeepSchedulerAbsent",
         5,
@@ -439,7 +439,7 @@ CASES = (
     Case(
         "schedulers stand still",
         dict.fromkeys(
-            fleet("tokenkeep_job_done_timestamp_seconds", 'job="tick"'),
+            fleet("tokenkeep_job_done_timestamp_seconds", 'task="tick"'),
             f"0+60x{BEGIN - 1} {BEGIN * 60}x{MINUTES - BEGIN}",
         ),
         "TokenkeepSchedulerAbsent",
@@ -449,8 +449,8 @@ CASES = (
     Case(
         "a scheduler has never done its work",
         {
-            **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'job="tick"'), gone_then("0+60")),
-            **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'job="sweep"'), gone_then("0+60")),
+            **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'task="tick"'), gone_then("0+60")),
+            **dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'task="sweep"'), gone_then("0+60")),
         },
         "TokenkeepSchedulerAbsent",
         4,
@@ -458,12 +458,12 @@ CASES = (
     ),
     Case(
         "what schedulers say is as old as the longest scrape interval and a slow round make it",
-        dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'job="sweep"'), f"_ _ 0+60x{MINUTES}"),
+        dict.fromkeys(fleet("tokenkeep_job_done_timestamp_seconds", 'task="sweep"'), f"_ _ 0+60x{MINUTES}"),
     ),
     Case(
         "one of two schedulers stands still",
         {
-            fleet("tokenkeep_job_done_timestamp_seconds", 'job="tick"')[
+            fleet("tokenkeep_job_done_timestamp_seconds", 'task="tick"')[
                 1
             ]: f"0+60x{BEGIN - 1} {BEGIN * 60}x{MINUTES - BEGIN}"
         },
@@ -496,7 +496,7 @@ CASES = (
     ),
     Case(
         "a job fails",
-        {fleet("tokenkeep_job_runs_total", 'job="tick",result="failed"')[0]: from_then(1)},
+        {fleet("tokenkeep_job_runs_total", 'task="tick",result="failed"')[0]: from_then(1)},
         "TokenkeepJobFailing",
         2,
         -1,

@@ -67,8 +67,8 @@ CONTRACT = {
     "tokenkeep_refresh_faults_total": ("counter", {"fault"}),
     "tokenkeep_spool_answers_total": ("counter", {"result"}),
     "tokenkeep_custody_refused_total": ("counter", set()),
-    "tokenkeep_job_runs_total": ("counter", {"job", "result"}),
-    "tokenkeep_job_done_timestamp_seconds": ("gauge", {"job"}),
+    "tokenkeep_job_runs_total": ("counter", {"task", "result"}),
+    "tokenkeep_job_done_timestamp_seconds": ("gauge", {"task"}),
     "tokenkeep_buffer_flush_failures_total": ("counter", set()),
     "tokenkeep_credential_reads_unwritten": ("gauge", set()),
     "tokenkeep_keyring_key": ("gauge", {"key"}),
@@ -79,6 +79,12 @@ CONTRACT = {
 
 def test_names_types_and_labels_are_those_of_the_contract() -> None:
     assert described(busy()) == CONTRACT
+
+
+def test_no_label_is_one_that_prometheus_puts_on_what_it_scrapes() -> None:
+    """It would rename ours, and rules that name them would look at its own."""
+    labels = {label for _, labels in CONTRACT.values() for label in labels}
+    assert not labels & {"job", "instance", "cell", "namespace", "pod", "container", "service", "endpoint", "node"}
 
 
 def test_every_metric_follows_the_naming_rules_and_is_explained() -> None:
@@ -243,10 +249,10 @@ def test_the_keys_of_the_keyring_are_shown_by_id_and_which_is_current() -> None:
 def test_a_job_is_shown_when_it_has_run_and_only_what_ended_well_moves_its_time() -> None:
     metrics = Metrics()
     metrics.jobs.ended("tick", "postponed")
-    assert value(metrics, "tokenkeep_job_runs_total", job="tick", result="postponed") == 1
-    assert value(metrics, "tokenkeep_job_done_timestamp_seconds", job="tick") is None
+    assert value(metrics, "tokenkeep_job_runs_total", task="tick", result="postponed") == 1
+    assert value(metrics, "tokenkeep_job_done_timestamp_seconds", task="tick") is None
     metrics.jobs.ended("tick", "done")
-    assert value(metrics, "tokenkeep_job_done_timestamp_seconds", job="tick") is not None
+    assert value(metrics, "tokenkeep_job_done_timestamp_seconds", task="tick") is not None
 
 
 def test_two_instances_share_nothing() -> None:

@@ -119,19 +119,22 @@ class FaultMetrics:
 
 
 class JobMetrics:
-    """The jobs of a scheduler. Nothing is shown of a job before its first run."""
+    """The jobs of a scheduler. Nothing is shown of a job before its first run.
+
+    The label is not called `job`: Prometheus puts one of that name on all that it scrapes, and ours would be `exported_job`.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._runs = Counter(
             "tokenkeep_job_runs_total",
             "Runs of a scheduler's jobs by how they ended: done, postponed (a store was away), failed (an error of ours).",
-            ["job", "result"],
+            ["task", "result"],
             registry=registry,
         )
         self._done = Gauge(
             "tokenkeep_job_done_timestamp_seconds",
             "When a scheduler's job last ended well, in seconds of the Unix epoch; stands still when it does not.",
-            ["job"],
+            ["task"],
             unit="seconds",
             registry=registry,
         )
