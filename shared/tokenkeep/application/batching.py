@@ -1,6 +1,7 @@
 """Batches that form by themselves: whoever comes while one is under way goes into the next."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -15,17 +16,27 @@ class Batcher(Generic[Item, Result]):
     """Natural group commit, without a timer.
 
     A lone item goes at once, in a batch of one; those that come in the same turn of the event loop go with it. Items that
-    arrive while as many batches as may be are under way wait for one of them, and go together. Each caller awaits its own
+    arrive while as many batches as may be are under way wait for one of them, and go together. With `patience_s`, in
+    seconds, they wait for the latest one even where there is room, until it takes longer than that or they fill a batch: few
+    large batches cost less than many small ones, and one that hangs holds nobody up for long. Each caller awaits its own
     result. If `run` raises for a batch of several, its items are run one by one, so that a bad one fails alone. A caller that
     is cancelled does not stop the batch: the work is the batcher's, not the caller's.
     """
 
     def __init__(
-        self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], *, limit: int = 200, concurrency: int = 1
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        limit: int = 200,
+        concurrency: int = 1,
+        patience_s: float = 0.0,
     ) -> None:
         self._run = run
         self._limit = limit
         self._concurrency = concurrency
+        self._patience_s = patience_s
+        self._latest_begun = -math.inf
+        self._reminder: asyncio.TimerHandle | None = None
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._running: set[asyncio.Task[None]] = set()
         self._beginning = 0
@@ -47,11 +58,33 @@ class Batcher(Generic[Item, Result]):
             await asyncio.wait(set(self._running))
 
     def _start(self) -> None:
-        while len(self._waiting) > self._beginning * self._limit and len(self._running) < self._concurrency:
+        while (
+            len(self._waiting) > self._beginning * self._limit
+            and len(self._running) < self._concurrency
+            and not self._is_patient()
+        ):
             self._beginning += 1
-            task = asyncio.get_running_loop().create_task(self._begin())
+            loop = asyncio.get_running_loop()
+            self._latest_begun = loop.time()
+            task = loop.create_task(self._begin())
             self._running.add(task)
             task.add_done_callback(self._finished)
+
+    def _is_patient(self) -> bool:
+        """Whether what waits does so for the batch under way; it is looked at again when that one is late."""
+        if not self._patience_s or not self._running or len(self._waiting) >= (self._beginning + 1) * self._limit:
+            return False
+        loop = asyncio.get_running_loop()
+        until = self._latest_begun + self._patience_s
+        if loop.time() >= until:
+            return False
+        if self._reminder is None:
+            self._reminder = loop.call_at(until, self._remind)
+        return True
+
+    def _remind(self) -> None:
+        self._reminder = None
+        self._start()
 
     async def _begin(self) -> None:
         self._beginning -= 1

@@ -14,13 +14,20 @@ class Recorder:
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.gate = asyncio.Semaphore(0)
+        self._begun = asyncio.Condition()
 
     async def __call__(self, items: Sequence[int]) -> Sequence[int]:
         self.batches.append(list(items))
+        async with self._begun:
+            self._begun.notify_all()
         await self.gate.acquire()
         if 13 in items:
             raise ValueError("13")
         return [item * 10 for item in items]
+
+    async def began(self, batches: int) -> None:
+        async with self._begun:
+            await self._begun.wait_for(lambda: len(self.batches) >= batches)
 
     def release(self, batches: int) -> None:
         for _ in range(batches):
@@ -60,6 +67,50 @@ async def test_more_than_a_batch_holds_goes_in_several_at_once() -> None:
     run.release(3)
     await asyncio.gather(*calls)
     assert run.batches == [[0, 1], [2, 3], [4]]
+
+
+async def test_a_patient_batcher_waits_for_the_batch_under_way_though_there_is_room() -> None:
+    run = Recorder()
+    batcher = Batcher(run, concurrency=2, patience_s=3600)
+    first = asyncio.create_task(batcher(0))
+    await _two_turns()
+    calls = [asyncio.create_task(batcher(n)) for n in (1, 2)]
+    await _two_turns()
+    assert run.batches == [[0]]
+    run.release(2)
+    assert await asyncio.gather(first, *calls) == [0, 10, 20]
+    assert run.batches == [[0], [1, 2]]
+
+
+async def test_a_patient_batcher_does_not_wait_for_a_batch_that_hangs() -> None:
+    run = Recorder()
+    batcher = Batcher(run, concurrency=2, patience_s=0.001)
+    hanging = asyncio.create_task(batcher(0))
+    await _two_turns()
+    call = asyncio.create_task(batcher(1))
+    async with asyncio.timeout(10):
+        await run.began(2)
+    assert run.batches == [[0], [1]]
+    run.release(2)
+    assert [await hanging, await call] == [0, 10]
+
+
+async def test_a_patient_batcher_lets_a_full_batch_go() -> None:
+    run = Recorder()
+    batcher = Batcher(run, limit=2, concurrency=2, patience_s=3600)
+    first = asyncio.create_task(batcher(0))
+    await _two_turns()
+    calls = [asyncio.create_task(batcher(n)) for n in (1, 2, 3)]
+    await _two_turns()
+    assert run.batches == [[0], [1, 2]]
+    run.release(3)
+    await asyncio.gather(first, *calls)
+    assert run.batches == [[0], [1, 2], [3]]
+
+
+async def _two_turns() -> None:
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 async def test_a_batch_is_never_longer_than_its_limit() -> None:

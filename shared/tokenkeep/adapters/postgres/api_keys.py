@@ -7,18 +7,18 @@ from uuid import UUID
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tokenkeep.adapters.postgres.coalesced_reads import any_key, coalesced
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.schema import ApiKeyRow
 from tokenkeep.adapters.postgres.standings import Row
-from tokenkeep.application.batching import Batcher
 from tokenkeep.domain.api_key import ApiKey, Scope
 from tokenkeep.domain.ids import ApiKeyId
 
-_BY_HASH = """
+_BY_HASH = f"""
 SELECT id, environment, name, key_hash, hint, scopes, created_at, expires_at, last_used_at
   FROM api_keys
- WHERE key_hash = ANY($1::bytea[]) AND (expires_at IS NULL OR expires_at > statement_timestamp())
-"""
+ WHERE key_hash = {any_key("bytea")} AND (expires_at IS NULL OR expires_at > statement_timestamp())
+"""  # noqa: S608 - only our own names are put in
 _USED = text("""
 UPDATE api_keys AS k SET last_used_at = GREATEST(k.last_used_at, u.at)
   FROM unnest(CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[])) AS u(id, at) WHERE k.id = u.id
@@ -67,7 +67,7 @@ class PostgresKeyLookup:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._batched: Batcher[bytes, ApiKey | None] = Batcher(self._find, limit=500, concurrency=2)
+        self._batched = coalesced(self._find)
 
     async def __call__(self, key_hash: bytes) -> ApiKey | None:
         """The key with this hash, unless it is unknown or expired."""

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.batch import Columns
+from tokenkeep.adapters.postgres.coalesced_reads import any_key, coalesced
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.standings import (
     ACCOUNT_COLUMNS,
@@ -15,7 +16,6 @@ from tokenkeep.adapters.postgres.standings import (
     account_from,
     credential_from,
 )
-from tokenkeep.application.batching import Batcher
 from tokenkeep.application.vend_token import StoredToken
 from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.ids import AccountId
@@ -32,7 +32,7 @@ SELECT {ACCOUNT_COLUMNS}, {CREDENTIAL_COLUMNS}, c.access_ciphertext, c.token_typ
   JOIN leases AS l ON l.account_id = a.id
   JOIN sources AS s ON s.id = a.source_id
   LEFT JOIN credentials AS c ON c.account_id = a.id
- WHERE a.id = ANY($1::uuid[])
+ WHERE a.id = {any_key("uuid")}
 """  # noqa: S608 - only our own names are put in
 
 _WANTED = Columns(account_id="uuid", newer_than="timestamptz")
@@ -69,7 +69,7 @@ class PostgresTokenReads:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._batched: Batcher[AccountId, StoredToken | None] = Batcher(self._read, limit=500, concurrency=2)
+        self._batched = coalesced(self._read)
 
     async def __call__(self, account_id: AccountId) -> StoredToken | None:
         """What is stored for the account now."""
