@@ -5,24 +5,24 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tokenkeep.adapters.postgres.bulk_insert import BulkInsert
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.schema import AuditRow
 from tokenkeep.application.auditing import AuditEntry, AuditFilter, AuditRecord
 from tokenkeep.domain.ids import first_id, new_id
 
 _WRITTEN = ("id", "environment", "actor", "action", "target", "address", "result", "count")
+_INSERT = BulkInsert(AuditRow, *_WRITTEN)
 # An entry's id begins with the time of its making by another clock than the database's. The index is left by it, with room.
 _SKEW = timedelta(hours=1)
 
 
 async def write_audit(connection: AsyncConnection, entries: Sequence[AuditEntry]) -> None:
     """Append entries. Changes are audited in the transaction that makes them, reads of secrets from a buffer."""
-    if not entries:
-        return
-    await connection.execute(insert(AuditRow), [dict(zip(_WRITTEN, _row(entry), strict=True)) for entry in entries])
+    await _INSERT(connection, [dict(zip(_WRITTEN, _row(entry), strict=True)) for entry in entries])
 
 
 async def append_audit(database: Database, entries: Sequence[AuditEntry]) -> None:

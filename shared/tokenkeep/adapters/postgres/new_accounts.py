@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import insert, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.accounts import credential_values
 from tokenkeep.adapters.postgres.batch import Columns
+from tokenkeep.adapters.postgres.bulk_insert import BulkInsert
 from tokenkeep.adapters.postgres.grant_claims import holder_of
 from tokenkeep.adapters.postgres.returned_grants import Returning, take_back
 from tokenkeep.adapters.postgres.schema import AccountRow, CredentialRow, LeaseRow
@@ -53,6 +54,21 @@ SELECT source_id, fingerprint, account_id, client, token_mark, prefix_mark FROM 
  WHERE fingerprint IS NOT NULL ORDER BY fingerprint, client, source_id
 ON CONFLICT DO NOTHING RETURNING account_id
 """)  # noqa: S608 - only our own names are put in
+_INSERT_ACCOUNTS = BulkInsert(
+    AccountRow, "id", "source_id", "environment", "provider", "auth_type", "external_id", "external_id_verified",
+    "external_id_kind", "state", "disabled_reason", "disabled_detail", "disabled_at", "disabled_by", "health", "custody",
+    "last_error_reason", "last_error_http_status", "last_error_at", "metadata", "properties",
+)  # fmt: skip
+_INSERT_LEASES = BulkInsert(
+    LeaseRow, "account_id", "source_id", "fence", "epoch", "phase", "attempt_id", "lease_until", "sent_at",
+    "presented_generation", "obtained_at", "next_refresh_at", "due_at", "not_before", "consecutive_failures",
+    "failing_since", "doubts", "doubt_since", "suspected_at", "event_sequence", "watched_end", "tell_at",
+)  # fmt: skip
+_INSERT_CREDENTIALS = BulkInsert(
+    CredentialRow, "account_id", "epoch", "generation", "installed_fence", "key_id", "wrapped_key", "access_ciphertext",
+    "refresh_ciphertext", "token_type", "scopes", "obtained_at", "expires_at", "refresh_token_expires_at",
+    "refresh_end_derived", "last_refreshed_at",
+)  # fmt: skip
 _WITHDRAW = text("DELETE FROM accounts WHERE id = ANY(CAST(:ids AS uuid[]))")
 # Wrong data, a broken constraint, a row too large for an index: the row's own fault, whoever its neighbours are.
 _ROWS_OWN_FAULTS = ("22", "23", "54")
@@ -100,7 +116,7 @@ class PostgresNewAccounts:
         free = [one for one in accounts if one.account.id not in results]
         if not free:
             return results
-        await self._connection.execute(insert(AccountRow), [_account_row(one) for one in free])
+        await _INSERT_ACCOUNTS(self._connection, [_account_row(one) for one in free])
         losers: list[PreparedAccount] = []
         for statement, claimed in ((_CLAIM_IDENTITIES, "identity"), (_CLAIM_GRANTS, "claim")):
             claiming = [one for one in free if getattr(one, claimed) is not None]
@@ -132,12 +148,9 @@ class PostgresNewAccounts:
 
     async def _complete(self, accounts: Sequence[PreparedAccount]) -> None:
         """Leases and credentials, once it is sure that the accounts stay."""
-        if not accounts:
-            return
-        await self._connection.execute(insert(LeaseRow), [_lease_row(one) for one in accounts])
+        await _INSERT_LEASES(self._connection, [_lease_row(one) for one in accounts])
         with_credentials = [row for one in accounts if (row := _credential_row(one)) is not None]
-        if with_credentials:
-            await self._connection.execute(insert(CredentialRow), with_credentials)
+        await _INSERT_CREDENTIALS(self._connection, with_credentials)
 
 
 def _front(accounts: Iterable[PreparedAccount]) -> tuple[list[PreparedAccount], list[PreparedAccount]]:
@@ -187,7 +200,6 @@ def _account_row(one: PreparedAccount) -> dict[str, Any]:
         "external_id": account.external_id,
         "external_id_verified": account.external_id_verified,
         "external_id_kind": account.external_id_kind,
-        # By the column's name: this statement is run by Core, which drops an attribute's name without a word.
         "metadata": dict(one.metadata),
         "properties": dict(one.properties),
     }
