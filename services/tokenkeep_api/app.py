@@ -11,6 +11,8 @@ from starlette.types import ASGIApp
 from tokenkeep.adapters.telemetry.health_server import operations_routes
 from tokenkeep_api.authentication import Authentication
 from tokenkeep_api.client_addresses import ClientAddresses
+from tokenkeep_api.console.console import console_routes
+from tokenkeep_api.console.pages import ConsolePages
 from tokenkeep_api.description import describe
 from tokenkeep_api.envelope import Envelope
 from tokenkeep_api.event_streams import STREAM_TIMES, StreamTimes
@@ -58,7 +60,7 @@ def create_app(
         stream_times: How long streams of events take.
     """
     settings = wired.foundation.settings
-    pages = Pages.load(settings.external_url)
+    pages, console_pages = Pages.load(settings.external_url), ConsolePages.load(settings.external_url)
     # The first one is the outermost.
     middleware = [
         Middleware(
@@ -107,6 +109,7 @@ def create_app(
     app.router.routes.extend(operations_routes(wired.foundation.metrics, wired.foundation.checks()))
     app.router.routes.extend(_documentation(routers, settings.external_url))
     install(app, wired.connecting.link_account)
+    app.router.routes.extend(console_routes(wired, app, console_pages))
     return ShortWay(app, hot.token, middleware, Refusing(app.exception_handlers))
 
 

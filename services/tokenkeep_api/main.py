@@ -38,6 +38,7 @@ from tokenkeep.adapters.vault.keyring_file import read_keyring
 from tokenkeep.application.accept_events import AcceptEvents
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.check_credentials import LONGEST_CHECK, CheckCredentials
+from tokenkeep.application.console_sessions import SignIn
 from tokenkeep.application.create_account import CreateAccount
 from tokenkeep.application.delete_account import DeleteAccount
 from tokenkeep.application.demand_refresh import DemandRefresh
@@ -222,6 +223,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
             create=create_account,
             replace=replace_credentials,
         ),
+        sign_in=SignIn(vault),
         issue_api_key=IssueApiKey(),
         withdraw_api_key=WithdrawApiKey(),
         webhooks=Webhooks.wire(

@@ -1,4 +1,4 @@
-"""Problems told to people: under `/connect`, where browsers come, a problem document becomes a page."""
+"""Problems told to people: under `/connect` and `/console`, where browsers come, a problem document becomes a page."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -8,6 +8,7 @@ from tokenkeep_api.pages import Pages
 from tokenkeep_api.problems import PROBLEM_TYPE
 
 _SERVER_ERROR = 500
+_PAGES = ("/connect/", "/console")
 
 
 class PlainWords:
@@ -19,7 +20,7 @@ class PlainWords:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or not scope["path"].startswith("/connect/"):
+        if scope["type"] != "http" or not scope["path"].startswith(_PAGES):
             await self._app(scope, receive, send)
             return
         replaced = False

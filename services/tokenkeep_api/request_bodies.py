@@ -39,7 +39,7 @@ _BEYOND_ALL_BOUNDS: int = 10**_MOST_DIGITS
 class BoundedBodies:
     """ASGI middleware: no body over 1 MiB, none that takes longer than 15 s to arrive, none that is not JSON.
 
-    Under `/connect`, where browsers come, a body is a form. Events may be declared to be CloudEvents, and providers send security
+    Under `/connect` and `/console`, where browsers come, a body is a form. Events may be declared to be CloudEvents, and providers send security
     event tokens.
 
     An import's body is a stream: NDJSON of any size, of which each 16 KiB have 60 s to come, so that nobody holds one of the few
@@ -143,7 +143,7 @@ class BoundedBodies:
 
 
 def _media_types(path: str) -> tuple[str, ...]:
-    if path.startswith("/connect/"):
+    if path.startswith(("/connect/", "/console/")):
         return (_FORM,)
     if path == IMPORT_PATH:
         return (NDJSON,)

@@ -8,6 +8,7 @@ from tokenkeep.adapters.redis.wakeups import RedisWaiters
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
 from tokenkeep.application.accept_events import AcceptEvents
+from tokenkeep.application.console_sessions import SignIn
 from tokenkeep.application.create_account import CreateAccount
 from tokenkeep.application.credential_stores import CredentialStores
 from tokenkeep.application.delete_account import DeleteAccount
@@ -67,6 +68,7 @@ class Wired:
     accept_events: AcceptEvents
     take_provider_hook: TakeProviderHook
     connecting: Connecting
+    sign_in: SignIn
     issue_api_key: IssueApiKey
     withdraw_api_key: WithdrawApiKey
     webhooks: Webhooks

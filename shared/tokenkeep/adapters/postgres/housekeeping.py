@@ -48,6 +48,7 @@ DELETE FROM source_revocations AS r
 """),
     # The answer that made a session may be given again for a day, and its caller may ask for as long how it ended.
     text("DELETE FROM connect_sessions WHERE expires_at < statement_timestamp() - interval '1 day'"),
+    text("DELETE FROM console_sessions WHERE expires_at < statement_timestamp()"),
     text("DELETE FROM idempotency_keys WHERE created_at < statement_timestamp() - interval '24 hours'"),
     # Hosts that nothing has gone to for long. Whether one kept silent is learnt again in one round.
     text("DELETE FROM revocation_hosts WHERE free_at < statement_timestamp() - interval '1 day'"),

@@ -10,6 +10,7 @@ from tokenkeep.adapters.postgres.accounts import PostgresAccounts
 from tokenkeep.adapters.postgres.api_keys import PostgresApiKeys
 from tokenkeep.adapters.postgres.audit import write_audit
 from tokenkeep.adapters.postgres.connect_sessions import PostgresConnectSessions
+from tokenkeep.adapters.postgres.console_sessions import PostgresConsoleSessions
 from tokenkeep.adapters.postgres.custody_ledger import PostgresCustodyLedger
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.event_log import append_events
@@ -47,6 +48,7 @@ class PostgresWork:
         self.releases = PostgresReleases(connection)
         self.revocations = PostgresRevocations(connection)
         self.connect_sessions = PostgresConnectSessions(connection)
+        self.console_sessions = PostgresConsoleSessions(connection)
         self.ledger = PostgresCustodyLedger(connection)
         self.idempotency = PostgresIdempotency(connection)
         self.inbox = PostgresInbox(connection)

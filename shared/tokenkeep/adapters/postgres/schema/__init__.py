@@ -10,7 +10,13 @@ What stays the same by design:
 - States are texts with CHECK constraints: a new value is an expand/contract migration, not an ALTER TYPE.
 """
 
-from tokenkeep.adapters.postgres.schema.access import ApiKeyRow, AuditRow, IdempotencyRow, InstanceKeyRow
+from tokenkeep.adapters.postgres.schema.access import (
+    ApiKeyRow,
+    AuditRow,
+    ConsoleSessionRow,
+    IdempotencyRow,
+    InstanceKeyRow,
+)
 from tokenkeep.adapters.postgres.schema.accounts import (
     AccountIdentityRow,
     AccountRow,
@@ -50,6 +56,7 @@ __all__ = [
     "AuditRow",
     "Base",
     "ConnectSessionRow",
+    "ConsoleSessionRow",
     "CredentialRow",
     "EventFloorRow",
     "EventRow",

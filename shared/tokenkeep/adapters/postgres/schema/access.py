@@ -69,6 +69,22 @@ class IdempotencyRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
+class ConsoleSessionRow(Base):
+    """Who is signed in to the console: the hash of what the browser holds, and the hash of the API key, sealed for `owner` (ADR 0043)."""
+
+    __tablename__ = "console_sessions"
+    __table_args__ = (Index(None, "expires_at"),)
+
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    owner: Mapped[UUID]
+    environment: Mapped[str]
+    key_id: Mapped[str]
+    wrapped_key: Mapped[bytes]
+    key_hash_ciphertext: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    expires_at: Mapped[datetime]
+
+
 class InstanceKeyRow(Base):
     """Random keys that every process of this installation shares (ADR 0019)."""
 

@@ -1,0 +1,154 @@
+"""Accounts: found, looked at, created, changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tokenkeep.domain.account import AccountState, Health
+from tokenkeep.domain.api_key import Scope
+from tokenkeep_api.console.account_forms import AccountForms
+from tokenkeep_api.console.acting import Acting
+from tokenkeep_api.console.acts import ACCOUNT_ACTS
+from tokenkeep_api.console.fields import Field, Kind
+from tokenkeep_api.console.visits import Door, Visit
+from tokenkeep_api.named_route import NamedRoute
+
+_PAGE: Final = 50
+_MOST_SOURCES: Final = 200
+_FILTERS: Final = ("source_id", "state", "health", "provider", "cursor")
+_MAX_LINE: Final = 64
+
+
+class Accounts:
+    """The endpoints."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._acting = Acting(ACCOUNT_ACTS, "/accounts", "/v1/accounts", "account")
+        self._forms = AccountForms()
+
+    def routes(self) -> list[Route]:
+        """In the order in which they must be matched."""
+        look, change = self._door.look, self._door.change
+        return [
+            NamedRoute("/console/accounts", look(self.list), methods=["GET"]),
+            NamedRoute("/console/accounts/new", look(self._forms.ask_new), methods=["GET"]),
+            NamedRoute("/console/accounts/new", change(self._forms.create), methods=["POST"]),
+            NamedRoute("/console/accounts/{id}", look(self.show), methods=["GET"]),
+            NamedRoute("/console/accounts/{id}/edit", look(self._forms.ask_change), methods=["GET"]),
+            NamedRoute("/console/accounts/{id}/edit", change(self._forms.change), methods=["POST"]),
+            NamedRoute("/console/accounts/{id}/link", change(self.link), methods=["POST"]),
+            NamedRoute("/console/accounts/{id}/release", look(self.ask_release), methods=["GET"]),
+            NamedRoute("/console/accounts/{id}/release", change(self.release), methods=["POST"]),
+            *self._acting.routes(self._door),
+        ]
+
+    async def list(self, visit: Visit) -> Response:
+        """Search, filter, pages."""
+        given = visit.request.query_params
+        searched = given.get("q", "").strip()
+        if searched.startswith("acc_"):
+            return visit.onward(f"/accounts/{searched[:_MAX_LINE].replace('/', '')}")
+        wanted = {name: given.get(name, "") for name in _FILTERS} | _sought(searched) | {"limit": _PAGE}
+        found = await visit.read("/v1/accounts", wanted)
+        sources = await sources_of(visit)
+        return visit.show(
+            "accounts.html",
+            title="Accounts",
+            accounts=found["data"],
+            cursor=found["next_cursor"],
+            filters=_filter_fields(given, sources),
+            names={source["id"]: source["name"] for source in sources},
+        )
+
+    async def show(self, visit: Visit) -> Response:
+        """One account, with its timeline."""
+        path = f"/v1/accounts/{visit.request.path_params['id']}"
+        account = (await visit.read(path))["data"]
+        given = visit.request.query_params
+        attempts = await visit.read(f"{path}/attempts", {"limit": _PAGE, "cursor": given.get("attempts")})
+        events = await visit.read(f"{path}/events", {"limit": _PAGE, "cursor": given.get("events")})
+        source = next((it for it in await sources_of(visit) if it["id"] == account["source_id"]), None)
+        return visit.show(
+            "account.html",
+            title=account["external_id"] or account["id"],
+            account=account,
+            source=source,
+            acts=self._acting.offered(visit, *_possible(account)),
+            may_release=visit.may(Scope.CREDENTIALS_RELEASE) and account["custody"] == "held",
+            may_write=visit.may(Scope.ACCOUNTS_WRITE),
+            timeline=_timeline(attempts["data"], events["data"]),
+            older={"attempts": attempts["next_cursor"] or "", "events": events["next_cursor"] or ""},
+        )
+
+    async def link(self, visit: Visit) -> Response:
+        """A link by which the account's user can connect again."""
+        account_id = visit.request.path_params["id"]
+        made = (await visit.send("POST", "/v1/connect/sessions", {"account_id": account_id}))["data"]
+        return visit.show("link.html", title="Connect link", link=made, back=f"/accounts/{account_id}")
+
+    async def ask_release(self, visit: Visit) -> Response:
+        """What it would mean to hand the refresh token back."""
+        account_id = visit.request.path_params["id"]
+        account = (await visit.read(f"/v1/accounts/{account_id}"))["data"]
+        return visit.show("release.html", title="Release", account=account, released=None)
+
+    async def release(self, visit: Visit) -> Response:
+        """The credentials, as the API hands them back."""
+        path = f"/v1/accounts/{visit.request.path_params['id']}"
+        released = (await visit.send("POST", f"{path}/release"))["data"]
+        account = (await visit.read(path))["data"]
+        return visit.show("release.html", title="Released", account=account, released=released)
+
+
+async def sources_of(visit: Visit) -> Sequence[Mapping[str, Any]]:
+    """The environment's sources, as far as one page of the API goes; none if the key may not see them."""
+    if not visit.may(Scope.SOURCES_READ):
+        return []
+    found: Sequence[Mapping[str, Any]] = (await visit.read("/v1/sources", {"limit": _MOST_SOURCES}))["data"]
+    return found
+
+
+def _sought(text: str) -> dict[str, str]:
+    """`name=value` is looked for in the metadata, anything else among the external ids."""
+    name, sign, value = text.partition("=")
+    return {f"metadata.{name.strip()}": value.strip()} if sign and name.strip() else {"external_id": text}
+
+
+def _filter_fields(given: Mapping[str, str], sources: Sequence[Mapping[str, Any]]) -> Sequence[Field]:
+    chosen = [
+        ("source_id", "Source", [(it["id"], it["name"]) for it in sources]),
+        ("state", "State", [(it.value, it.value) for it in AccountState]),
+        ("health", "Health", [(it.value, it.value) for it in Health]),
+    ]
+    fields = [
+        Field(name, title, Kind.CHOICE, required=True, value=given.get(name, ""), choices=[("", "any"), *choices])
+        for name, title, choices in chosen
+        if choices
+    ]
+    search = Field("q", "External id, acc_… or name=value of the metadata", required=True, value=given.get("q", ""))
+    return [search, *(replace(field, required=False) for field in fields)]
+
+
+def _possible(account: Mapping[str, Any]) -> Sequence[str]:
+    """What makes sense for an account that stands like this; the API has the last word."""
+    match account["state"]:
+        case "active":
+            refresh = ["refresh"] if account["custody"] == "held" or account["next_refresh_at"] else []
+            return [*refresh, "verify", "disable", "withdraw", "delete"]
+        case "disabled" if account["disabled"]["reason"] == "released":
+            return ["confirm-release", "delete"]
+        case "disabled":
+            return ["enable", "delete"]
+        case _:
+            return ["delete"]
+
+
+def _timeline(attempts: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Both in one order, the latest first. That a refresh succeeded is told once, by its attempt."""
+    tried = [{"at": it["settled_at"] or it["sent_at"] or "", "attempt": it} for it in attempts]
+    told = [{"at": it["time"], "event": it} for it in events if it["type"] != "tokenkeep.account.refreshed"]
+    return sorted([*tried, *told], key=lambda it: str(it["at"]) or "9", reverse=True)
