@@ -49,6 +49,13 @@ class ConsoleUser:
     async def has(self, selector: str) -> bool:
         return bool(await self.browser.run(f"return document.querySelector({selector!r}) !== null"))
 
+    async def press_tab(self) -> None:
+        """The key by which people go on who use no mouse."""
+        for kind in ("rawKeyDown", "keyUp"):
+            await self.browser.devtools(
+                "Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9
+            )
+
     async def check_accessible(self) -> None:
         """axe-core finds nothing on this page. It is put in beside the page's policy, by the browser itself."""
         source = await asyncio.to_thread(_AXE.read_text)

@@ -13,7 +13,7 @@ async def check_looks(browser: Browser, name: str, pictures: Path) -> None:
         await browser.look_like(width=width, height=height, dark=dark)
         assert await browser.run("return document.documentElement.scrollWidth <= window.innerWidth"), (name, width)
         small = await browser.run(
-            "return [...document.querySelectorAll('button, .button, textarea, input:not([type=hidden])')]"
+            "return [...document.querySelectorAll('button, .button, textarea, .check, input:not([type=hidden], [type=checkbox])')]"
             ".filter(it => it.getBoundingClientRect().height < 44).length"
         )
         assert small == 0, name

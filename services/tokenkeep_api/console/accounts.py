@@ -129,7 +129,7 @@ def _filter_fields(given: Mapping[str, str], sources: Sequence[Mapping[str, Any]
         for name, title, choices in chosen
         if choices
     ]
-    search = Field("q", "External id, acc_… or name=value of the metadata", required=True, value=given.get("q", ""))
+    search = Field("q", "Search", required=True, value=given.get("q", ""), hint="external id, acc_…, or name=value")
     return [search, *(replace(field, required=False) for field in fields)]
 
 

@@ -22,9 +22,9 @@ class Bar:
     value: int
 
 
-def bars(values: Sequence[int]) -> list[Bar]:
-    """A bar for each value, the largest as high as the chart."""
-    largest = max(values, default=0) or 1
+def bars(values: Sequence[int], *, beside: Sequence[int] = ()) -> list[Bar]:
+    """A bar for each value, the largest as high as the chart; or the largest of those that they are shown beside."""
+    largest = max([*values, *beside], default=0) or 1
     heights = [max(value / largest * _HEIGHT, _LEAST if value else 0) for value in values]
     return [
         Bar(number * _STEP, round(_HEIGHT - height, 2), _WIDTH, round(height, 2), value)

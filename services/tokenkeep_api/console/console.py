@@ -1,18 +1,30 @@
 """The console, wired."""
 
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from tokenkeep.adapters.postgres.environment_figures import count_environment
+from tokenkeep.adapters.postgres.environment_figures import count_environment, recent_events, tries_of
 from tokenkeep.application.console_sessions import Recognise
-from tokenkeep.application.fleet import EnvironmentFigures
+from tokenkeep.application.fleet import EnvironmentFigures, SourceTries
+from tokenkeep.domain.events import Event
+from tokenkeep.domain.ids import SourceId
 from tokenkeep_api.console.accounts import Accounts
 from tokenkeep_api.console.figures import Figures
 from tokenkeep_api.console.front import Front
+from tokenkeep_api.console.happenings import Happenings
+from tokenkeep_api.console.keys import Keys
 from tokenkeep_api.console.own_api import OwnApi
 from tokenkeep_api.console.pages import ConsolePages
+from tokenkeep_api.console.sources import Sources
 from tokenkeep_api.console.visits import Door
+from tokenkeep_api.console.webhooks import WebhookPages
 from tokenkeep_api.wired import Wired
+
+_LATEST: Final = timedelta(minutes=10)
 
 
 def console_routes(wired: Wired, api: FastAPI, pages: ConsolePages) -> list[Route]:
@@ -21,8 +33,25 @@ def console_routes(wired: Wired, api: FastAPI, pages: ConsolePages) -> list[Rout
     recognise = Recognise(wired.sign_in.vault, wired.authenticate)
     door = Door(wired, pages, own_api, recognise, wired.uses)
 
-    async def count(environment: str) -> EnvironmentFigures:
-        return await count_environment(wired.foundation.database, environment)
+    database = wired.foundation.database
 
-    areas = (Front(wired, pages, door, Figures(count), wired.sign_in), Accounts(door))
+    async def count(environment: str) -> EnvironmentFigures:
+        return await count_environment(database, environment)
+
+    async def tries(source_id: SourceId) -> SourceTries:
+        async with database.reading() as connection:
+            return await tries_of(connection, source_id, back=_LATEST)
+
+    async def recent(environment: str, before: int | None, limit: int) -> Sequence[tuple[int, Event]]:
+        async with database.reading() as connection:
+            return await recent_events(connection, environment, before=before, limit=limit)
+
+    areas = (
+        Front(wired, pages, door, Figures(count), wired.sign_in),
+        Accounts(door),
+        Sources(door, tries),
+        Happenings(door, recent),
+        WebhookPages(door),
+        Keys(door),
+    )
     return [*pages.routes(), *(route for area in areas for route in area.routes())]

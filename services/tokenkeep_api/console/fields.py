@@ -3,6 +3,7 @@
 What is read is not checked here: the API does that, and names the field that is wrong.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -61,7 +62,7 @@ def of_schema(schema: Mapping[str, Any], prefix: str, given: Mapping[str, Any] |
 def _of_property(full: str, name: str, said: Mapping[str, Any], given: Any, *, required: bool) -> Field:
     field = Field(
         full,
-        said.get("title") or name.replace("_", " ").capitalize(),
+        said.get("title") or _title(name),
         required=required,
         help=said.get("description"),
         hint=_hint(said),
@@ -84,6 +85,11 @@ def _of_property(full: str, name: str, said: Mapping[str, Any], given: Any, *, r
         case _:
             asked = "A time such as 2030-01-31T12:00:00Z." if said.get("format") == _EXPIRES else field.help
             return replace(field, value=_text(given), help=asked)
+
+
+def _title(name: str) -> str:
+    """`token_url` as `Token URL`: the API's own name can still be told by it."""
+    return re.sub(r"\b[uU]rl\b", "URL", name.replace("_", " ").capitalize())
 
 
 def _hint(said: Mapping[str, Any]) -> str:

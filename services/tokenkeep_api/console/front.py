@@ -116,6 +116,7 @@ class Front:
         sources: list[dict[str, Any]] = []
         if visit.may(Scope.SOURCES_READ):
             sources = (await visit.read("/v1/sources", {"limit": _MOST_SOURCES}))["data"]
+        tried = [it.succeeded + it.failed for it in figures.minutes]
         return visit.show(
             "overview.html",
             title="Overview",
@@ -125,7 +126,8 @@ class Front:
             rate=_rate(figures),
             sources=_in_trouble(figures, sources),
             ahead=bars(figures.ahead),
-            minutes=bars([it.succeeded + it.failed for it in figures.minutes]),
+            tried=bars(tried),
+            failures=bars([it.failed for it in figures.minutes], beside=tried),
         )
 
     async def _caller(self, request: Request, key: Secret, environment: str | None) -> Caller:
@@ -172,7 +174,8 @@ def _counts(figures: EnvironmentFigures) -> Mapping[str, int]:
 
 
 def _rate(figures: EnvironmentFigures) -> float:
-    latest = figures.minutes[-5:]
+    # The last one is still under way.
+    latest = figures.minutes[-6:-1]
     return sum(minute.succeeded for minute in latest) / len(latest)
 
 

@@ -9,6 +9,11 @@ from tokenkeep.domain.api_key import Caller, Scope
 _PLACES: Final[Sequence[tuple[str, str, Scope | None]]] = (
     ("", "Overview", None),
     ("/accounts", "Accounts", Scope.ACCOUNTS_READ),
+    ("/sources", "Sources", Scope.SOURCES_READ),
+    ("/events", "Events", Scope.EVENTS_READ),
+    ("/webhooks", "Webhooks", Scope.WEBHOOKS_WRITE),
+    ("/keys", "API keys", Scope.ADMIN),
+    ("/audit", "Audit", Scope.AUDIT_READ),
 )
 
 

@@ -53,7 +53,7 @@ class ConsolePages:
         # What has changed has a new address, so nobody looks at a page in an old style.
         stamped = {name: f"{path}{_AT}/{name}?{sha256(content).hexdigest()[:12]}" for name, content in assets.items()}
         templates.globals |= {"base": f"{path}/console", "assets": stamped, "words": words}
-        templates.filters |= {"clock": clock, "ago": ago, "query": query}
+        templates.filters |= {"clock": words.clock, "ago": ago, "query": query}
         return cls(templates, assets, path)
 
     def show(self, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
@@ -74,14 +74,9 @@ class ConsolePages:
         return [NamedRoute(f"{_AT}/{{name}}", asset, methods=["GET"])]
 
 
-def clock(moment: datetime | str) -> str:
-    """A time as people read it, in UTC: the one clock of a team in several places."""
-    return _moment(moment).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
 def ago(moment: datetime | str, now: datetime) -> str:
     """A time beside now: `3 min ago`, `in 2 h`."""
-    distance = _moment(moment) - now
+    distance = words.moment_at(moment) - now
     span = words.span(abs(distance))
     return f"in {span}" if distance > timedelta(0) else f"{span} ago"
 
@@ -90,7 +85,3 @@ def query(given: Mapping[str, str], **changed: str | None) -> str:
     """The query of an address: what is given, with this changed; None takes a name away."""
     kept = {name: value for name, value in {**given, **changed}.items() if value}
     return f"?{urlencode(kept)}" if kept else "?"
-
-
-def _moment(moment: datetime | str) -> datetime:
-    return moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)

@@ -72,7 +72,7 @@ class Visit:
             navigation=navigation(self.caller, self.request.url.path),
             form_key=form_key(self.token),
             once=new_token().reveal(),
-            given=dict(self.request.query_params),
+            given={name: value for name, value in self.request.query_params.items() if name != DONE},
             path=self.request.url.path,
             done=done,
             **facts,

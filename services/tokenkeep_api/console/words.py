@@ -1,7 +1,7 @@
 """What the console says of states, reasons, attempts and events: plain words, for people who were woken up."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
@@ -112,6 +112,16 @@ DONE = {
 """What is said after something was done, by the code that stands in the address then."""
 
 
+def clock(moment: datetime | str) -> str:
+    """A time as people read it, in UTC: the one clock of a team in several places."""
+    return moment_at(moment).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def moment_at(moment: datetime | str) -> datetime:
+    """A time, which the API tells as RFC 3339 text."""
+    return moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)
+
+
 def span(length: timedelta) -> str:
     """A length of time in one unit, rounded down."""
     seconds = int(length.total_seconds())
@@ -183,12 +193,6 @@ def paused(reason: str | None) -> str:
     return PAUSED.get(reason) or f"{FAILURES.get(reason, reason).capitalize()}."
 
 
-def moment_of(it: Mapping[str, Any]) -> str | None:
-    """When an entry of the journal happened."""
-    moment: str | None = it["settled_at"] or it["sent_at"]
-    return moment
-
-
 CUSTODY = {
     "held": "kept here, sealed",
     "released": "handed back to its owner",
@@ -204,7 +208,7 @@ def standing(account: Mapping[str, Any]) -> list[str]:
         by = {"tokenkeep": "tokenkeep itself", "provider": "a signed notice of the provider's"}
         detail = f" ({disabled['detail']})" if disabled["detail"] else ""
         said.append(f"{DISABLED[disabled['reason']]}{detail}")
-        said.append(f"Disabled at {disabled['at']} by {by.get(disabled['by'], disabled['by'])}.")
+        said.append(f"Disabled at {clock(disabled['at'])} by {by.get(disabled['by'], disabled['by'])}.")
     if account["state"] == "pending":
         missing = ", ".join(name.partition(".")[2] or name for name in account["missing"])
         said.append(f"It can't be used yet. It lacks: {missing}." if missing else "It can't be used yet.")
@@ -213,9 +217,9 @@ def standing(account: Mapping[str, Any]) -> list[str]:
     if error is not None and (account["consecutive_failures"] or disabled is not None):
         often = account["consecutive_failures"]
         tries = f" It has failed {often} times in a row." if often > 1 else ""
-        said.append(f"The last failure, at {error['at']}: {FAILURES[error['reason']]}{answer(error)}.{tries}")
+        said.append(f"The last failure, at {clock(error['at'])}: {FAILURES[error['reason']]}{answer(error)}.{tries}")
     if account["in_doubt"] is not None:
         said.append(
-            f"A refresh was sent at {account['in_doubt']['since']} and the answer never came. What became of it is being found out."
+            f"A refresh was sent at {clock(account['in_doubt']['since'])} and the answer never came. What became of it is being found out."
         )
     return said or ["All is well."]

@@ -118,7 +118,7 @@ class EnvironmentFigures:
         expired: How many active accounts hold an expired token.
         overdue: How many accounts should have been refreshed by now, and have not been.
         longest_overdue: How late the latest of them is; zero when there is none.
-        minutes: The last whole minutes, oldest first, quiet ones too.
+        minutes: The last minutes, oldest first, quiet ones too; the last one is still under way.
         ahead: How many refreshes are planned for each span of `AHEAD_STEP` from now on.
     """
 

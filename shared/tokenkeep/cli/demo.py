@@ -70,6 +70,7 @@ def welcome(settings: Settings, url: str, admin_key_file: Path | None) -> str:
     lines = [
         "",
         f"the demo's tokenkeep is up: {url}",
+        f"  console    {url}/console (environment: demo)",
         f"  admin key  {admin_key_file}",
         f"  data       {settings.data_dir}",
         f'  try        curl -s -H "Authorization: Bearer {key}" -H "X-Tokenkeep-Environment: demo" {url}/v1/accounts',

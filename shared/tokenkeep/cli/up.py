@@ -23,6 +23,7 @@ def welcome(settings: Settings, url: str, admin_key_file: Path | None) -> str:
     lines = [
         "",
         f"tokenkeep is up: {url}",
+        f"  console    {url}/console",
         f"  docs       {url}/docs",
         f"  admin key  {place}",
         f"  data       {settings.data_dir}",

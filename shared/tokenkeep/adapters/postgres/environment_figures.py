@@ -42,8 +42,7 @@ _MINUTES = text(f"""
 SELECT date_trunc('minute', t.settled_at) AS minute, t.outcome = 'ok' AS succeeded, count(*) AS attempts
   FROM refresh_attempts AS t JOIN accounts AS a ON a.id = t.account_id
  WHERE t.leased_at > statement_timestamp() - interval '{MINUTES + 5} minutes'
-   AND t.settled_at >= date_trunc('minute', statement_timestamp()) - interval '{MINUTES} minutes'
-   AND t.settled_at < date_trunc('minute', statement_timestamp())
+   AND t.settled_at >= date_trunc('minute', statement_timestamp()) - interval '{MINUTES - 1} minutes'
    AND t.outcome IN ('ok', 'refused', 'failed', 'in_doubt') AND a.environment = :environment
  GROUP BY 1, 2
 """)  # noqa: S608 - only our own numbers are put in
@@ -102,7 +101,7 @@ async def _minutes(connection: AsyncConnection, environment: str, now: datetime)
     for row in await connection.execute(_MINUTES, {"environment": environment}):
         counts[row.minute, row.succeeded] += row.attempts
     whole = now.replace(second=0, microsecond=0)
-    moments = [whole - timedelta(minutes=back) for back in range(MINUTES, 0, -1)]
+    moments = [whole - timedelta(minutes=back) for back in range(MINUTES - 1, -1, -1)]
     return [RefreshMinute(at, counts[at, True], counts[at, False]) for at in moments]
 
 

@@ -1,0 +1,241 @@
+"""The console over HTTP: who gets in, what forms need, what never shows."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from api_service import ADMIN_KEY, Service, data, open_service
+from tokenkeep.adapters.postgres.housekeeping import keep_house
+
+_FORM_KEY = re.compile(r'name="form" value="([0-9a-f]{64})"')
+_ONCE = re.compile(r'name="once" value="([A-Za-z0-9_-]{43})"')
+
+
+@asynccontextmanager
+async def a_browser(service: Service, address: str = "192.0.2.50") -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(service.app, client=(address, 4711))
+    base = service.foundation.settings.external_url
+    async with httpx.AsyncClient(transport=transport, base_url=base, headers={"Sec-Fetch-Site": "same-origin"}) as http:
+        yield http
+
+
+def form_key(page: httpx.Response) -> str:
+    found = _FORM_KEY.search(page.text)
+    assert found is not None, f"{page.status_code} {page.text}"
+    return found[1]
+
+
+async def enter(http: httpx.AsyncClient, key: str, **fields: str) -> httpx.Response:
+    page = await http.get("/console/sign-in")
+    return await http.post("/console/sign-in", data={"form": form_key(page), "key": key, **fields})
+
+
+@asynccontextmanager
+async def signed_in(service: Service, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    async with a_browser(service) as http:
+        environment = service.environment if key is None else ""
+        entered = await enter(http, key or ADMIN_KEY, environment=environment)
+        assert entered.status_code == 303, entered.text
+        yield http
+
+
+async def test_nobody_sees_a_page_without_a_session(service: Service) -> None:
+    async with a_browser(service) as http:
+        for path in ("", "/accounts", "/sources/new", "/keys", "/webhooks/whk_1/edit", "/accounts/acc_1/delete"):
+            answer = await http.get(f"/console{path}")
+            assert answer.status_code == 303, path
+            assert answer.headers["location"].startswith("/console/sign-in?next=%2Fconsole"), path
+        for path in ("/keys", "/accounts/acc_1/delete", "/sources/src_1/pause", "/sign-out"):
+            answer = await http.post(f"/console{path}", data={"form": "0" * 64})
+            assert answer.status_code == 303, path
+            assert answer.headers["location"].startswith("/console/sign-in"), path
+
+
+async def test_a_form_of_another_site_does_nothing(service: Service) -> None:
+    async with signed_in(service) as http:
+        for given in ({}, {"form": "0" * 64}):
+            answer = await http.post("/console/keys", data={"name": "stolen", "scope:admin": "on", **given})
+            assert answer.status_code == 403
+            assert "Nothing was done" in answer.text
+        async with service.client() as admin:
+            assert data(await admin.get("/v1/api-keys")) == []
+
+
+async def test_the_form_for_signing_in_is_tied_to_the_browser_too(service: Service) -> None:
+    async with a_browser(service) as mine, a_browser(service) as theirs:
+        key = form_key(await theirs.get("/console/sign-in"))
+        await mine.get("/console/sign-in")
+        answer = await mine.post("/console/sign-in", data={"form": key, "key": ADMIN_KEY})
+        assert answer.status_code == 403
+        assert "tokenkeep_console" not in {name for name in mine.cookies if not name.endswith("_form")}
+
+
+async def test_over_https_the_cookies_are_of_this_host_alone(api_database_url: str, redis_url: str) -> None:
+    async with open_service(api_database_url, redis_url, public_url="https://keep.example/tk") as service:
+        transport = httpx.ASGITransport(service.app, client=("192.0.2.50", 4711))
+        async with httpx.AsyncClient(transport=transport, base_url="https://keep.example") as http:
+            page = await http.get("/console/sign-in")
+            assert 'action="/tk/console/sign-in"' in page.text
+            entered = await http.post("/console/sign-in", data={"form": form_key(page), "key": ADMIN_KEY})
+            assert entered.headers["location"] == "/tk/console"
+            for answer, name in ((page, "__Host-tokenkeep_console_form"), (entered, "__Host-tokenkeep_console")):
+                cookie = answer.headers["set-cookie"]
+                assert cookie.startswith(f"{name}=")
+                for attribute in ("HttpOnly", "Secure", "SameSite=strict", "Path=/", "Max-Age=28800"):
+                    assert attribute in cookie, cookie
+
+
+async def test_no_page_may_run_what_is_not_ours_or_be_kept(service: Service) -> None:
+    async with signed_in(service) as http:
+        for path in ("", "/accounts", "/keys", "/no-such-page"):
+            answer = await http.get(f"/console{path}")
+            assert answer.headers["content-type"] == "text/html; charset=utf-8", path
+            assert answer.headers["cache-control"] == "no-store", path
+            policy = answer.headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            assert "frame-ancestors 'none'" in policy
+
+
+async def test_what_others_wrote_is_shown_and_not_run(service: Service) -> None:
+    evil = '"><script>alert(1)</script>'
+    source_id = await service.source("https://provider.example/token")
+    body = {"source_id": source_id, "external_id": evil, "metadata": {evil: evil}}
+    async with service.client() as admin:
+        account_id = data(await admin.post("/v1/accounts", json=body), 201)["id"]
+    async with signed_in(service) as http:
+        for path in (f"/accounts/{account_id}", "/accounts", "/events", f"/accounts/{account_id}/edit"):
+            page = (await http.get(f"/console{path}")).text
+            assert "<script>alert" not in page, path
+            assert "&lt;script&gt;alert" in page, path
+        page = (await http.get("/console/accounts", params={"q": evil})).text
+        assert "<script>alert" not in page
+        page = (await http.get(f"/console/accounts/{account_id}/delete", params={"name": evil})).text
+        assert "<script>alert" not in page
+
+
+async def test_signing_in_leads_to_pages_of_the_console_alone(service: Service) -> None:
+    for target, led in (
+        ("/console/accounts?state=active", "/console/accounts?state=active"),
+        ("https://evil.example/console", "/console"),
+        ("//evil.example/console", "/console"),
+        ("/console\\evil", "/console"),
+        ("/connect/x", "/console"),
+    ):
+        async with a_browser(service, f"192.0.2.{len(target)}") as http:
+            answer = await enter(http, ADMIN_KEY, next=target)
+            assert answer.headers["location"] == led, target
+
+
+async def test_keys_that_are_guessed_are_soon_not_looked_at(service: Service) -> None:
+    async with a_browser(service, "198.51.100.7") as http:
+        statuses = [(await enter(http, f"tk_guess-{number}")).status_code for number in range(12)]
+        assert statuses[:10] == [401] * 10
+        assert statuses[-1] == 429
+        assert (await enter(http, ADMIN_KEY)).status_code == 429
+    async with a_browser(service, "198.51.100.8") as http:
+        assert (await enter(http, ADMIN_KEY)).status_code == 303
+
+
+async def test_a_key_sees_its_own_environment_alone(service: Service) -> None:
+    source_id = await service.source("https://provider.example/token")
+    key = await service.key("sources:read", "accounts:read", environment=f"{service.environment}-other")
+    async with signed_in(service, key) as http:
+        assert source_id not in (await http.get("/console/sources")).text
+        assert (await http.get(f"/console/sources/{source_id}")).status_code == 404
+    async with a_browser(service, "198.51.100.9") as http:
+        refused = await enter(http, key, environment=service.environment)
+        assert refused.status_code == 422
+        assert "This API key belongs to another environment." in refused.text
+        assert key not in refused.text
+
+
+async def test_a_session_is_over_after_eight_hours_and_is_swept(service: Service) -> None:
+    async with signed_in(service) as http:
+        assert (await http.get("/console")).status_code == 200
+        await service.sql("UPDATE console_sessions SET expires_at = statement_timestamp()")
+        assert (await http.get("/console")).status_code == 303
+        await keep_house(service.foundation.database, audit_days=0)
+        assert await service.sql("SELECT * FROM console_sessions") == []
+
+
+async def test_the_database_knows_neither_the_session_nor_the_key(service: Service) -> None:
+    key = await service.key("accounts:read")
+    async with signed_in(service, key) as http:
+        token = http.cookies["tokenkeep_console"]
+        rows = await service.sql("SELECT t::text FROM console_sessions AS t")
+        [(hashed,)] = [
+            tuple(row.values())
+            for row in await service.sql(
+                "SELECT encode(key_hash, 'hex') FROM api_keys WHERE name = 'a key' AND environment = :e",
+                e=service.environment,
+            )
+        ]
+        stored = str([dict(row) for row in rows])
+        assert token not in stored
+        assert token.encode().hex() not in stored
+        assert hashed not in stored
+
+
+async def test_no_log_line_holds_the_key_or_the_session(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    key = await service.key("accounts:read")
+    async with signed_in(service, key) as http:
+        await http.get("/console/accounts")
+        token = http.cookies["tokenkeep_console"]
+    said = capsys.readouterr()
+    for secret in (key, token):
+        assert secret not in said.out + said.err
+
+
+async def test_a_form_that_is_sent_twice_makes_one_key_and_shows_it_again(service: Service) -> None:
+    async with signed_in(service) as http:
+        page = await http.get("/console/keys")
+        once = _ONCE.search(page.text)
+        assert once is not None
+        form = {"form": form_key(page), "once": once[1], "name": "a key", "scope:accounts:read": "on"}
+        first = await http.post("/console/keys", data=form)
+        second = await http.post("/console/keys", data=form)
+        shown = re.findall(r'value="(tk_[^"]+)"', first.text)
+        assert len(shown) == 1
+        assert re.findall(r'value="(tk_[^"]+)"', second.text) == shown
+    async with service.client() as admin:
+        assert len(data(await admin.get("/v1/api-keys"))) == 1
+
+
+async def test_a_page_that_is_reached_from_another_site_asks_for_itself_and_signs_nobody_out(service: Service) -> None:
+    async with signed_in(service) as http:
+        session = dict(http.cookies)
+        async with a_browser(service) as without:
+            answer = await without.get("/console/accounts", headers={"Sec-Fetch-Site": "cross-site"})
+            assert answer.status_code == 200
+            assert '<meta http-equiv="refresh" content="0">' in answer.text
+            assert "set-cookie" not in answer.headers
+        assert dict(http.cookies) == session
+
+
+async def test_a_body_that_is_no_form_is_refused_as_a_page(service: Service) -> None:
+    async with signed_in(service) as http:
+        answer = await http.post("/console/keys", json={"name": "x"})
+        assert answer.status_code == 415
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+
+
+async def test_a_mass_revocation_is_decided_on_the_source_s_page(service: Service) -> None:
+    source_id = await service.source("https://provider.example/token")
+    await service.sql(
+        "UPDATE sources SET state = 'paused', paused_reason = 'mass_revocation', paused_at = clock_timestamp() WHERE id = CAST(:id AS uuid)",
+        id=source_id.removeprefix("src_"),
+    )
+    async with signed_in(service) as http:
+        page = await http.get(f"/console/sources/{source_id}")
+        assert "Is the provider to be believed?" in page.text
+        assert f"/sources/{source_id}/resume" not in page.text
+        given = {"form": form_key(page), "believed": "no"}
+        decided = await http.post(f"/console/sources/{source_id}/decide", data=given)
+        assert decided.status_code == 303, decided.text
+    async with service.client() as admin:
+        assert data(await admin.get(f"/v1/sources/{source_id}"))["state"] == "active"
+        assert data(await admin.get("/v1/audit"))[0]["action"] == "source.resume"

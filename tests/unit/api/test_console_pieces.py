@@ -1,0 +1,146 @@
+"""What the console's pages are made of: words, fields, bars, figures."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tokenkeep.application.fleet import EnvironmentFigures
+from tokenkeep.domain.account import AuthType, Custody, DisabledReason, FailureReason
+from tokenkeep.domain.attempt import Outcome, Trigger
+from tokenkeep.domain.events import EventType
+from tokenkeep.domain.source import BY_OPERATOR, MASS_REVOCATION, ROLLBACK
+from tokenkeep.domain.webhook_tries import DeliveryState
+from tokenkeep.providers.catalogue import load_catalogue
+from tokenkeep.providers.schemas import account_schema, options_schema
+from tokenkeep_api.console import words
+from tokenkeep_api.console.charts import bars
+from tokenkeep_api.console.fields import Field, Kind, filled, of_schema, read
+from tokenkeep_api.console.figures import Figures
+from tokenkeep_api.console.pages import ago
+from tokenkeep_api.console.visits import safe_next
+
+NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
+
+
+def test_there_are_words_for_everything_that_can_be_told() -> None:
+    assert set(words.DISABLED) == {it.value for it in DisabledReason}
+    assert set(words.FAILURES) == {it.value for it in FailureReason}
+    assert set(words.CUSTODY) == {it.value for it in Custody}
+    assert set(words.AUTH_TYPES) == {it.value for it in AuthType}
+    assert set(words.DELIVERIES) == {it.value for it in DeliveryState}
+    assert {BY_OPERATOR, MASS_REVOCATION, ROLLBACK} <= set(words.PAUSED)
+    for kind in EventType:
+        said = words.event({"type": kind.value, "data": {"reason": "revoked"}})
+        assert said.endswith("."), kind
+        assert kind.value not in said, kind
+    for outcome in (*Outcome, None):
+        for trigger in Trigger:
+            tried = {
+                "outcome": outcome,
+                "trigger": trigger,
+                "reason": "timeout",
+                "http_status": 503,
+                "error_code": "busy",
+                "presentations": 2,
+                "resolution": None,
+            }
+            assert words.attempt(tried)
+            assert words.trigger(tried) != trigger.value
+
+
+def test_an_attempt_says_what_the_provider_answered() -> None:
+    tried = {"outcome": "refused", "reason": "invalid_grant", "http_status": 400, "error_code": "invalid_grant"}
+    said = words.attempt({**tried, "presentations": 1, "resolution": None, "trigger": "schedule"})
+    assert said == "Refused: the provider refused the grant (HTTP 400, “invalid_grant”)."
+
+
+@pytest.mark.parametrize(
+    ("distance", "said"),
+    [
+        (timedelta(seconds=5), "in 5 s"),
+        (timedelta(minutes=-59), "59 min ago"),
+        (timedelta(hours=2), "in 2 h"),
+        (timedelta(hours=26, minutes=5), "in 26 h 5 min"),
+        (timedelta(days=-3), "3 days ago"),
+    ],
+)
+def test_times_are_told_by_their_distance(distance: timedelta, said: str) -> None:
+    assert ago(NOW + distance, NOW) == said
+
+
+def test_a_form_is_made_for_every_provider_of_the_catalogue() -> None:
+    for provider in load_catalogue().all():
+        options = of_schema(options_schema(provider), "options")
+        assert len({it.id for it in options}) == len(options), provider.slug
+        schema = account_schema(provider, source_has_client=True)["credentials"]
+        for shape in schema.get("oneOf") or schema.get("anyOf") or [schema]:
+            fields = of_schema(shape, "credentials")
+            wanted = {f"credentials.{name}" for name in shape.get("required", ())}
+            assert {it.name for it in fields if it.required} == wanted, provider.slug
+
+
+def test_what_is_filled_in_becomes_the_api_s_json() -> None:
+    fields = [
+        Field("name", "Name"),
+        Field("scopes", "Scopes", Kind.LINES),
+        Field("options.access_token_ttl_s", "Lifetime", Kind.NUMBER),
+        Field("options.token_params", "Parameters", Kind.PAIRS),
+        Field("options.iss", "Issuer", Kind.FLAG),
+        Field("options.pkce", "PKCE", Kind.CHOICE),
+        Field("credentials.private_key", "Key", Kind.SECRET),
+    ]
+    form = {
+        "name": " Ledger ",
+        "scopes": "read\r\n\r\n write ",
+        "options.access_token_ttl_s": "3600",
+        "options.token_params": "audience=a=b",
+        "options.iss": "false",
+        "options.pkce": "",
+        "credentials.private_key": "-----BEGIN-----\r\nx\r\n",
+        "unknown": "passed over",
+    }
+    assert read(fields, form) == {
+        "name": "Ledger",
+        "scopes": ["read", "write"],
+        "options": {"access_token_ttl_s": 3600, "token_params": {"audience": "a=b"}, "iss": False},
+        "credentials": {"private_key": "-----BEGIN-----\nx\n"},
+    }
+
+
+def test_a_secret_is_never_filled_in_again() -> None:
+    fields = [Field("name", "Name"), Field("client_secret", "Secret", Kind.SECRET)]
+    name, secret = filled(fields, {"name": "n", "client_secret": "s"}, wrong="client_secret", says="No.")
+    assert (name.value, name.complaint) == ("n", None)
+    assert (secret.value, secret.complaint) == ("", "No.")
+
+
+def test_a_bar_that_is_not_empty_is_seen() -> None:
+    assert [(it.x, it.height) for it in bars([0, 1, 10_000])] == [(0, 0), (20, 1.5), (40, 100)]
+    assert [it.height for it in bars([0, 0])] == [0, 0]
+    assert bars([]) == []
+
+
+@pytest.mark.parametrize("text", ["", "/consoles", "https://x/console", "//x/console", "/console/../x\\", "console"])
+def test_no_way_leads_out_of_the_console(text: str) -> None:
+    assert safe_next(text) == "/console"
+
+
+async def test_figures_are_counted_once_for_all_and_not_again_too_soon() -> None:
+    now, counts = 0.0, 0
+
+    async def count(_environment: str) -> EnvironmentFigures:
+        nonlocal now, counts
+        counts += 1
+        await asyncio.sleep(0)
+        now += 2.0
+        return EnvironmentFigures(NOW, {}, counts, 0, timedelta(0), [], [])
+
+    figures = Figures(count, lambda: now)
+    first, second = await asyncio.gather(figures("one"), figures("one"))
+    assert (first.expired, second.expired, counts) == (1, 1, 1)
+    now = 39.9
+    assert (await figures("one")).expired == 1
+    now = 40.1
+    assert (await figures("one")).expired == 2
+    assert (await figures("two")).expired == 3
