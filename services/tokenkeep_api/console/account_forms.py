@@ -7,10 +7,10 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from tokenkeep_api.console.fields import Field, Kind, filled, of_schema, pairs_in, place_of, read
+from tokenkeep_api.console.listing import all_sources
 from tokenkeep_api.console.own_api import Refused
 from tokenkeep_api.console.visits import Visit
 
-_MOST_SOURCES: Final = 200
 _OTHERS: Final = "others"
 _METADATA: Final = Field(
     "metadata", "Metadata", Kind.PAIRS, help="Your own labels, one a line, as name=value. You can search by them."
@@ -39,8 +39,7 @@ class AccountForms:
         """The form; before it, the choice of the source."""
         source_id = visit.request.query_params.get("source_id", "")
         if not source_id:
-            found = (await visit.read("/v1/sources", {"limit": _MOST_SOURCES}))["data"]
-            return visit.show("new-account-source.html", title="New account", sources=found)
+            return visit.show("new-account-source.html", title="New account", sources=await all_sources(visit))
         source = (await visit.read(f"/v1/sources/{source_id}"))["data"]
         kind = visit.request.query_params.get("kind", "0")
         return self._form(visit, source, kind, _new_fields(source, kind))

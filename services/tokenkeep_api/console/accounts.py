@@ -13,11 +13,12 @@ from tokenkeep_api.console.account_forms import AccountForms
 from tokenkeep_api.console.acting import Acting
 from tokenkeep_api.console.acts import ACCOUNT_ACTS
 from tokenkeep_api.console.fields import Field, Kind
+from tokenkeep_api.console.listing import all_sources
 from tokenkeep_api.console.visits import Door, Visit
 from tokenkeep_api.named_route import NamedRoute
 
 _PAGE: Final = 50
-_MOST_SOURCES: Final = 200
+_END: Final = "end"
 _FILTERS: Final = ("source_id", "state", "health", "provider", "cursor")
 _MAX_LINE: Final = 64
 
@@ -27,7 +28,7 @@ class Accounts:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._acting = Acting(ACCOUNT_ACTS, "/accounts", "/v1/accounts", "account")
+        self._acting = Acting(ACCOUNT_ACTS, "/accounts", "/v1/accounts", _name_of)
         self._forms = AccountForms()
 
     def routes(self) -> list[Route]:
@@ -54,7 +55,7 @@ class Accounts:
             return visit.onward(f"/accounts/{searched[:_MAX_LINE].replace('/', '')}")
         wanted = {name: given.get(name, "") for name in _FILTERS} | _sought(searched) | {"limit": _PAGE}
         found = await visit.read("/v1/accounts", wanted)
-        sources = await sources_of(visit)
+        sources = await all_sources(visit)
         return visit.show(
             "accounts.html",
             title="Accounts",
@@ -69,9 +70,9 @@ class Accounts:
         path = f"/v1/accounts/{visit.request.path_params['id']}"
         account = (await visit.read(path))["data"]
         given = visit.request.query_params
-        attempts = await visit.read(f"{path}/attempts", {"limit": _PAGE, "cursor": given.get("attempts")})
-        events = await visit.read(f"{path}/events", {"limit": _PAGE, "cursor": given.get("events")})
-        source = next((it for it in await sources_of(visit) if it["id"] == account["source_id"]), None)
+        attempts = await _entries(visit, f"{path}/attempts", given.get("attempts", ""))
+        events = await _entries(visit, f"{path}/events", given.get("events", ""))
+        source = next((it for it in await all_sources(visit) if it["id"] == account["source_id"]), None)
         return visit.show(
             "account.html",
             title=account["external_id"] or account["id"],
@@ -81,7 +82,8 @@ class Accounts:
             may_release=visit.may(Scope.CREDENTIALS_RELEASE) and account["custody"] == "held",
             may_write=visit.may(Scope.ACCOUNTS_WRITE),
             timeline=_timeline(attempts["data"], events["data"]),
-            older={"attempts": attempts["next_cursor"] or "", "events": events["next_cursor"] or ""},
+            more=attempts["next_cursor"] or events["next_cursor"],
+            older={"attempts": attempts["next_cursor"] or _END, "events": events["next_cursor"] or _END},
         )
 
     async def link(self, visit: Visit) -> Response:
@@ -104,11 +106,16 @@ class Accounts:
         return visit.show("release.html", title="Released", account=account, released=released)
 
 
-async def sources_of(visit: Visit) -> Sequence[Mapping[str, Any]]:
-    """The environment's sources, as far as one page of the API goes; none if the key may not see them."""
-    if not visit.may(Scope.SOURCES_READ):
-        return []
-    found: Sequence[Mapping[str, Any]] = (await visit.read("/v1/sources", {"limit": _MOST_SOURCES}))["data"]
+async def _name_of(visit: Visit, account_id: str) -> str:
+    account = (await visit.read(f"/v1/accounts/{account_id}"))["data"]
+    return str(account["external_id"] or account["id"])
+
+
+async def _entries(visit: Visit, path: str, cursor: str) -> Mapping[str, Any]:
+    """A page of a journal, from this cursor on; nothing once its end was reached."""
+    if cursor == _END:
+        return {"data": [], "next_cursor": None}
+    found: Mapping[str, Any] = await visit.read(path, {"limit": _PAGE, "cursor": cursor})
     return found
 
 

@@ -1,6 +1,6 @@
 """Pages that ask before something is done, and the doing of it."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +12,18 @@ from tokenkeep_api.console.own_api import Refused
 from tokenkeep_api.console.visits import Door, Visit
 from tokenkeep_api.named_route import NamedRoute
 
+Naming = Callable[[Visit, str], Awaitable[str]]
+"""What people call the thing with this id. Raises `Refused` where there is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """The acts of one kind of thing. `place` is where it is in the console, `api` at the API, `word` what it is called."""
+    """The acts of one kind of thing. `place` is where it is in the console, `api` at the API; `naming` tells what people call it."""
 
     acts: Mapping[str, Act]
     place: str
     api: str
-    word: str
+    naming: Naming
 
     def routes(self, door: Door) -> list[Route]:
         """A page that asks, and what its button is sent to. More special routes come before."""
@@ -39,9 +42,8 @@ class Acting:
             "ask.html",
             title=act.button,
             act=act,
-            word=self.word,
-            named=visit.request.query_params.get("name", named),
-            back=f"{self.place}/{named}" if self.place != "/keys" else self.place,
+            named=await self.naming(visit, named),
+            back=self.place if self.place == "/keys" else f"{self.place}/{named}",
         )
 
     async def do(self, visit: Visit) -> Response:

@@ -1,7 +1,7 @@
 """Signing in and out, and the page that says how everything stands."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from tokenkeep_api.connect_requests import FORM_KEY, address_of, form_in
 from tokenkeep_api.console.charts import bars
 from tokenkeep_api.console.cookies import form_key
 from tokenkeep_api.console.figures import Figures
+from tokenkeep_api.console.listing import all_sources
 from tokenkeep_api.console.pages import ConsolePages
 from tokenkeep_api.console.visits import DONE, NEXT, Door, Visit, safe_next
 from tokenkeep_api.named_route import NamedRoute
@@ -37,7 +38,6 @@ TRIES: Final = Rate(per_s=0.1, burst=10)
 
 _LONGEST_KEY = 512
 _SEE_OTHER = 303
-_MOST_SOURCES = 200
 _NOT_THIS_KEY = "This key is not known here. It may have been withdrawn, or have run out."
 _TOO_OFTEN = "That was tried too often. Please wait a minute."
 _PRESS_AGAIN = "We could not be sure that it was you who pressed the button. Please press it again. If this keeps happening, allow cookies for this page."
@@ -89,7 +89,8 @@ class Front:
                 request, 422, next_page=next_page, complaint=f"{fault.detail[0].upper()}{fault.detail[1:]}."
             )
         async with self._works() as work:
-            token = await self._sign_in(work, caller, key)
+            former = self._door.cookies.session(request.cookies)
+            token = await self._sign_in(work, caller, key, former=former)
         request.scope["state"]["caller"] = caller
         response = RedirectResponse(f"{self._pages.path}{next_page}", _SEE_OTHER, {"Cache-Control": "no-store"})
         self._door.cookies.put_session(response, token)
@@ -113,9 +114,6 @@ class Front:
             figures = await self._figures(visit.caller.environment)
         except (TimeoutError, DBAPIError):
             return visit.show("overview.html", title="Overview", figures=None, slow=True, sources=[])
-        sources: list[dict[str, Any]] = []
-        if visit.may(Scope.SOURCES_READ):
-            sources = (await visit.read("/v1/sources", {"limit": _MOST_SOURCES}))["data"]
         tried = [it.succeeded + it.failed for it in figures.minutes]
         return visit.show(
             "overview.html",
@@ -124,7 +122,7 @@ class Front:
             slow=False,
             counts=_counts(figures),
             rate=_rate(figures),
-            sources=_in_trouble(figures, sources),
+            sources=_in_trouble(figures, await all_sources(visit)),
             ahead=bars(figures.ahead),
             tried=bars(tried),
             failures=bars([it.failed for it in figures.minutes], beside=tried),
@@ -179,7 +177,7 @@ def _rate(figures: EnvironmentFigures) -> float:
     return sum(minute.succeeded for minute in latest) / len(latest)
 
 
-def _in_trouble(figures: EnvironmentFigures, sources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _in_trouble(figures: EnvironmentFigures, sources: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Sources that are paused, tried with one account, or have failing accounts."""
     failing: Counter[str] = Counter()
     for group, number in figures.accounts.items():

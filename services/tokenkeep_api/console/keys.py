@@ -13,6 +13,7 @@ from tokenkeep_api.console.fields import Field, filled, place_of, read
 from tokenkeep_api.console.own_api import Refused
 from tokenkeep_api.console.visits import Door, Visit
 from tokenkeep_api.named_route import NamedRoute
+from tokenkeep_api.paging import MOST
 
 _PAGE: Final = 100
 _SCOPE: Final = "scope:"
@@ -22,12 +23,18 @@ _FIELDS: Final = (
 )
 
 
+async def _name_of(visit: Visit, key_id: str) -> str:
+    """The API gives keys in lists alone. One that is far behind is called by its id."""
+    found = (await visit.read("/v1/api-keys", {"limit": MOST}))["data"]
+    return next((str(key["name"]) for key in found if key["id"] == key_id), key_id)
+
+
 class Keys:
     """The endpoints."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._acting = Acting(KEY_ACTS, "/keys", "/v1/api-keys", "API key")
+        self._acting = Acting(KEY_ACTS, "/keys", "/v1/api-keys", _name_of)
 
     def routes(self) -> list[Route]:
         """In the order in which they must be matched."""

@@ -42,7 +42,13 @@ class OwnApi:
     @classmethod
     def over(cls, api: FastAPI, *, note: Noting, link_account: LinkingAccounts) -> "OwnApi":
         """The routes that `api` has by then, behind a door of their own."""
-        app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, middleware=[Middleware(Refusals, note=note)])
+        app = FastAPI(
+            openapi_url=None,
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+            middleware=[Middleware(Refusals, note=note)],
+        )
         app.router.routes = api.router.routes
         install(app, link_account)
         return cls(app)

@@ -53,7 +53,7 @@ class Sources:
     def __init__(self, door: Door, tries: Tries) -> None:
         self._door = door
         self._tries = tries
-        self._acting = Acting(SOURCE_ACTS, "/sources", "/v1/sources", "source")
+        self._acting = Acting(SOURCE_ACTS, "/sources", "/v1/sources", _name_of)
 
     def routes(self) -> list[Route]:
         """In the order in which they must be matched."""
@@ -181,6 +181,10 @@ class Sources:
             open=any(it.complaint for it in further),
             problem=None if refused is None or place_of(fields, refused.field) else refused,
         )
+
+
+async def _name_of(visit: Visit, source_id: str) -> str:
+    return str((await visit.read(f"/v1/sources/{source_id}"))["data"]["name"])
 
 
 async def _source(visit: Visit) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from tokenkeep.application.connect_sessions import new_token
 from tokenkeep.application.console_sessions import Recognise
 from tokenkeep.domain.api_key import Caller, Scope
-from tokenkeep.domain.errors import InvalidInput, NotAuthenticated
+from tokenkeep.domain.errors import InvalidInput, NotAuthenticated, UnknownKey
 from tokenkeep.domain.secret import Secret
 from tokenkeep_api.authentication import KeyUses
 from tokenkeep_api.connect_requests import FORM_KEY, address_of, form_in
@@ -142,7 +142,7 @@ class Door:
         try:
             async with self._works.reading() as work:
                 caller = await self._recognise(work, token, address=address_of(request))
-        except (NotAuthenticated, InvalidInput):
+        except (NotAuthenticated, InvalidInput, UnknownKey):
             return None
         request.scope["state"]["caller"] = caller
         self._uses.note(caller)

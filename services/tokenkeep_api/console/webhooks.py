@@ -16,6 +16,8 @@ from tokenkeep_api.console.visits import Door, Visit
 from tokenkeep_api.named_route import NamedRoute
 
 _PAGE: Final = 50
+_MOST_ROUNDS: Final = 6
+"""Half a minute: nobody waits longer for a page."""
 _YES_OR_NO: Final = (("false", "no"), ("true", "yes"))
 _FIELDS: Final = (
     Field("url", "Address", required=True, hint="https://example.com/hooks/tokenkeep"),
@@ -41,7 +43,7 @@ class WebhookPages:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._acting = Acting(WEBHOOK_ACTS, "/webhooks", "/v1/webhooks", "webhook")
+        self._acting = Acting(WEBHOOK_ACTS, "/webhooks", "/v1/webhooks", _name_of)
 
     def routes(self) -> list[Route]:
         """In the order in which they must be matched."""
@@ -123,11 +125,16 @@ class WebhookPages:
         return self._secret(visit, (await visit.send("POST", f"/v1/webhooks/{named}/rotate-secret"))["data"])
 
     async def redeliver(self, visit: Visit) -> Response:
-        """One event once more."""
+        """One event once more, or what of a time has not arrived."""
         named = visit.request.path_params["id"]
-        body = {"event_id": visit.form.get("event_id", "")}
-        await visit.send("POST", f"/v1/webhooks/{named}/redeliver", body)
-        return visit.onward(f"/webhooks/{named}", "redelivered")
+        span = {name: visit.form[name].strip() for name in ("since", "until") if visit.form.get(name, "").strip()}
+        body = span or {"event_id": visit.form.get("event_id", "")}
+        for _ in range(_MOST_ROUNDS):
+            made = (await visit.send("POST", f"/v1/webhooks/{named}/redeliver", body))["data"]
+            if made["next_cursor"] is None:
+                return visit.onward(f"/webhooks/{named}", "redelivered")
+            body = {**body, "cursor": made["next_cursor"]}
+        return visit.onward(f"/webhooks/{named}", "redelivered_some")
 
     def _secret(self, visit: Visit, made: Mapping[str, Any]) -> Response:
         return visit.show(
@@ -149,6 +156,10 @@ class WebhookPages:
         return visit.show(
             "webhook-form.html", refused.status, title=title, webhook=webhook, fields=shown, problem=problem
         )
+
+
+async def _name_of(visit: Visit, webhook_id: str) -> str:
+    return str((await visit.read(f"/v1/webhooks/{webhook_id}"))["data"]["url"])
 
 
 async def _webhook(visit: Visit) -> Mapping[str, Any]:

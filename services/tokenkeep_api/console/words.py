@@ -106,6 +106,7 @@ DONE = {
     "resumed": "Resumed. What has come due meanwhile is refreshed within seconds.",
     "webhook_deleted": "The webhook is deleted.",
     "redelivered": "Will be delivered once more, within seconds.",
+    "redelivered_some": "That are very many. The first of them will be delivered; choose a shorter time for the others.",
     "key_deleted": "The key is withdrawn. It stopped working at once.",
     "signed_out": "You are signed out.",
 }

@@ -72,8 +72,10 @@ class SignIn:
 
     vault: Vault
 
-    async def __call__(self, work: SessionWork, caller: Caller, key: Secret) -> Secret:
-        """The session's token, which only the browser is to have."""
+    async def __call__(self, work: SessionWork, caller: Caller, key: Secret, *, former: Secret | None) -> Secret:
+        """The session's token, which only the browser is to have. The browser's `former` session ends."""
+        if former is not None:
+            await work.console_sessions.end(_hash(former))
         token, owner = new_token(), new_id()
         sealed_key = self.vault.new_data_key(owner)
         session = ConsoleSession(

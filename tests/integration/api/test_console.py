@@ -239,3 +239,118 @@ async def test_a_mass_revocation_is_decided_on_the_source_s_page(service: Servic
     async with service.client() as admin:
         assert data(await admin.get(f"/v1/sources/{source_id}"))["state"] == "active"
         assert data(await admin.get("/v1/audit"))[0]["action"] == "source.resume"
+
+
+@pytest.mark.parametrize(
+    ("provider", "source", "entered", "stored"),
+    [
+        (
+            "generic-api-key",
+            {},
+            {"credentials.api_key": "canary-1", "others": "account=a"},
+            {"api_key": "canary-1", "account": "a"},
+        ),
+        (
+            "generic-basic",
+            {},
+            {"credentials.username": "Aladdin", "credentials.password": "open sesame"},
+            {"username": "Aladdin", "password": "open sesame"},
+        ),
+        ("generic-bearer", {}, {"credentials.access_token": "canary-1"}, {"access_token": "canary-1"}),
+        ("generic-custom", {}, {"others": "a=canary-1\r\nb=2"}, {"a": "canary-1", "b": "2"}),
+        (
+            "generic-oauth1",
+            {
+                "client_id": "consumer",
+                "client_secret": "consumer-secret",
+                "options": {
+                    "request_token_url": "https://provider.example/request",
+                    "authorization_url": "https://provider.example/authorize",
+                    "access_token_url": "https://provider.example/access",
+                },
+            },
+            {"credentials.oauth_token": "t", "credentials.oauth_token_secret": "s"},
+            {"oauth_token": "t", "oauth_token_secret": "s", "oauth_consumer_key": "consumer"},
+        ),
+        (
+            "generic-oauth2",
+            {"client_id": "client", "options": {"token_url": "https://provider.example/token"}},
+            {"credentials.access_token": "at", "credentials.expires_in": "3600", "credentials.scopes": "read\r\nwrite"},
+            {"oauth_access_token": "at", "token_type": "Bearer", "scopes": ["read", "write"]},
+        ),
+    ],
+)
+async def test_an_account_of_every_kind_is_created_by_a_form(
+    service: Service, provider: str, source: dict[str, object], entered: dict[str, str], stored: dict[str, object]
+) -> None:
+    async with service.client() as admin, signed_in(service) as http:
+        body = {"provider": provider, "name": "a source", **source}
+        source_id = data(await admin.post("/v1/sources", json=body), 201)["id"]
+        page = await http.get("/console/accounts/new", params={"source_id": source_id})
+        for name in entered:
+            assert f'name="{name}"' in page.text, name
+        given = {"form": form_key(page), "source_id": source_id, "kind": "0", "external_id": "ann", **entered}
+        made = await http.post("/console/accounts/new", data=given)
+        assert made.status_code == 303, made.text
+        [account] = data(await admin.get("/v1/accounts", params={"source_id": source_id}))
+        assert made.headers["location"] == f"/console/accounts/{account['id']}?done=created"
+        assert (account["state"], account["external_id"]) == ("active", "ann")
+        shown = data(await admin.get(f"/v1/accounts/{account['id']}", params={"include_credentials": "1"}))
+        assert {name: shown["credentials"][name] for name in stored} == stored
+        page = await http.get(f"/console/accounts/{account['id']}")
+        assert "canary-1" not in page.text
+
+
+async def test_a_question_names_the_thing_itself_whatever_the_address_says(service: Service) -> None:
+    source_id = await service.source("https://provider.example/token")
+    async with signed_in(service) as http:
+        page = await http.get(f"/console/sources/{source_id}/pause", params={"name": "something harmless"})
+        assert "Pause: a source?" in page.text
+        for path in (
+            "/sources/src_0193e1a4c1c07d0f8f3c7be4a1b2c3d4/pause",
+            "/sources/x/pause",
+            "/accounts/x/no-such-act",
+        ):
+            assert (await http.get(f"/console{path}")).status_code in {404, 422}, path
+
+
+async def test_a_journal_is_read_to_its_end_and_not_over_again(service: Service) -> None:
+    source_id = await service.source("https://provider.example/token")
+    account_id = await service.account(source_id)
+    async with signed_in(service) as http, service.client() as admin:
+        for _ in range(30):
+            for call in ("disable", "enable"):
+                data(await admin.post(f"/v1/accounts/{account_id}/{call}"))
+        page = await http.get(f"/console/accounts/{account_id}")
+        older = re.search(r'href="(\?[^"]+)">Older<', page.text)
+        assert older is not None
+        assert "Account created." not in page.text
+        last = await http.get(f"/console/accounts/{account_id}{older[1].replace('&amp;', '&')}")
+        assert last.text.count("Account created.") == 1
+        assert ">Older<" not in last.text
+
+
+async def test_what_a_webhook_has_missed_is_delivered_again(service: Service) -> None:
+    async with signed_in(service) as http, service.client() as admin:
+        source_id = await service.source("https://provider.example/token")
+        data(await admin.post("/v1/accounts", json={"source_id": source_id}), 201)
+        body = {"url": "http://127.0.0.1:9/hook"}
+        webhook_id = data(await admin.post("/v1/webhooks", json=body), 201)["id"]
+        page = await http.get(f"/console/webhooks/{webhook_id}")
+        given = {"form": form_key(page), "since": "2020-01-01T00:00:00Z"}
+        answer = await http.post(f"/console/webhooks/{webhook_id}/redeliver", data=given)
+        assert answer.headers["location"].endswith("?done=redelivered"), answer.text
+        page = await http.get(f"/console/webhooks/{webhook_id}?state=pending")
+        assert "tokenkeep.account.created" in page.text
+        wrong = await http.post(f"/console/webhooks/{webhook_id}/redeliver", data={**given, "since": "yesterday"})
+        assert wrong.status_code == 422
+
+
+async def test_who_signs_in_again_has_one_session(service: Service) -> None:
+    async with signed_in(service) as http:
+        former = http.cookies["tokenkeep_console"]
+        assert (await enter(http, ADMIN_KEY, environment=service.environment)).status_code == 303
+        assert http.cookies["tokenkeep_console"] != former
+    async with a_browser(service) as thief:
+        thief.cookies.set("tokenkeep_console", former)
+        assert (await thief.get("/console")).status_code == 303
