@@ -49,7 +49,7 @@ def console_routes(wired: Wired, api: FastAPI, pages: ConsolePages) -> list[Rout
     areas = (
         Front(wired, pages, door, Figures(count), wired.sign_in),
         Accounts(door),
-        Sources(door, tries),
+        Sources(door, Figures(tries)),
         Happenings(door, recent),
         WebhookPages(door),
         Keys(door),

@@ -69,7 +69,10 @@ def _of_property(full: str, name: str, said: Mapping[str, Any], given: Any, *, r
     )
     match said.get("type"):
         case "integer":
-            return replace(field, kind=Kind.NUMBER, value=_text(given))
+            in_seconds = name == "expires_in" or name.endswith("_s")
+            return replace(
+                field, kind=Kind.NUMBER, value=_text(given), help=field.help or ("In seconds." if in_seconds else None)
+            )
         case "boolean":
             return replace(field, kind=Kind.FLAG, choices=_YES_OR_NO, value="" if given is None else str(given).lower())
         case "array":

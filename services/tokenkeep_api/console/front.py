@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any, Final
 
-from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -25,7 +24,7 @@ from tokenkeep_api.client_addresses import neighbourhood
 from tokenkeep_api.connect_requests import FORM_KEY, address_of, form_in
 from tokenkeep_api.console.charts import bars
 from tokenkeep_api.console.cookies import form_key
-from tokenkeep_api.console.figures import Figures
+from tokenkeep_api.console.figures import Figures, NotCounted
 from tokenkeep_api.console.listing import all_sources
 from tokenkeep_api.console.pages import ConsolePages
 from tokenkeep_api.console.visits import DONE, NEXT, Door, Visit, safe_next
@@ -46,7 +45,9 @@ _PRESS_AGAIN = "We could not be sure that it was you who pressed the button. Ple
 class Front:
     """The endpoints."""
 
-    def __init__(self, wired: Wired, pages: ConsolePages, door: Door, figures: Figures, sign_in: SignIn) -> None:
+    def __init__(
+        self, wired: Wired, pages: ConsolePages, door: Door, figures: Figures[str, EnvironmentFigures], sign_in: SignIn
+    ) -> None:
         self._wired = wired
         self._works = wired.works
         self._authenticate: Authenticating = wired.authenticate
@@ -112,7 +113,7 @@ class Front:
             return visit.show("overview.html", title="Overview", figures=None, slow=False, sources=[])
         try:
             figures = await self._figures(visit.caller.environment)
-        except (TimeoutError, DBAPIError):
+        except NotCounted:
             return visit.show("overview.html", title="Overview", figures=None, slow=True, sources=[])
         tried = [it.succeeded + it.failed for it in figures.minutes]
         return visit.show(

@@ -14,6 +14,7 @@ from tokenkeep.domain.source import MASS_REVOCATION
 from tokenkeep_api.console.acting import Acting
 from tokenkeep_api.console.acts import SOURCE_ACTS
 from tokenkeep_api.console.fields import Field, Kind, filled, of_schema, place_of, read
+from tokenkeep_api.console.figures import NotCounted
 from tokenkeep_api.console.own_api import Refused
 from tokenkeep_api.console.visits import Door, Visit
 from tokenkeep_api.named_route import NamedRoute
@@ -81,6 +82,10 @@ class Sources:
         source = await _source(visit)
         paused = source["state"] == "paused"
         offered = self._acting.offered(visit, "resume" if paused else "pause")
+        try:
+            tries = await self._tries(SourceId(parse_id(IdKind.SOURCE, source["id"])))
+        except NotCounted:
+            tries = None
         deciding = source["paused_reason"] == MASS_REVOCATION
         return visit.show(
             "source.html",
@@ -89,7 +94,7 @@ class Sources:
             acts={} if deciding else offered,
             deciding=deciding and bool(offered),
             may_write=visit.may(Scope.SOURCES_WRITE),
-            tries=await self._tries(SourceId(parse_id(IdKind.SOURCE, source["id"]))),
+            tries=tries,
             has_client=source["auth_type"] in _WITH_CLIENT,
         )
 

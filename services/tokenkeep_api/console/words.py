@@ -4,7 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from tokenkeep.application.fleet import SourceTries
+
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+_DOWN = ("network_error", "timeout", "provider_5xx", "in_doubt")
+_FEWEST = 10
 
 PAUSED = {
     "by_operator": "Somebody paused it.",
@@ -192,6 +196,22 @@ def paused(reason: str | None) -> str:
     if reason is None:
         return ""
     return PAUSED.get(reason) or f"{FAILURES.get(reason, reason).capitalize()}."
+
+
+def endpoint(tries: SourceTries) -> str | None:
+    """What a source's latest tries say of its provider's endpoint; None if nothing.
+
+    The measure is that of the breaker which each worker has (`domain.outage_breaker`): half of at least ten.
+    """
+    down = sum(tries.failed.get(reason, 0) for reason in _DOWN)
+    if down >= _FEWEST and 2 * down >= tries.succeeded + sum(tries.failed.values()):
+        return (
+            "The provider's endpoint looks down: workers leave it alone for up to two minutes at a time, then try one account. "
+            "No account is blamed for it."
+        )
+    if "rate_limited" in tries.failed:
+        return "The provider asks us to slow down. What is due waits as long as it said."
+    return None
 
 
 CUSTODY = {

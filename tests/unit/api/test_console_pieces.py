@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tokenkeep.application.fleet import EnvironmentFigures
+from tokenkeep.application.fleet import EnvironmentFigures, SourceTries
 from tokenkeep.domain.account import AuthType, Custody, DisabledReason, FailureReason
 from tokenkeep.domain.attempt import Outcome, Trigger
 from tokenkeep.domain.events import EventType
@@ -16,7 +16,7 @@ from tokenkeep.providers.schemas import account_schema, options_schema
 from tokenkeep_api.console import words
 from tokenkeep_api.console.charts import bars
 from tokenkeep_api.console.fields import Field, Kind, filled, of_schema, read
-from tokenkeep_api.console.figures import Figures
+from tokenkeep_api.console.figures import Figures, NotCounted
 from tokenkeep_api.console.pages import ago
 from tokenkeep_api.console.visits import safe_next
 
@@ -144,3 +144,39 @@ async def test_figures_are_counted_once_for_all_and_not_again_too_soon() -> None
     now = 40.1
     assert (await figures("one")).expired == 2
     assert (await figures("two")).expired == 3
+
+
+async def test_a_count_that_takes_too_long_is_not_tried_again_by_everybody() -> None:
+    now, counts = 0.0, 0
+
+    async def count(_key: str) -> int:
+        nonlocal now, counts
+        counts += 1
+        now += 10
+        if counts == 1:
+            raise TimeoutError
+        return counts
+
+    figures = Figures(count, lambda: now)
+    for _ in range(3):
+        with pytest.raises(NotCounted):
+            await figures("one")
+    assert counts == 1
+    now = 201
+    assert await figures("one") == 2
+
+
+@pytest.mark.parametrize(
+    ("tries", "said"),
+    [
+        (SourceTries(0, {}, 0), None),
+        (SourceTries(0, {"timeout": 9}, 40), None),
+        (SourceTries(10, {"timeout": 6, "provider_5xx": 4}, 40), "The provider's endpoint looks down"),
+        (SourceTries(11, {"timeout": 10}, 40), None),
+        (SourceTries(0, {"invalid_grant": 50}, 0), None),
+        (SourceTries(5, {"rate_limited": 1}, 3), "The provider asks us to slow down"),
+    ],
+)
+def test_an_endpoint_that_is_down_is_told_from_grants_that_are_dead(tries: SourceTries, said: str | None) -> None:
+    told = words.endpoint(tries)
+    assert (told is None) if said is None else (told is not None and told.startswith(said))

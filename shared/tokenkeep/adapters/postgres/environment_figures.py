@@ -29,21 +29,22 @@ _EXPIRED = text("""
 SELECT count(*) FROM accounts AS a JOIN credentials AS c ON c.account_id = a.id
  WHERE a.environment = :environment AND a.state = 'active' AND c.expires_at <= statement_timestamp()
 """)
-# What is late is in the span before the first one, however late it is.
+# What is late is in the span before the first one, however late it is. Only accounts that are refreshed have a next time.
 _SPANS = text("""
 SELECT GREATEST(floor(extract(epoch FROM l.next_refresh_at - statement_timestamp()) / :step_s), -1)::int AS span,
        count(*) AS accounts, statement_timestamp() - min(l.next_refresh_at) AS longest
-  FROM leases AS l JOIN accounts AS a ON a.id = l.account_id
- WHERE a.environment = :environment AND a.state = 'active'
+  FROM leases AS l
+ WHERE l.source_id IN (SELECT id FROM sources WHERE environment = :environment)
    AND l.next_refresh_at < statement_timestamp() + make_interval(secs => :ahead_s)
  GROUP BY 1
 """)
 _MINUTES = text(f"""
 SELECT date_trunc('minute', t.settled_at) AS minute, t.outcome = 'ok' AS succeeded, count(*) AS attempts
-  FROM refresh_attempts AS t JOIN accounts AS a ON a.id = t.account_id
+  FROM refresh_attempts AS t
  WHERE t.leased_at > statement_timestamp() - interval '{MINUTES + 5} minutes'
    AND t.settled_at >= date_trunc('minute', statement_timestamp()) - interval '{MINUTES - 1} minutes'
-   AND t.outcome IN ('ok', 'refused', 'failed', 'in_doubt') AND a.environment = :environment
+   AND t.outcome IN ('ok', 'refused', 'failed', 'in_doubt')
+   AND t.source_id IN (SELECT id FROM sources WHERE environment = :environment)
  GROUP BY 1, 2
 """)  # noqa: S608 - only our own numbers are put in
 _NOW = text("SELECT statement_timestamp()")
