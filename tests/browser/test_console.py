@@ -118,3 +118,12 @@ async def test_without_a_script_the_pages_work_all_the_same(user: ConsoleUser) -
     await user.browser.click("button.sure")
     await user.browser.arrives(f"{user.url}/sources/{user.site.source_id}?done=paused")
     assert data(await user.site.admin.get(f"/v1/sources/{user.site.source_id}"))["state"] == "paused"
+
+
+async def test_a_link_on_another_site_leads_whoever_is_signed_in_to_the_page(user: ConsoleUser) -> None:
+    await user.sign_in()
+    elsewhere = user.site.provider.url.replace("127.0.0.1", "localhost")
+    await user.browser.open(f"{elsewhere}/nothing-there")
+    await user.browser.run(f"location.href = '{user.url}/sources'")
+    await user.browser.shows("h1", "Sources")
+    assert await user.browser.address() == f"{user.url}/sources"
