@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from tokenkeep.adapters.postgres.environment_figures import count_environment, recent_events, tries_of
 from tokenkeep.application.console_sessions import Recognise
-from tokenkeep.application.fleet import EnvironmentFigures, SourceTries
+from tokenkeep.application.environment_figures import EnvironmentFigures, SourceTries
 from tokenkeep.domain.events import Event
 from tokenkeep.domain.ids import SourceId
 from tokenkeep_api.console.accounts import Accounts

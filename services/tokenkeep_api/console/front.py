@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from tokenkeep.application.connect_sessions import new_token
 from tokenkeep.application.console_sessions import SignIn, SignOut
-from tokenkeep.application.fleet import EnvironmentFigures
+from tokenkeep.application.environment_figures import EnvironmentFigures
 from tokenkeep.application.issue_api_key import hash_key
 from tokenkeep.domain.account import AccountState, Health
 from tokenkeep.domain.api_key import Caller, Scope

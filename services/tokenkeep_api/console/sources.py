@@ -7,7 +7,7 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tokenkeep.application.fleet import SourceTries
+from tokenkeep.application.environment_figures import SourceTries
 from tokenkeep.domain.api_key import Scope
 from tokenkeep.domain.ids import IdKind, SourceId, parse_id
 from tokenkeep.domain.source import MASS_REVOCATION

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from tokenkeep.application.fleet import SourceTries
+from tokenkeep.application.environment_figures import SourceTries
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _DOWN = ("network_error", "timeout", "provider_5xx", "in_doubt")

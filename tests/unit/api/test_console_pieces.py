@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tokenkeep.application.fleet import EnvironmentFigures, SourceTries
+from tokenkeep.application.environment_figures import EnvironmentFigures, SourceTries
 from tokenkeep.domain.account import AuthType, Custody, DisabledReason, FailureReason
 from tokenkeep.domain.attempt import Outcome, Trigger
 from tokenkeep.domain.events import EventType

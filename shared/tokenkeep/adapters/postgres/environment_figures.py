@@ -8,15 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.event_log import event_from_row
-from tokenkeep.application.fleet import (
+from tokenkeep.application.environment_figures import (
     AHEAD_STEP,
     AHEAD_STEPS,
     MINUTES,
-    AccountGroup,
     EnvironmentFigures,
     RefreshMinute,
     SourceTries,
 )
+from tokenkeep.application.fleet import AccountGroup
 from tokenkeep.domain.account import AccountState, DisabledReason, Health
 from tokenkeep.domain.events import Event
 from tokenkeep.domain.ids import SourceId
