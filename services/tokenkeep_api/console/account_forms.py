@@ -6,7 +6,18 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from tokenkeep_api.console.fields import Field, Kind, filled, of_schema, pairs_in, place_of, read
+from tokenkeep_api.console.fields import (
+    Field,
+    Kind,
+    beside_lines,
+    filled,
+    fingerprint,
+    lines_of,
+    of_schema,
+    pairs_in,
+    place_of,
+    read,
+)
 from tokenkeep_api.console.listing import all_sources
 from tokenkeep_api.console.own_api import Refused
 from tokenkeep_api.console.visits import Visit
@@ -65,26 +76,39 @@ class AccountForms:
     async def ask_change(self, visit: Visit) -> Response:
         """What there is to change."""
         account = await self._account(visit)
-        return visit.show(
-            "edit-account.html", title="Edit", account=account, fields=_change_fields(account), problem=None
-        )
+        return self._change_form(visit, account, _change_fields(account), None)
 
     async def change(self, visit: Visit) -> Response:
-        """The form was sent: names that are gone are taken away."""
+        """The form was sent: names that are gone are taken away, and what no line can tell stays."""
         account = await self._account(visit)
+        fields = _change_fields(account)
+        overtaken = visit.overtaken(fields)
+        if overtaken is not None:
+            return self._change_form(visit, account, fields, overtaken)
         body = {
-            part: {**dict.fromkeys(account[part]), **pairs_in(visit.form.get(part, ""))}
-            for part in ("metadata", "properties")
+            field.name: {**dict.fromkeys(pairs_in(field.value)), **pairs_in(visit.form.get(field.name, ""))}
+            for field in fields
         }
         try:
             await visit.send("PATCH", f"/v1/accounts/{account['id']}", body)
         except Refused as refused:
-            fields = filled(_change_fields(account), visit.form, wrong=refused.field, says=_sentence(refused))
-            problem = None if place_of(fields, refused.field) else refused
-            return visit.show(
-                "edit-account.html", refused.status, title="Edit", account=account, fields=fields, problem=problem
-            )
+            shown = filled(fields, visit.form, wrong=refused.field, says=_sentence(refused))
+            return self._change_form(visit, account, shown, refused)
         return visit.onward(f"/accounts/{account['id']}", "saved")
+
+    def _change_form(
+        self, visit: Visit, account: Mapping[str, Any], fields: Sequence[Field], refused: Refused | None
+    ) -> Response:
+        return visit.show(
+            "edit-account.html",
+            200 if refused is None else refused.status,
+            title="Edit",
+            account=account,
+            fields=fields,
+            seen=fingerprint(_change_fields(account)),
+            beside=[name for part in ("metadata", "properties") for name in beside_lines(account[part])],
+            problem=None if refused is None or place_of(fields, refused.field) else refused,
+        )
 
     async def _account(self, visit: Visit) -> Mapping[str, Any]:
         account: Mapping[str, Any] = (await visit.read(f"/v1/accounts/{visit.request.path_params['id']}"))["data"]
@@ -147,10 +171,7 @@ def _change_fields(account: Mapping[str, Any]) -> Sequence[Field]:
     properties = Field(
         "properties", "Properties", Kind.PAIRS, help="What the provider's addresses need, one a line, as name=value."
     )
-    return [
-        replace(field, value="\n".join(f"{name}={value}" for name, value in account[field.name].items()))
-        for field in (_METADATA, properties)
-    ]
+    return [replace(field, value=lines_of(account[field.name])) for field in (_METADATA, properties)]
 
 
 def _sentence(refused: Refused) -> str:

@@ -7,7 +7,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, Final
+
+import orjson
 
 _LONG: Final = {"private_key", "client_secret", "certificate"}
 _EXPIRES: Final = "date-time"
@@ -78,8 +81,9 @@ def _of_property(full: str, name: str, said: Mapping[str, Any], given: Any, *, r
         case "array":
             return replace(field, kind=Kind.LINES, value="\n".join(given or ()), help=field.help or "One a line.")
         case "object":
-            pairs = "\n".join(f"{key}={value}" for key, value in (given or {}).items())
-            return replace(field, kind=Kind.PAIRS, value=pairs, help=field.help or "One a line, as name=value.")
+            return replace(
+                field, kind=Kind.PAIRS, value=lines_of(given or {}), help=field.help or "One a line, as name=value."
+            )
         case _ if said.get("enum"):
             choices = (_UNSAID, *((one, one) for one in said["enum"]))
             return replace(field, kind=Kind.CHOICE, choices=choices, value=_text(given))
@@ -158,6 +162,25 @@ def _value(field: Field, text: str) -> Any:
             return text.replace("\r\n", "\n")
         case Kind.TEXT | Kind.CHOICE | Kind.HIDDEN:
             return stripped
+
+
+def lines_of(pairs: Mapping[str, Any]) -> str:
+    """Lines of `name=value`, of those pairs alone that `pairs_in` reads back as they are."""
+    return "\n".join(f"{name}={value}" for name, value in pairs.items() if _fits_a_line(name, value))
+
+
+def beside_lines(pairs: Mapping[str, Any]) -> dict[str, Any]:
+    """The pairs that no line tells, such as texts of several lines. No form may lose them."""
+    return {name: value for name, value in pairs.items() if not _fits_a_line(name, value)}
+
+
+def _fits_a_line(name: str, value: Any) -> bool:
+    return pairs_in(f"{name}={value}") == {name: value}
+
+
+def fingerprint(fields: Iterable[Field]) -> str:
+    """What a form was shown with, in short: it tells whether somebody else has changed the thing since."""
+    return sha256(orjson.dumps([(field.name, field.value) for field in fields])).hexdigest()
 
 
 def pairs_in(text: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from tokenkeep.domain.ids import IdKind, SourceId, parse_id
 from tokenkeep.domain.source import MASS_REVOCATION
 from tokenkeep_api.console.acting import Acting
 from tokenkeep_api.console.acts import SOURCE_ACTS
-from tokenkeep_api.console.fields import Field, Kind, filled, of_schema, place_of, read
+from tokenkeep_api.console.fields import Field, Kind, beside_lines, filled, fingerprint, of_schema, place_of, read
 from tokenkeep_api.console.figures import NotCounted
 from tokenkeep_api.console.own_api import Refused
 from tokenkeep_api.console.visits import Door, Visit
@@ -121,26 +121,26 @@ class Sources:
     async def ask_change(self, visit: Visit) -> Response:
         """What there is to change."""
         source = await _source(visit)
-        return visit.show(
-            "edit-source.html", title="Edit", source=source, fields=await _change_fields(visit, source), problem=None
-        )
+        fields = await _change_fields(visit, source)
+        return self._change_form(visit, source, fields, fingerprint(fields), None)
 
     async def change(self, visit: Visit) -> Response:
         """The form was sent. Options are replaced as a whole; secrets have a form of their own."""
         source = await _source(visit)
         fields = await _change_fields(visit, source)
+        seen, overtaken = fingerprint(fields), visit.overtaken(fields)
+        if overtaken is not None:
+            return self._change_form(visit, source, fields, seen, overtaken)
         given = read(fields, visit.form)
-        body = {"name": given.get("name", ""), "scopes": given.get("scopes", []), "options": given.get("options", {})}
+        options = _with_what_no_line_tells(given.get("options", {}), source["options"])
+        body = {"name": given.get("name", ""), "scopes": given.get("scopes", []), "options": options}
         if "client_id" in given and given["client_id"] != source["client_id"]:
             body["client_id"] = given["client_id"]
         try:
             await visit.send("PATCH", f"/v1/sources/{source['id']}", body)
         except Refused as refused:
             shown = filled(fields, visit.form, wrong=refused.field, says=_sentence(refused))
-            problem = None if place_of(shown, refused.field) else refused
-            return visit.show(
-                "edit-source.html", refused.status, title="Edit", source=source, fields=shown, problem=problem
-            )
+            return self._change_form(visit, source, shown, seen, refused)
         return visit.onward(f"/sources/{source['id']}", "saved")
 
     async def ask_secret(self, visit: Visit) -> Response:
@@ -170,6 +170,19 @@ class Sources:
         believed = visit.form.get("believed") == "yes"
         await visit.send("POST", f"/v1/sources/{source_id}/resume", {"confirm_revocations": believed})
         return visit.onward(f"/sources/{source_id}", "resumed")
+
+    def _change_form(
+        self, visit: Visit, source: Mapping[str, Any], fields: Sequence[Field], seen: str, refused: Refused | None
+    ) -> Response:
+        return visit.show(
+            "edit-source.html",
+            200 if refused is None else refused.status,
+            title="Edit",
+            source=source,
+            fields=fields,
+            seen=seen,
+            problem=None if refused is None or place_of(fields, refused.field) else refused,
+        )
 
     async def _form(self, visit: Visit, provider: Mapping[str, Any], refused: Refused | None = None) -> Response:
         fields: Sequence[Field] = _new_fields(provider)
@@ -223,6 +236,12 @@ async def _change_fields(visit: Visit, source: Mapping[str, Any]) -> Sequence[Fi
     client = [replace(_CLIENT_ID, required=source["client_id"] is not None), _SCOPES] if with_client else []
     plain = [replace(it, value=given[it.name]) for it in (_NAME, *client)]
     return [*plain, *of_schema(provider["options_schema"], "options", source["options"])]
+
+
+def _with_what_no_line_tells(options: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
+    beside = {name: beside_lines(value) for name, value in former.items() if isinstance(value, dict)}
+    kept = {name: {**options.get(name, {}), **pairs} for name, pairs in beside.items() if pairs}
+    return {**options, **kept}
 
 
 def _secret_fields(source: Mapping[str, Any]) -> Sequence[Field]:

@@ -1,7 +1,7 @@
 """A request of somebody who is signed in: who it is, what the API says to them, how pages are shown to them."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -12,12 +12,13 @@ from starlette.responses import RedirectResponse, Response
 from tokenkeep.application.connect_sessions import new_token
 from tokenkeep.application.console_sessions import Recognise
 from tokenkeep.domain.api_key import Caller, Scope
-from tokenkeep.domain.errors import InvalidInput, NotAuthenticated, UnknownKey
+from tokenkeep.domain.errors import InvalidInput, NotAuthenticated, VaultError
 from tokenkeep.domain.secret import Secret
 from tokenkeep_api.authentication import KeyUses
 from tokenkeep_api.connect_requests import FORM_KEY, address_of, form_in
 from tokenkeep_api.console import words
 from tokenkeep_api.console.cookies import ConsoleCookies, form_key
+from tokenkeep_api.console.fields import Field, fingerprint
 from tokenkeep_api.console.navigation import navigation
 from tokenkeep_api.console.own_api import OwnApi, Query, Refused
 from tokenkeep_api.console.pages import ConsolePages
@@ -28,7 +29,17 @@ DONE: Final = "done"
 ONCE: Final = "once"
 """The hidden field that tells one showing of a form from another: the Idempotency-Key of what it creates."""
 
+SEEN: Final = "seen"
+"""The hidden field that tells what a form was shown with."""
+
+_CHANGED: Final = (
+    "somebody else has changed this since the page was opened, so nothing was saved; here is how it is now: "
+    "please make your change again"
+)
 _ONCE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+_LEADS_ASIDE: Final = re.compile(r"\\|//|/\.|/%2e", re.IGNORECASE)
+"""What browsers may read as a way up, or to another host."""
+
 _SEE_OTHER: Final = 303
 _SERVER_ERROR: Final = 500
 
@@ -84,6 +95,12 @@ class Visit:
         return self.show(
             "refused.html", refused.status, title="That did not work", problem=refused, reference=reference
         )
+
+    def overtaken(self, fields: Iterable[Field]) -> Refused | None:
+        """Whether the thing has changed since the form was shown: these are the form's fields as they would be shown now."""
+        if self.form.get(SEEN) == fingerprint(fields):
+            return None
+        return Refused({"status": 409, "code": "changed_meanwhile", "detail": _CHANGED})
 
     def onward(self, path: str, done: str | None = None) -> Response:
         """On to another page of the console, by GET, with what to say there."""
@@ -142,7 +159,8 @@ class Door:
         try:
             async with self._works.reading() as work:
                 caller = await self._recognise(work, token, address=address_of(request))
-        except (NotAuthenticated, InvalidInput, UnknownKey):
+        except (NotAuthenticated, InvalidInput, VaultError):
+            # A session that another keyring has sealed is over too: whoever has it would see nothing but faults for hours.
             return None
         request.scope["state"]["caller"] = caller
         self._uses.note(caller)
@@ -163,6 +181,6 @@ class Door:
 
 def safe_next(text: str) -> str:
     """Where to go after signing in: a page of the console, or the first one."""
-    parts = urlsplit(text)
-    inside = text == "/console" or text.startswith("/console/")
-    return text if inside and not parts.netloc and not parts.scheme and "\\" not in text else "/console"
+    path = urlsplit(text).path
+    inside = path == "/console" or path.startswith("/console/")
+    return text if inside and text.startswith(path) and not _LEADS_ASIDE.search(path) else "/console"

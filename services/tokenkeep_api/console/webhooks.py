@@ -10,7 +10,7 @@ from starlette.routing import Route
 from tokenkeep.domain.webhook_tries import DeliveryState
 from tokenkeep_api.console.acting import Acting
 from tokenkeep_api.console.acts import WEBHOOK_ACTS
-from tokenkeep_api.console.fields import Field, Kind, filled, place_of, read
+from tokenkeep_api.console.fields import Field, Kind, filled, fingerprint, place_of, read
 from tokenkeep_api.console.own_api import Refused
 from tokenkeep_api.console.visits import Door, Visit
 from tokenkeep_api.named_route import NamedRoute
@@ -68,14 +68,14 @@ class WebhookPages:
 
     async def ask_new(self, visit: Visit) -> Response:
         """The form."""
-        return visit.show("webhook-form.html", title="New webhook", webhook=None, fields=_FIELDS, problem=None)
+        return self._form(visit, None, _FIELDS, None)
 
     async def create(self, visit: Visit) -> Response:
         """The form was sent: the secret is shown, once."""
         try:
             made = (await visit.send("POST", "/v1/webhooks", read(_FIELDS, visit.form)))["data"]
         except Refused as refused:
-            return self._form(visit, None, _FIELDS, refused)
+            return self._form(visit, None, _as_sent(visit, _FIELDS, refused), refused)
         return self._secret(visit, made)
 
     async def show(self, visit: Visit) -> Response:
@@ -98,19 +98,20 @@ class WebhookPages:
     async def ask_change(self, visit: Visit) -> Response:
         """What there is to change."""
         webhook = await _webhook(visit)
-        return visit.show(
-            "webhook-form.html", title="Edit", webhook=webhook, fields=_change_fields(webhook), problem=None
-        )
+        return self._form(visit, webhook, _change_fields(webhook), None)
 
     async def change(self, visit: Visit) -> Response:
         """The form was sent; what is empty is taken away."""
         webhook = await _webhook(visit)
         fields = _change_fields(webhook)
+        overtaken = visit.overtaken(fields)
+        if overtaken is not None:
+            return self._form(visit, webhook, fields, overtaken)
         given = {"types": None, "description": None, **read(fields, visit.form)}
         try:
             await visit.send("PATCH", f"/v1/webhooks/{webhook['id']}", given)
         except Refused as refused:
-            return self._form(visit, webhook, fields, refused)
+            return self._form(visit, webhook, _as_sent(visit, fields, refused), refused)
         return visit.onward(f"/webhooks/{webhook['id']}", "saved")
 
     async def test(self, visit: Visit) -> Response:
@@ -147,15 +148,22 @@ class WebhookPages:
         )
 
     def _form(
-        self, visit: Visit, webhook: Mapping[str, Any] | None, fields: Sequence[Field], refused: Refused
+        self, visit: Visit, webhook: Mapping[str, Any] | None, fields: Sequence[Field], refused: Refused | None
     ) -> Response:
-        says = f"{refused.detail[:1].upper()}{refused.detail[1:]}."
-        shown = filled(fields, visit.form, wrong=refused.field, says=says)
-        problem = None if place_of(shown, refused.field) else refused
-        title = "New webhook" if webhook is None else "Edit"
         return visit.show(
-            "webhook-form.html", refused.status, title=title, webhook=webhook, fields=shown, problem=problem
+            "webhook-form.html",
+            200 if refused is None else refused.status,
+            title="New webhook" if webhook is None else "Edit",
+            webhook=webhook,
+            fields=fields,
+            seen="" if webhook is None else fingerprint(_change_fields(webhook)),
+            problem=None if refused is None or place_of(fields, refused.field) else refused,
         )
+
+
+def _as_sent(visit: Visit, fields: Sequence[Field], refused: Refused) -> Sequence[Field]:
+    says = f"{refused.detail[:1].upper()}{refused.detail[1:]}."
+    return filled(fields, visit.form, wrong=refused.field, says=says)
 
 
 async def _name_of(visit: Visit, webhook_id: str) -> str:

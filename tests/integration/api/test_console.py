@@ -162,6 +162,15 @@ async def test_a_session_is_over_after_eight_hours_and_is_swept(service: Service
         assert await service.sql("SELECT * FROM console_sessions") == []
 
 
+async def test_a_session_that_can_not_be_opened_any_more_leads_to_signing_in_and_not_to_a_fault(
+    service: Service,
+) -> None:
+    async with signed_in(service) as http:
+        await service.sql("UPDATE console_sessions SET owner = gen_random_uuid()")
+        answer = await http.get("/console")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/console/sign-in?next=%2Fconsole")
+
+
 async def test_the_database_knows_neither_the_session_nor_the_key(service: Service) -> None:
     key = await service.key("accounts:read")
     async with signed_in(service, key) as http:
@@ -344,6 +353,60 @@ async def test_what_a_webhook_has_missed_is_delivered_again(service: Service) ->
         assert "tokenkeep.account.created" in page.text
         wrong = await http.post(f"/console/webhooks/{webhook_id}/redeliver", data={**given, "since": "yesterday"})
         assert wrong.status_code == 422
+
+
+_SEEN = re.compile(r'name="seen" value="([0-9a-f]{64})"')
+
+
+async def test_a_form_that_somebody_else_has_overtaken_takes_nothing_back(service: Service) -> None:
+    url = {"options.token_url": "https://provider.example/token"}
+    source_id = await service.source("https://provider.example/token")
+    body = {"source_id": source_id, "metadata": {"plan": "solo"}}
+    async with signed_in(service) as http, service.client() as admin:
+        account_id = data(await admin.post("/v1/accounts", json=body), 201)["id"]
+        webhook_id = data(await admin.post("/v1/webhooks", json={"url": "https://a.example/hook"}), 201)["id"]
+        for path, sent, change in (
+            (f"accounts/{account_id}", {"metadata": "plan=team"}, {"metadata": {"region": "eu"}}),
+            (f"sources/{source_id}", {"name": "mine", "client_id": "client", **url}, {"scopes": ["write"]}),
+            (f"webhooks/{webhook_id}", {"url": "https://b.example/hook"}, {"types": ["account.created"]}),
+        ):
+            page = await http.get(f"/console/{path}/edit")
+            seen = _SEEN.search(page.text)
+            assert seen is not None, path
+            changed = data(await admin.patch(f"/v1/{path}", json=change))
+            given = {"form": form_key(page), "seen": seen[1], **sent}
+            answer = await http.post(f"/console/{path}/edit", data=given)
+            assert answer.status_code == 409, path
+            assert "Somebody else has changed this" in answer.text
+            assert data(await admin.get(f"/v1/{path}")) == changed
+            seen = _SEEN.search(answer.text)
+            assert seen is not None
+            answer = await http.post(f"/console/{path}/edit", data={**given, "seen": seen[1]})
+            assert answer.status_code == 303, path
+
+
+async def test_what_no_line_can_tell_is_not_spoiled_by_a_form(service: Service) -> None:
+    source_id = await service.source("https://provider.example/token", token_params={"a": " padded ", "b": "3"})
+    url = {"options.token_url": "https://provider.example/token"}
+    long = {"note": "first\nsecond", " spaced ": " x ", "a=b": "c"}
+    body = {"source_id": source_id, "metadata": {**long, "plan": "solo", "region": "eu"}}
+    async with signed_in(service) as http, service.client() as admin:
+        account_id = data(await admin.post("/v1/accounts", json=body), 201)["id"]
+        for path, sent in (
+            (f"accounts/{account_id}", {"metadata": "plan=team"}),
+            (f"sources/{source_id}", {"name": "mine", "client_id": "client", "options.token_params": "b=4", **url}),
+        ):
+            page = await http.get(f"/console/{path}/edit")
+            seen = _SEEN.search(page.text)
+            assert seen is not None
+            given = {"form": form_key(page), "seen": seen[1], **sent}
+            answer = await http.post(f"/console/{path}/edit", data=given)
+            assert answer.status_code == 303, answer.text
+        assert data(await admin.get(f"/v1/accounts/{account_id}"))["metadata"] == {**long, "plan": "team"}
+        assert data(await admin.get(f"/v1/sources/{source_id}"))["options"]["token_params"] == {
+            "a": " padded ",
+            "b": "4",
+        }
 
 
 async def test_who_signs_in_again_has_one_session(service: Service) -> None:

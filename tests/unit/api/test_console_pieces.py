@@ -121,7 +121,21 @@ def test_a_bar_that_is_not_empty_is_seen() -> None:
     assert bars([]) == []
 
 
-@pytest.mark.parametrize("text", ["", "/consoles", "https://x/console", "//x/console", "/console/../x\\", "console"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "/consoles",
+        "https://x/console",
+        "//x/console",
+        "/console/x\\y",
+        "console",
+        "/console/../connect/x",
+        "/console/%2E%2e/v1",
+        "/console//evil.example",
+        "javascript:/console/",
+    ],
+)
 def test_no_way_leads_out_of_the_console(text: str) -> None:
     assert safe_next(text) == "/console"
 
