@@ -63,12 +63,10 @@ class AccountForms:
             return await self._link(visit, source)
         fields = _new_fields(source, kind)
         body = read(fields, visit.form)
-        verify = str(body.pop("verify", "true"))
-        body["credentials"] = {**body.get("credentials", {}), **pairs_in(body.pop(_OTHERS, ""))}
-        if not body["credentials"]:
-            del body["credentials"]
+        verify, credentials = str(body.pop("verify", "true")), credentials_in(body)
+        body = {"source_id": source["id"], **body, **({"credentials": credentials} if credentials else {})}
         try:
-            made = await visit.send("POST", "/v1/accounts", {"source_id": source["id"], **body}, {"verify": verify})
+            made = await visit.send("POST", "/v1/accounts", body, {"verify": verify})
         except Refused as refused:
             return self._form(visit, source, kind, fields, refused)
         return visit.onward(f"/accounts/{made['data']['id']}", "created")
@@ -92,7 +90,7 @@ class AccountForms:
         try:
             await visit.send("PATCH", f"/v1/accounts/{account['id']}", body)
         except Refused as refused:
-            shown = filled(fields, visit.form, wrong=refused.field, says=_sentence(refused))
+            shown = filled(fields, visit.form, wrong=refused.field, says=sentence(refused))
             return self._change_form(visit, account, shown, refused)
         return visit.onward(f"/accounts/{account['id']}", "saved")
 
@@ -130,14 +128,14 @@ class AccountForms:
     ) -> Response:
         shown: Sequence[Field] = fields
         if refused is not None:
-            shown = filled(fields, visit.form, wrong=refused.field, says=_sentence(refused))
+            shown = filled(fields, visit.form, wrong=refused.field, says=sentence(refused))
         return visit.show(
             "new-account.html",
             200 if refused is None else refused.status,
             title="New account",
             source=source,
             kind=kind,
-            kinds=[it.get("title", "Credentials") for it in _variants(source)],
+            kinds=[it.get("title", "Credentials") for it in variants(source)],
             fields=shown,
             problem=None if refused is None or place_of(shown, refused.field) else refused,
             existing=None if refused is None else refused.members.get("account_id"),
@@ -147,16 +145,27 @@ class AccountForms:
 def _new_fields(source: Mapping[str, Any], kind: str) -> Sequence[Field]:
     if kind == "link":
         return [_external_id(), _METADATA]
-    variants = _variants(source)
-    chosen = variants[int(kind) if kind.isdigit() and int(kind) < len(variants) else 0]
+    *credentials, verify = credential_fields(source, kind)
+    properties = of_schema((source["account_schema"] or {}).get("properties", {}), "properties")
+    return [*credentials, *properties, _external_id(), _METADATA, verify]
+
+
+def credential_fields(source: Mapping[str, Any], kind: str) -> Sequence[Field]:
+    """Fields for credentials of this shape, by its number, and whether they are verified; the last one says that."""
+    shapes = variants(source)
+    chosen = next((it for number, it in enumerate(shapes) if str(number) == kind), shapes[0])
     credentials = of_schema(chosen, "credentials")
     if isinstance(chosen.get("additionalProperties"), dict):
         credentials.append(_MASKED_PAIRS)
-    properties = of_schema(source["account_schema"]["properties"], "properties")
-    return [*credentials, *properties, _external_id(), _METADATA, _VERIFY]
+    return [*credentials, _VERIFY]
 
 
-def _variants(source: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def credentials_in(body: dict[str, Any]) -> dict[str, Any]:
+    """The credentials that were filled in, taken out of what was."""
+    return {**body.pop("credentials", {}), **pairs_in(body.pop(_OTHERS, ""))}
+
+
+def variants(source: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """The shapes that the source's credentials may have."""
     schema = (source["account_schema"] or {"credentials": {}})["credentials"]
     shapes: Sequence[Mapping[str, Any]] = schema.get("oneOf") or schema.get("anyOf") or [schema]
@@ -174,5 +183,6 @@ def _change_fields(account: Mapping[str, Any]) -> Sequence[Field]:
     return [replace(field, value=lines_of(account[field.name])) for field in (_METADATA, properties)]
 
 
-def _sentence(refused: Refused) -> str:
+def sentence(refused: Refused) -> str:
+    """What the API says, as a sentence."""
     return f"{refused.detail[:1].upper()}{refused.detail[1:]}."

@@ -14,11 +14,14 @@ from tokenkeep_api.console.acting import Acting
 from tokenkeep_api.console.acts import ACCOUNT_ACTS
 from tokenkeep_api.console.fields import Field, Kind
 from tokenkeep_api.console.listing import all_sources
+from tokenkeep_api.console.own_api import Refused
+from tokenkeep_api.console.replacement import ask_replacement, replace_credentials
+from tokenkeep_api.console.timeline import read_timeline
 from tokenkeep_api.console.visits import Door, Visit
 from tokenkeep_api.named_route import NamedRoute
 
 _PAGE: Final = 50
-_END: Final = "end"
+_GONE: Final = "not_found"
 _FILTERS: Final = ("source_id", "state", "health", "provider", "cursor")
 _MAX_LINE: Final = 64
 
@@ -41,6 +44,8 @@ class Accounts:
             NamedRoute("/console/accounts/{id}", look(self.show), methods=["GET"]),
             NamedRoute("/console/accounts/{id}/edit", look(self._forms.ask_change), methods=["GET"]),
             NamedRoute("/console/accounts/{id}/edit", change(self._forms.change), methods=["POST"]),
+            NamedRoute("/console/accounts/{id}/credentials", look(ask_replacement), methods=["GET"]),
+            NamedRoute("/console/accounts/{id}/credentials", change(replace_credentials), methods=["POST"]),
             NamedRoute("/console/accounts/{id}/link", change(self.link), methods=["POST"]),
             NamedRoute("/console/accounts/{id}/release", look(self.ask_release), methods=["GET"]),
             NamedRoute("/console/accounts/{id}/release", change(self.release), methods=["POST"]),
@@ -69,21 +74,18 @@ class Accounts:
         """One account, with its timeline."""
         path = f"/v1/accounts/{visit.request.path_params['id']}"
         account = (await visit.read(path))["data"]
-        given = visit.request.query_params
-        attempts = await _entries(visit, f"{path}/attempts", given.get("attempts", ""))
-        events = await _entries(visit, f"{path}/events", given.get("events", ""))
-        source = next((it for it in await all_sources(visit) if it["id"] == account["source_id"]), None)
+        timeline = await read_timeline(visit, path)
+        may_write, sees_sources = visit.may(Scope.ACCOUNTS_WRITE), visit.may(Scope.SOURCES_READ)
         return visit.show(
             "account.html",
             title=account["external_id"] or account["id"],
             account=account,
-            source=source,
+            source=await _source_of(visit, account) if sees_sources else None,
             acts=self._acting.offered(visit, *_possible(account)),
             may_release=visit.may(Scope.CREDENTIALS_RELEASE) and account["custody"] == "held",
-            may_write=visit.may(Scope.ACCOUNTS_WRITE),
-            timeline=_timeline(attempts["data"], events["data"]),
-            more=attempts["next_cursor"] or events["next_cursor"],
-            older={"attempts": attempts["next_cursor"] or _END, "events": events["next_cursor"] or _END},
+            may_write=may_write,
+            may_replace=may_write and sees_sources,
+            timeline=timeline,
         )
 
     async def link(self, visit: Visit) -> Response:
@@ -106,17 +108,20 @@ class Accounts:
         return visit.show("release.html", title="Released", account=account, released=released)
 
 
+async def _source_of(visit: Visit, account: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The account's source; None once it was deleted."""
+    try:
+        source: Mapping[str, Any] = (await visit.read(f"/v1/sources/{account['source_id']}"))["data"]
+    except Refused as refused:
+        if refused.code != _GONE:
+            raise
+        return None
+    return source
+
+
 async def _name_of(visit: Visit, account_id: str) -> str:
     account = (await visit.read(f"/v1/accounts/{account_id}"))["data"]
     return str(account["external_id"] or account["id"])
-
-
-async def _entries(visit: Visit, path: str, cursor: str) -> Mapping[str, Any]:
-    """A page of a journal, from this cursor on; nothing once its end was reached."""
-    if cursor == _END:
-        return {"data": [], "next_cursor": None}
-    found: Mapping[str, Any] = await visit.read(path, {"limit": _PAGE, "cursor": cursor})
-    return found
 
 
 def _sought(text: str) -> dict[str, str]:
@@ -152,10 +157,3 @@ def _possible(account: Mapping[str, Any]) -> Sequence[str]:
             return ["enable", "delete"]
         case _:
             return ["delete"]
-
-
-def _timeline(attempts: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]]) -> Sequence[dict[str, Any]]:
-    """Both in one order, the latest first. That a refresh succeeded is told once, by its attempt."""
-    tried = [{"at": it["settled_at"] or it["sent_at"] or "", "attempt": it} for it in attempts]
-    told = [{"at": it["time"], "event": it} for it in events if it["type"] != "tokenkeep.account.refreshed"]
-    return sorted([*tried, *told], key=lambda it: str(it["at"]) or "9", reverse=True)

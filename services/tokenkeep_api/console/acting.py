@@ -49,7 +49,7 @@ class Acting:
     async def do(self, visit: Visit) -> Response:
         """Do it."""
         named, act = self._named(visit)
-        await visit.send(act.method, f"{self.api}/{named}{act.path}", query=act.query)
+        await visit.send(act.method, f"{self.api}/{named}{act.path}", act.body, act.query)
         return visit.onward(self.place if act.gone else f"{self.place}/{named}", act.done)
 
     def offered(self, visit: Visit, *names: str) -> dict[str, Act]:

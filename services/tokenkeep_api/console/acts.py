@@ -28,6 +28,7 @@ class Act:
     asks: str | None = None
     gone: bool = False
     query: Mapping[str, str] | None = None
+    body: Mapping[str, bool] | None = None
 
 
 _WRITE = (Scope.ACCOUNTS_WRITE,)
@@ -82,6 +83,33 @@ SOURCE_ACTS: Mapping[str, Act] = {
         "None of its accounts is refreshed until it is resumed. Tokens that are still good are handed out.",
     ),
     "resume": Act("POST", "/resume", (Scope.SOURCES_WRITE,), "resumed", "Resume"),
+    "resume-older": Act(
+        "POST",
+        "/resume",
+        (Scope.SOURCES_WRITE,),
+        "resumed",
+        "Resume all the same",
+        "The database seems to be older than what was stored before. Accounts that are behind are tried; what their provider refuses "
+        "then is lost, and their users have to connect again. If there is a newer database, restore that instead.",
+    ),
+    "disbelieve": Act(
+        "POST",
+        "/resume",
+        (Scope.SOURCES_WRITE,),
+        "resumed",
+        "No: go on with these accounts",
+        body={"confirm_revocations": False},
+    ),
+    "believe": Act(
+        "POST",
+        "/resume",
+        (Scope.SOURCES_WRITE,),
+        "believed",
+        "Yes: disable these accounts",
+        "All accounts whose grants were refused are disabled, and each is told of by an event. Only their users can bring them "
+        "back, by connecting again.",
+        body={"confirm_revocations": True},
+    ),
 }
 _HOOKS = (Scope.WEBHOOKS_WRITE,)
 WEBHOOK_ACTS: Mapping[str, Act] = {

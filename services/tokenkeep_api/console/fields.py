@@ -15,6 +15,9 @@ import orjson
 _LONG: Final = {"private_key", "client_secret", "certificate"}
 _EXPIRES: Final = "date-time"
 _UNSAID: Final = ("", "as the catalogue says")
+_NUMBER: Final = re.compile(r"-?[0-9]{1,18}")
+"""What fits into 64 bits; the API says what is wrong with anything else."""
+
 _YES_OR_NO: Final = (_UNSAID, ("true", "yes"), ("false", "no"))
 
 
@@ -151,7 +154,7 @@ def _value(field: Field, text: str) -> Any:
         return None
     match field.kind:
         case Kind.NUMBER:
-            return int(stripped) if stripped.lstrip("-").isdigit() and len(stripped) < 20 else stripped  # noqa: PLR2004 - what fits into 64 bits
+            return int(stripped) if _NUMBER.fullmatch(stripped) else stripped
         case Kind.FLAG:
             return stripped == "true"
         case Kind.LINES:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from tokenkeep.application.environment_figures import SourceTries
 from tokenkeep.domain.api_key import Scope
 from tokenkeep.domain.ids import IdKind, SourceId, parse_id
-from tokenkeep.domain.source import MASS_REVOCATION
+from tokenkeep.domain.source import MASS_REVOCATION, ROLLBACK
 from tokenkeep_api.console.acting import Acting
 from tokenkeep_api.console.acts import SOURCE_ACTS
 from tokenkeep_api.console.fields import Field, Kind, beside_lines, filled, fingerprint, of_schema, place_of, read
@@ -68,7 +68,6 @@ class Sources:
             NamedRoute("/console/sources/{id}/edit", change(self.change), methods=["POST"]),
             NamedRoute("/console/sources/{id}/secret", look(self.ask_secret), methods=["GET"]),
             NamedRoute("/console/sources/{id}/secret", change(self.rotate), methods=["POST"]),
-            NamedRoute("/console/sources/{id}/decide", change(self.decide), methods=["POST"]),
             *self._acting.routes(self._door),
         ]
 
@@ -80,19 +79,16 @@ class Sources:
     async def show(self, visit: Visit) -> Response:
         """One of them, and how its latest tries ended."""
         source = await _source(visit)
-        paused = source["state"] == "paused"
-        offered = self._acting.offered(visit, "resume" if paused else "pause")
         try:
             tries = await self._tries(SourceId(parse_id(IdKind.SOURCE, source["id"])))
         except NotCounted:
             tries = None
-        deciding = source["paused_reason"] == MASS_REVOCATION
         return visit.show(
             "source.html",
             title=source["name"],
             source=source,
-            acts={} if deciding else offered,
-            deciding=deciding and bool(offered),
+            acts=self._acting.offered(visit, *_possible(source)),
+            deciding=source["paused_reason"] == MASS_REVOCATION and visit.may(Scope.SOURCES_WRITE),
             may_write=visit.may(Scope.SOURCES_WRITE),
             tries=tries,
             has_client=source["auth_type"] in _WITH_CLIENT,
@@ -164,13 +160,6 @@ class Sources:
             )
         return visit.onward(f"/sources/{source['id']}", "saved")
 
-    async def decide(self, visit: Visit) -> Response:
-        """After a mass revocation: whether the provider is believed."""
-        source_id = visit.request.path_params["id"]
-        believed = visit.form.get("believed") == "yes"
-        await visit.send("POST", f"/v1/sources/{source_id}/resume", {"confirm_revocations": believed})
-        return visit.onward(f"/sources/{source_id}", "resumed")
-
     def _change_form(
         self, visit: Visit, source: Mapping[str, Any], fields: Sequence[Field], seen: str, refused: Refused | None
     ) -> Response:
@@ -208,6 +197,15 @@ async def _name_of(visit: Visit, source_id: str) -> str:
 async def _source(visit: Visit) -> Mapping[str, Any]:
     found: Mapping[str, Any] = (await visit.read(f"/v1/sources/{visit.request.path_params['id']}"))["data"]
     return found
+
+
+def _possible(source: Mapping[str, Any]) -> Sequence[str]:
+    """What makes sense for a source that stands like this; the API has the last word."""
+    if source["state"] != "paused":
+        return ["pause"]
+    return {MASS_REVOCATION: ["disbelieve", "believe"], ROLLBACK: ["resume-older"]}.get(
+        source["paused_reason"], ["resume"]
+    )
 
 
 def _new_fields(provider: Mapping[str, Any]) -> Sequence[Field]:

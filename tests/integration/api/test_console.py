@@ -241,9 +241,10 @@ async def test_a_mass_revocation_is_decided_on_the_source_s_page(service: Servic
     async with signed_in(service) as http:
         page = await http.get(f"/console/sources/{source_id}")
         assert "Is the provider to be believed?" in page.text
-        assert f"/sources/{source_id}/resume" not in page.text
-        given = {"form": form_key(page), "believed": "no"}
-        decided = await http.post(f"/console/sources/{source_id}/decide", data=given)
+        assert f'/sources/{source_id}/resume"' not in page.text
+        asked = await http.get(f"/console/sources/{source_id}/believe")
+        assert "Only their users can bring them back" in asked.text
+        decided = await http.post(f"/console/sources/{source_id}/disbelieve", data={"form": form_key(page)})
         assert decided.status_code == 303, decided.text
     async with service.client() as admin:
         assert data(await admin.get(f"/v1/sources/{source_id}"))["state"] == "active"
@@ -310,6 +311,57 @@ async def test_an_account_of_every_kind_is_created_by_a_form(
         assert "canary-1" not in page.text
 
 
+async def test_credentials_of_every_kind_are_replaced_by_the_same_form(service: Service) -> None:
+    async with service.client() as admin, signed_in(service) as http:
+        for provider, given, other, stored in (
+            ("generic-api-key", {"api_key": "old"}, {"credentials.api_key": "new"}, {"api_key": "new"}),
+            (
+                "generic-basic",
+                {"username": "a", "password": "old"},
+                {"credentials.username": "a", "credentials.password": "new"},
+                {"username": "a", "password": "new"},
+            ),
+            ("generic-custom", {"a": "old"}, {"others": "a=new"}, {"a": "new"}),
+            (
+                "generic-bearer",
+                {"access_token": "old"},
+                {"credentials.access_token": "new"},
+                {"access_token": "new"},
+            ),
+        ):
+            source_id = data(await admin.post("/v1/sources", json={"provider": provider, "name": "s"}), 201)["id"]
+            body = {"source_id": source_id, "credentials": given}
+            account_id = data(await admin.post("/v1/accounts", json=body), 201)["id"]
+            data(await admin.post(f"/v1/accounts/{account_id}/disable"))
+            path = f"/console/accounts/{account_id}"
+            assert f'href="{path}/credentials"' in (await http.get(path)).text
+            page = await http.get(f"{path}/credentials")
+            wrong = await http.post(f"{path}/credentials", data={"form": form_key(page), **dict.fromkeys(other, "")})
+            assert wrong.status_code == 422, provider
+            answer = await http.post(f"{path}/credentials", data={"form": form_key(page), **other})
+            assert answer.headers["location"] == f"{path}?done=replaced", answer.text
+            shown = data(await admin.get(f"/v1/accounts/{account_id}", params={"include_credentials": "1"}))
+            assert (shown["state"], shown["credentials"]) == ("active", stored)
+        async with signed_in(service, await service.key("accounts:read", "sources:read")) as reader:
+            page = await reader.get(path)
+            assert f'href="{path}/credentials"' not in page.text
+            answer = await reader.post(f"{path}/credentials", data={"form": form_key(page), "others": "a=b"})
+            assert answer.status_code == 403
+
+
+async def test_after_the_database_went_back_in_time_going_on_asks_first(service: Service) -> None:
+    source_id = await service.source("https://provider.example/token")
+    await service.sql(
+        "UPDATE sources SET state = 'paused', paused_reason = 'rollback', paused_at = clock_timestamp() WHERE id = CAST(:id AS uuid)",
+        id=source_id.removeprefix("src_"),
+    )
+    async with signed_in(service) as http:
+        page = await http.get(f"/console/sources/{source_id}")
+        assert f'action="/console/sources/{source_id}/resume' not in page.text
+        asked = await http.get(f"/console/sources/{source_id}/resume-older")
+        assert "restore that instead" in asked.text
+
+
 async def test_a_question_names_the_thing_itself_whatever_the_address_says(service: Service) -> None:
     source_id = await service.source("https://provider.example/token")
     async with signed_in(service) as http:
@@ -321,6 +373,9 @@ async def test_a_question_names_the_thing_itself_whatever_the_address_says(servi
             "/accounts/x/no-such-act",
         ):
             assert (await http.get(f"/console{path}")).status_code in {404, 422}, path
+        for kind in ("²", "-1", "9" * 30):
+            given = {"source_id": source_id, "kind": kind}
+            assert (await http.get("/console/accounts/new", params=given)).status_code == 200
 
 
 async def test_a_journal_is_read_to_its_end_and_not_over_again(service: Service) -> None:

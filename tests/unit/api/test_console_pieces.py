@@ -1,6 +1,7 @@
 """What the console's pages are made of: words, fields, bars, figures."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,6 +19,8 @@ from tokenkeep_api.console.charts import bars
 from tokenkeep_api.console.fields import Field, Kind, filled, of_schema, read
 from tokenkeep_api.console.figures import Figures, NotCounted
 from tokenkeep_api.console.pages import ago
+from tokenkeep_api.console.timeline import Journal, Timeline, merge
+from tokenkeep_api.console.timeline import Kind as JournalKind
 from tokenkeep_api.console.visits import safe_next
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
@@ -106,6 +109,43 @@ def test_what_is_filled_in_becomes_the_api_s_json() -> None:
         "options": {"access_token_ttl_s": 3600, "token_params": {"audience": "a=b"}, "iss": False},
         "credentials": {"private_key": "-----BEGIN-----\nx\n"},
     }
+
+
+@pytest.mark.parametrize("text", ["²", "--5", "1e3", "9" * 19, "one"])
+def test_what_is_no_number_is_left_to_the_api_to_refuse(text: str) -> None:
+    assert read([Field("n", "N", Kind.NUMBER)], {"n": text}) == {"n": text}
+
+
+def _page(kind: JournalKind, times: list[int], given: str, size: int) -> Journal:
+    begin = 0 if not given else len(times) if given == "end" else [str(it) for it in times].index(given) + 1
+    entries = [{"time": f"{time:03}", "place": str(time)} for time in times[begin : begin + size]]
+    return Journal(kind, given, entries, more=begin + size < len(times))
+
+
+@pytest.mark.parametrize(
+    ("attempts", "events"),
+    [
+        ([], []),
+        (list(range(300, 0, -7)), [299, 150, 149, 148, 147, 2]),
+        (list(range(300, 200, -1)), list(range(100, 0, -1))),
+        (list(range(9, 0, -1)), list(range(300, 0, -11))),
+    ],
+)
+def test_a_timeline_is_in_order_over_all_its_pages_and_has_everything_once(
+    attempts: list[int], events: list[int]
+) -> None:
+    kinds = [
+        JournalKind(name, time=lambda it: str(it["time"]), place=lambda it: str(it["place"]))
+        for name in ("attempts", "events")
+    ]
+    told: list[str] = []
+    older: Mapping[str, str] | None = {"attempts": "", "events": ""}
+    while older is not None:
+        pages = [_page(kind, all_, older[kind.name], 5) for kind, all_ in zip(kinds, (attempts, events), strict=True)]
+        timeline: Timeline = merge(*pages)
+        told += [str(entry["time"]) for it in timeline.entries for entry in it.values()]
+        older = timeline.older
+    assert told == [f"{time:03}" for time in sorted(attempts + events, reverse=True)]
 
 
 def test_a_secret_is_never_filled_in_again() -> None:
