@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from road import CALLER, Road
 from token_server import TokenServer
+from tokenkeep.adapters.postgres.environment_figures import count_environment
 from tokenkeep.adapters.postgres.fleet import count_fleet
 from tokenkeep.application.fleet import FleetFigures, RunningSource, Waiting, WebhookCondition
 from tokenkeep.application.manage_sources import PauseSource
@@ -14,7 +15,13 @@ PROVIDER = "generic-oauth2"
 
 
 async def counted(road: Road) -> FleetFigures:
-    return await count_fleet(road.foundation.database)
+    """The fleet's figures. Those of its one environment, which the console shows, say the same."""
+    figures = await count_fleet(road.foundation.database)
+    shown = await count_environment(road.foundation.database, CALLER.environment)
+    assert shown.accounts == figures.accounts
+    assert shown.expired == sum(figures.expired.values())
+    assert shown.overdue == sum(it.count for it in figures.overdue.values())
+    return figures
 
 
 async def pause(road: Road, source_id: SourceId) -> None:

@@ -29,12 +29,14 @@ _EXPIRED = text("""
 SELECT count(*) FROM accounts AS a JOIN credentials AS c ON c.account_id = a.id
  WHERE a.environment = :environment AND a.state = 'active' AND c.expires_at <= statement_timestamp()
 """)
-# What is late is in the span before the first one, however late it is. Only accounts that are refreshed have a next time.
+# What is overdue is in the span before the first one, as the metrics count it (`fleet`): by more than a minute, at sources that are
+# refreshed. Only accounts that are refreshed have a next time.
 _SPANS = text("""
-SELECT GREATEST(floor(extract(epoch FROM l.next_refresh_at - statement_timestamp()) / :step_s), -1)::int AS span,
+SELECT CASE WHEN l.next_refresh_at < statement_timestamp() - interval '1 minute' THEN -1
+            ELSE GREATEST(floor(extract(epoch FROM l.next_refresh_at - statement_timestamp()) / :step_s), 0) END::int AS span,
        count(*) AS accounts, statement_timestamp() - min(l.next_refresh_at) AS longest
   FROM leases AS l
- WHERE l.source_id IN (SELECT id FROM sources WHERE environment = :environment)
+ WHERE l.source_id IN (SELECT id FROM sources WHERE environment = :environment AND state = 'active' AND NOT proving)
    AND l.next_refresh_at < statement_timestamp() + make_interval(secs => :ahead_s)
  GROUP BY 1
 """)
