@@ -8,11 +8,14 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from tokenkeep.adapters.postgres.environment_figures import count_environment, recent_events, tries_of
+from tokenkeep.adapters.postgres.inbox import PostgresInboxQueue
+from tokenkeep.adapters.redis.inbox_stream import RedisDeadEntries
 from tokenkeep.application.console_sessions import Recognise
 from tokenkeep.application.environment_figures import EnvironmentFigures, SourceTries
 from tokenkeep.domain.events import Event
 from tokenkeep.domain.ids import SourceId
 from tokenkeep_api.console.accounts import Accounts
+from tokenkeep_api.console.dead_letters import DeadLetters
 from tokenkeep_api.console.figures import Figures
 from tokenkeep_api.console.front import Front
 from tokenkeep_api.console.happenings import Happenings
@@ -51,6 +54,7 @@ def console_routes(wired: Wired, api: FastAPI, pages: ConsolePages) -> list[Rout
         Accounts(door),
         Sources(door, Figures(tries)),
         Happenings(door, recent),
+        DeadLetters(door, PostgresInboxQueue(database), RedisDeadEntries(wired.foundation.redis), wired.reads.note),
         WebhookPages(door),
         Keys(door),
     )

@@ -38,8 +38,7 @@ class Happenings:
 
     async def events(self, visit: Visit) -> Response:
         """What happened."""
-        if not visit.may(Scope.EVENTS_READ):
-            await visit.read("/v1/events")  # the API says what the key lacks
+        visit.require(Scope.EVENTS_READ)
         try:
             before = number_after(visit.request.query_params.get("cursor"))
         except InvalidInput:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep_api.console import words
 from tokenkeep_api.named_route import NamedRoute
 
@@ -53,7 +54,7 @@ class ConsolePages:
         # What has changed has a new address, so nobody looks at a page in an old style.
         stamped = {name: f"{path}{_AT}/{name}?{sha256(content).hexdigest()[:12]}" for name, content in assets.items()}
         templates.globals |= {"base": f"{path}/console", "assets": stamped, "words": words}
-        templates.filters |= {"clock": words.clock, "ago": ago, "query": query}
+        templates.filters |= {"clock": words.clock, "ago": ago, "query": query, "account_id": _account_id}
         return cls(templates, assets, path)
 
     def show(self, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
@@ -79,6 +80,10 @@ def ago(moment: datetime | str, now: datetime) -> str:
     distance = words.moment_at(moment) - now
     span = words.span(abs(distance))
     return f"in {span}" if distance > timedelta(0) else f"{span} ago"
+
+
+def _account_id(account_id: AccountId) -> str:
+    return format_id(IdKind.ACCOUNT, account_id)
 
 
 def query(given: Mapping[str, str], **changed: str | None) -> str:

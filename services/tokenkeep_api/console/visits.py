@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from tokenkeep.application.connect_sessions import new_token
 from tokenkeep.application.console_sessions import Recognise
 from tokenkeep.domain.api_key import Caller, Scope
-from tokenkeep.domain.errors import InvalidInput, NotAuthenticated, VaultError
+from tokenkeep.domain.errors import InvalidInput, NotAllowed, NotAuthenticated, VaultError
 from tokenkeep.domain.secret import Secret
 from tokenkeep_api.authentication import KeyUses
 from tokenkeep_api.connect_requests import FORM_KEY, address_of, form_in
@@ -58,6 +58,12 @@ class Visit:
     def may(self, *scopes: Scope) -> bool:
         """Whether the key has all of these scopes."""
         return all(self.caller.may(scope) for scope in scopes)
+
+    def require(self, scope: Scope) -> None:
+        """What the API would say if one of its routes wanted this scope. Raises `Refused`."""
+        if not self.caller.may(scope):
+            said = NotAllowed(scope.value)
+            raise Refused({"status": 403, "code": "missing_scope", "detail": str(said), "scope": scope.value})
 
     async def read(self, path: str, query: Query | None = None) -> Any:
         """The whole document that the API gives. Raises `Refused`."""

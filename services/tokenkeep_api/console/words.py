@@ -113,6 +113,7 @@ DONE = {
     "webhook_deleted": "The webhook is deleted.",
     "redelivered": "Will be delivered once more, within seconds.",
     "redelivered_some": "That are very many. The first of them will be delivered; choose a shorter time for the others.",
+    "retried": "It is tried again, within seconds. If it fails once more, it comes back here.",
     "key_deleted": "The key is withdrawn. It stopped working at once.",
     "signed_out": "You are signed out.",
 }

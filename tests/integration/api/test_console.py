@@ -3,12 +3,14 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
 
 from api_service import ADMIN_KEY, Service, data, open_service
 from tokenkeep.adapters.postgres.housekeeping import keep_house
+from tokenkeep.adapters.redis.inbox_stream import DEAD, STREAM
 
 _FORM_KEY = re.compile(r'name="form" value="([0-9a-f]{64})"')
 _ONCE = re.compile(r'name="once" value="([A-Za-z0-9_-]{43})"')
@@ -408,6 +410,77 @@ async def test_what_a_webhook_has_missed_is_delivered_again(service: Service) ->
         assert "tokenkeep.account.created" in page.text
         wrong = await http.post(f"/console/webhooks/{webhook_id}/redeliver", data={**given, "since": "yesterday"})
         assert wrong.status_code == 422
+
+
+async def _a_failed_event(service: Service, environment: str) -> str:
+    account_id = await service.account(await service.source("https://provider.example/token"), environment)
+    [row] = await service.sql(
+        "INSERT INTO inbox_events (environment, source, id, type, account_id, actor, correlation_id, tries, error, outcome, settled_at)"
+        " VALUES (:environment, 'billing', :id, 'tokenkeep.account.revoked', CAST(:account AS uuid), 'key', 'cor', 20, 'VaultError',"
+        " 'failed', now()) RETURNING position",
+        environment=environment,
+        id=account_id,
+        account=account_id.removeprefix("acc_"),
+    )
+    return str(row["position"])
+
+
+async def _outcome(service: Service, position: str) -> str | None:
+    [row] = await service.sql("SELECT outcome FROM inbox_events WHERE position = :p", p=int(position))
+    return None if row["outcome"] is None else str(row["outcome"])
+
+
+async def test_what_services_reported_in_vain_is_tried_again_by_those_who_may(service: Service) -> None:
+    ours = await _a_failed_event(service, service.environment)
+    theirs = await _a_failed_event(service, f"{service.environment}-other")
+    redis = service.foundation.redis
+    added: Any = await redis.xadd(DEAD, {"reason": "is no JSON", "event": "<b>{"})
+    entry = added.decode()
+    key = await service.key("events:read", "audit:read")
+    async with signed_in(service, key) as reader:
+        page = await reader.get("/console/events/dead")
+        assert "VaultError" in page.text
+        assert "is no JSON" not in page.text
+        assert "Try again</button>" not in page.text
+        for given in ({"position": ours}, {"entry": entry}):
+            answer = await reader.post("/console/events/dead", data={"form": form_key(page), **given})
+            assert answer.status_code == 403
+            assert "events:write" in answer.text
+    async with signed_in(service, await service.key("admin")) as operator:
+        page = await operator.get("/console/events/dead")
+        for given in ({"position": theirs}, {"entry": entry}, {"entry": "x"}, {"position": "9" * 18}, {}):
+            answer = await operator.post("/console/events/dead", data={"form": form_key(page), **given})
+            assert answer.status_code == 404, given
+        answer = await operator.post("/console/events/dead", data={"form": form_key(page), "position": ours})
+        assert answer.headers["location"] == "/console/events/dead?done=retried"
+        assert (await _outcome(service, ours), await _outcome(service, theirs)) == (None, "failed")
+    async with signed_in(service) as admin:
+        page = await admin.get("/console/events/dead")
+        assert "&lt;b&gt;{" in page.text
+        answer = await admin.post("/console/events/dead", data={"form": form_key(page), "entry": entry})
+        assert answer.status_code == 303
+        assert await redis.xrange(DEAD, entry, entry) == []
+        await redis.delete(STREAM)
+    await service.flush()
+    async with service.client() as client:
+        entries = data(await client.get("/v1/audit", params={"action": "inbox.retry"}))
+    assert sorted((it["result"], it["count"]) for it in entries) == [
+        ("missing_scope", 2),
+        ("not_found", 5),
+        ("ok", 1),
+        ("ok", 1),
+    ]
+
+
+async def test_dead_letters_of_the_database_are_seen_while_redis_is_away(api_database_url: str) -> None:
+    async with open_service(api_database_url, "redis://127.0.0.1:1/0") as service:
+        await _a_failed_event(service, service.environment)
+        async with signed_in(service) as http:
+            page = await http.get("/console/events/dead")
+            assert "VaultError" in page.text
+            assert "Redis can't be had now" in page.text.replace("&#39;", "'")
+            given = {"form": form_key(page), "entry": "1-1"}
+            assert (await http.post("/console/events/dead", data=given)).status_code == 503
 
 
 _SEEN = re.compile(r'name="seen" value="([0-9a-f]{64})"')

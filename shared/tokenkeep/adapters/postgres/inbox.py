@@ -75,12 +75,15 @@ RETURNING type, outcome
 """)  # noqa: S608 - only our own numbers are put in
 _FAILED = text("""
 SELECT position, environment, source, id, type, account_id, error, received_at
-  FROM inbox_events WHERE outcome = 'failed' ORDER BY position LIMIT :limit
+  FROM inbox_events
+ WHERE outcome = 'failed' AND (CAST(:environment AS text) IS NULL OR environment = :environment)
+ ORDER BY position LIMIT :limit
 """)
 _RETRY = text(f"""
 WITH again AS (
     UPDATE inbox_events SET outcome = NULL, settled_at = NULL, tries = 0, next_try_at = clock_timestamp()
      WHERE outcome = 'failed' AND position = ANY(CAST(:positions AS bigint[]))
+       AND (CAST(:environment AS text) IS NULL OR environment = :environment)
     RETURNING position
 )
 SELECT position, pg_notify('{INBOX_CHANNEL}', '') FROM again
@@ -158,15 +161,17 @@ class PostgresInboxQueue:
             row = (await connection.execute(_POSTPONE, {"id": account_id, "error": error})).first()
         return None if row is None or row.outcome is None else IncomingType(row.type)
 
-    async def failed(self, limit: int) -> Sequence[FailedEvent]:
-        """Events that were given up, oldest first."""
+    async def failed(self, limit: int, *, environment: str | None = None) -> Sequence[FailedEvent]:
+        """Events that were given up, oldest first; of one environment, if one is named."""
+        wanted = {"limit": limit, "environment": environment}
         async with self._database.reading() as connection:
-            return [FailedEvent(**row) for row in (await connection.execute(_FAILED, {"limit": limit})).mappings()]
+            return [FailedEvent(**row) for row in (await connection.execute(_FAILED, wanted)).mappings()]
 
-    async def retry(self, positions: Collection[int]) -> Collection[int]:
-        """Have these tried again; returns those that had failed."""
+    async def retry(self, positions: Collection[int], *, environment: str | None = None) -> Collection[int]:
+        """Have these tried again; returns those that had failed, in that environment if one is named."""
+        wanted = {"positions": list(positions), "environment": environment}
         async with self._database.transaction() as connection:
-            return {row.position for row in await connection.execute(_RETRY, {"positions": list(positions)})}
+            return {row.position for row in await connection.execute(_RETRY, wanted)}
 
 
 def _event_from(row: RowMapping) -> InboxEvent:
