@@ -57,8 +57,10 @@ class ConsoleUser:
             )
 
     async def check_accessible(self) -> None:
-        """axe-core finds nothing on this page. It is put in beside the page's policy, by the browser itself."""
+        """axe-core finds nothing on this page, by day and by night. It is put in beside the page's policy, by the browser itself."""
         source = await asyncio.to_thread(_AXE.read_text)
         await self.browser.devtools("Runtime.evaluate", expression=source)
-        found: list[Any] = await self.browser.call("POST", "execute/async", {"script": _CHECK, "args": []})
-        assert found == [], await self.browser.address()
+        for width, dark in ((390, True), (1440, False)):
+            await self.browser.look_like(width=width, height=900, dark=dark)
+            found: list[Any] = await self.browser.call("POST", "execute/async", {"script": _CHECK, "args": []})
+            assert found == [], (await self.browser.address(), width)

@@ -80,6 +80,14 @@ async def test_the_overview_tells_who_is_well_who_is_not_and_what_is_coming(user
     assert "the latest by 7 min" in await user.text("#figures")
     assert "2 must connect again" in await user.text("#figures")
     assert await user.text("#sources tbody th") == "Acme Books"
+    await user.browser.click("[data-value=expired] a")
+    await user.browser.shows("h1", "Accounts")
+    assert await user.text("tbody th") == accounts[3]["external_id"]
+    assert await user.browser.run("return document.querySelectorAll('tbody tr').length") == 1
+    await user.open("/no-such-page")
+    await user.browser.shows("h1", "There is nothing here")
+    await user.browser.click("nav a")
+    await user.browser.shows("h1", "Overview")
     planned = await user.text("#charts section p")
     assert not planned.startswith("0 planned")
     assert await user.browser.run("return document.querySelectorAll('#charts section:first-child rect').length") == 12

@@ -22,7 +22,7 @@ from tokenkeep_api.named_route import NamedRoute
 
 _PAGE: Final = 50
 _GONE: Final = "not_found"
-_FILTERS: Final = ("source_id", "state", "health", "provider", "cursor")
+_FILTERS: Final = ("source_id", "state", "health", "provider", "expires_before", "cursor")
 _MAX_LINE: Final = 64
 
 
@@ -132,7 +132,7 @@ def _sought(text: str) -> dict[str, str]:
 
 def _filter_fields(given: Mapping[str, str], sources: Sequence[Mapping[str, Any]]) -> Sequence[Field]:
     chosen = [
-        ("source_id", "Source", [(it["id"], it["name"]) for it in sources]),
+        ("source_id", "Source", [(it["id"], f"{it['name']} ({it['provider']})") for it in sources]),
         ("state", "State", [(it.value, it.value) for it in AccountState]),
         ("health", "Health", [(it.value, it.value) for it in Health]),
     ]

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from fastapi import FastAPI
+from starlette.responses import Response
 from starlette.routing import Route
 
 from tokenkeep.adapters.postgres.environment_figures import count_environment, recent_events, tries_of
@@ -20,11 +21,12 @@ from tokenkeep_api.console.figures import Figures
 from tokenkeep_api.console.front import Front
 from tokenkeep_api.console.happenings import Happenings
 from tokenkeep_api.console.keys import Keys
-from tokenkeep_api.console.own_api import OwnApi
+from tokenkeep_api.console.own_api import OwnApi, Refused
 from tokenkeep_api.console.pages import ConsolePages
 from tokenkeep_api.console.sources import Sources
-from tokenkeep_api.console.visits import Door
+from tokenkeep_api.console.visits import Door, Visit
 from tokenkeep_api.console.webhooks import WebhookPages
+from tokenkeep_api.named_route import NamedRoute
 from tokenkeep_api.wired import Wired
 
 _LATEST: Final = timedelta(minutes=10)
@@ -58,4 +60,10 @@ def console_routes(wired: Wired, api: FastAPI, pages: ConsolePages) -> list[Rout
         WebhookPages(door),
         Keys(door),
     )
-    return [*pages.routes(), *(route for area in areas for route in area.routes())]
+    nowhere = NamedRoute("/console/{path:path}", door.look(_nowhere), methods=["GET"])
+    return [*pages.routes(), *(route for area in areas for route in area.routes()), nowhere]
+
+
+async def _nowhere(_visit: Visit) -> Response:
+    """An address that leads nowhere: said within the frame, from which everything else is reached."""
+    raise Refused({"status": 404, "code": "not_found", "detail": "there is nothing at this address"})

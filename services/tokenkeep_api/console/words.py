@@ -12,7 +12,7 @@ _FEWEST = 10
 
 PAUSED = {
     "by_operator": "Somebody paused it.",
-    "mass_revocation": "So many grants were refused at once that the provider is not believed. Decide below.",
+    "mass_revocation": "So many grants were refused at once that the provider is not believed. Somebody has to decide.",
     "rollback": "The database seems to have gone back in time. Resume only when you know which grants it holds.",
     "invalid_client": "The provider does not accept our client id or secret. Enter the right secret: refreshes go on by themselves.",
     "insufficient_response": "The provider's answers lack what is needed. Look at the source's options.",
@@ -201,13 +201,15 @@ def paused(reason: str | None) -> str:
     return PAUSED.get(reason) or f"{FAILURES.get(reason, reason).capitalize()}."
 
 
-def endpoint(tries: SourceTries) -> str | None:
-    """What a source's latest tries say of its provider's endpoint; None if nothing.
-
-    The measure is that of the breaker which each worker has (`domain.outage_breaker`): half of at least ten.
-    """
+def is_down(tries: SourceTries) -> bool:
+    """Whether the endpoint looks down, by the measure of the breaker that each worker has (`domain.outage_breaker`): half of ten."""
     down = sum(tries.failed.get(reason, 0) for reason in _DOWN)
-    if down >= _FEWEST and 2 * down >= tries.succeeded + sum(tries.failed.values()):
+    return down >= _FEWEST and 2 * down >= tries.succeeded + sum(tries.failed.values())
+
+
+def endpoint(tries: SourceTries) -> str | None:
+    """What a source's latest tries say of its provider's endpoint; None if nothing."""
+    if is_down(tries):
         return (
             "The provider's endpoint looks down: workers leave it alone for up to two minutes at a time, then try one account. "
             "No account is blamed for it."

@@ -1,11 +1,14 @@
 """What the console's pages are made of: words, fields, bars, figures."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+import tokenkeep_api
 from tokenkeep.application.environment_figures import EnvironmentFigures, SourceTries
 from tokenkeep.domain.account import AuthType, Custody, DisabledReason, FailureReason
 from tokenkeep.domain.attempt import Outcome, Trigger
@@ -50,6 +53,13 @@ def test_there_are_words_for_everything_that_can_be_told() -> None:
             }
             assert words.attempt(tried)
             assert words.trigger(tried) != trigger.value
+
+
+def test_pages_name_runbooks_that_there_are() -> None:
+    templates = Path(tokenkeep_api.__file__).parent / "templates" / "console"
+    named = {name for page in templates.glob("*.html") for name in re.findall(r"\bTokenkeep\w+", page.read_text())}
+    assert {"TokenkeepSourcePaused", "TokenkeepEndpointDown", "TokenkeepTokensExpired"} <= named
+    assert named <= {page.stem for page in (Path(__file__).parents[3] / "docs" / "runbooks").glob("*.md")}
 
 
 def test_an_attempt_says_what_the_provider_answered() -> None:
