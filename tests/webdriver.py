@@ -46,7 +46,7 @@ class Browser:
         """Wait until an element says this: what was pressed may still be on its way."""
         said = None
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 while said != text:
                     said = await self.run(f"return document.querySelector({selector!r})?.innerText")
                     await asyncio.sleep(0.05)

@@ -3,6 +3,7 @@
 
 const EVERY_MS = 5000;
 const SLOWEST_MS = 60000;
+const SHARE = 10; // a page that takes long to answer is asked for less often: for at most a tenth of the time
 
 let wait = EVERY_MS;
 
@@ -40,9 +41,10 @@ async function refresh() {
 }
 
 async function goOn() {
+  const began = performance.now();
   try {
     await refresh();
-    wait = EVERY_MS;
+    wait = Math.min(Math.max(EVERY_MS, (performance.now() - began) * SHARE), SLOWEST_MS);
   } catch {
     wait = Math.min(wait * 2, SLOWEST_MS);
   }
