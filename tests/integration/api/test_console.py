@@ -11,6 +11,8 @@ import pytest
 from api_service import ADMIN_KEY, Service, data, open_service
 from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep.adapters.redis.inbox_stream import DEAD, STREAM
+from webhook_house import Hooks, delivering
+from webhook_receiver import Receiver
 
 _FORM_KEY = re.compile(r'name="form" value="([0-9a-f]{64})"')
 _ONCE = re.compile(r'name="once" value="([A-Za-z0-9_-]{43})"')
@@ -535,6 +537,26 @@ async def test_what_no_line_can_tell_is_not_spoiled_by_a_form(service: Service) 
             "a": " padded ",
             "b": "4",
         }
+
+
+async def test_deliveries_are_told_as_they_went_and_are_sent_again_by_a_button(service: Service) -> None:
+    hooks = Hooks(service)
+    async with Receiver() as receiver, signed_in(service) as http, delivering(service):
+        webhook_id, _ = await hooks.make(receiver.url, types=["account.created"])
+        path = f"/console/webhooks/{webhook_id}"
+        await service.account(await service.source("https://provider.example/token"))
+        await hooks.until(webhook_id, state="delivered")
+        page = await http.get(path, params={"state": "delivered"})
+        assert "HTTP 204," in page.text
+        [event] = receiver.received
+        assert f'value="{event.id}"' in page.text
+        given = {"form": form_key(page), "event_id": event.id}
+        answer = await http.post(f"{path}/redeliver", data=given)
+        assert answer.headers["location"] == f"{path}?done=redelivered", answer.text
+        assert [it.id for it in await receiver.come(2)] == [event.id] * 2
+        tried = await http.post(f"{path}/test", data={"form": form_key(page)})
+        assert "It arrived" in tried.text
+        assert len(receiver.received) == 3
 
 
 async def test_who_signs_in_again_has_one_session(service: Service) -> None:
