@@ -1,6 +1,7 @@
 """`tokenkeep up` as a user starts it: real processes, real signals, one data directory."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -53,6 +54,14 @@ class Household:
 
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def metrics_at(self) -> list[str]:
+        """Where API, scheduler and worker serve their metrics, as they said: a port that somebody else has is passed over."""
+        lines = [json.loads(line) for line in self.said().splitlines() if line.startswith("{")]
+        wanted = {"scheduler_ready", "worker_ready"}
+        ports = {line["event"]: line["metrics_port"] for line in lines if line["event"] in wanted}
+        assert ports.keys() == wanted
+        return [f"127.0.0.1:{port}" for port in (self.port, *ports.values())]
 
     @property
     def admin_key(self) -> str:

@@ -38,15 +38,6 @@ def asked() -> Iterator[tuple[str, str]]:
             yield f"{panel['title']} {target['refId']}", expression
 
 
-def ready(household: Household) -> list[str]:
-    """Where the three processes serve their metrics, as they said when they started."""
-    lines = [json.loads(line) for line in household.said().splitlines() if line.startswith("{")]
-    ports = {
-        line["event"]: line["metrics_port"] for line in lines if line["event"] in {"scheduler_ready", "worker_ready"}
-    }
-    return [f"127.0.0.1:{household.port}", *(f"127.0.0.1:{port}" for port in ports.values())]
-
-
 async def busy_life(household: Household, api: httpx.AsyncClient, connected: Connected) -> list[str]:
     """Accounts that are refreshed, one revoked, one put off; a source that is paused; an endpoint that is down; a webhook that fails."""
     source_id = await connected.create_source(
@@ -100,7 +91,7 @@ async def test_every_query_of_the_dashboard_has_an_answer_from_a_live_system(
         ids = await busy_life(household, api, connected)
         asking = asyncio.create_task(ask_for_tokens(api, ids))
         try:
-            async with scraping(programs, tmp_path, ready(household), rules=RULES) as prometheus:
+            async with scraping(programs, tmp_path, household.metrics_at(), rules=RULES) as prometheus:
                 await all_have_data(household, prometheus)
                 assert await the_rules_are_well(prometheus)
                 found = await prometheus.query("count by (process) (tokenkeep_build_info)")

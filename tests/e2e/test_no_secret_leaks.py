@@ -38,8 +38,8 @@ async def everything_in_valkey(household: Household) -> bytes:
 async def metrics_of_all(household: Household) -> str:
     pages = []
     async with httpx.AsyncClient() as client:
-        for port in (household.port, household.metrics_port, household.metrics_port + 1):
-            answer = await client.get(f"http://127.0.0.1:{port}/metrics")
+        for address in household.metrics_at():
+            answer = await client.get(f"http://{address}/metrics")
             assert answer.status_code == 200
             assert "tokenkeep_build_info" in answer.text
             pages.append(answer.text)

@@ -46,7 +46,8 @@ class Timeline:
 
 ATTEMPTS: Final = Kind(
     "attempts",
-    time=lambda it: str(it["settled_at"] or it["sent_at"] or _LATER),
+    # An attempt stands where it was begun, beneath the events that came of it.
+    time=lambda it: str(it["sent_at"] or it["settled_at"] or _LATER),
     place=lambda it: cursor_after(parse_id(IdKind.ATTEMPT, it["id"])),
 )
 EVENTS: Final = Kind("events", time=lambda it: str(it["time"]), place=lambda it: cursor_after(int(it["sequence"])))
