@@ -32,7 +32,7 @@ class EnvironmentFigures:
         accounts: How many accounts each group has; a group that is left out has none.
         expired: How many active accounts hold an expired token.
         overdue: How many accounts should have been refreshed more than a minute ago, and have not been, as `fleet` counts them:
-            those of sources that are paused or prove a changed client are left out.
+            those of sources that are paused are left out.
         longest_overdue: How late the latest of them is; zero when there is none.
         minutes: The last minutes, oldest first, quiet ones too; the last one is still under way.
         ahead: How many refreshes are planned for each span of `AHEAD_STEP` from now on, at sources that are refreshed.

@@ -36,7 +36,7 @@ SELECT CASE WHEN l.next_refresh_at < statement_timestamp() - interval '1 minute'
             ELSE GREATEST(floor(extract(epoch FROM l.next_refresh_at - statement_timestamp()) / :step_s), 0) END::int AS span,
        count(*) AS accounts, statement_timestamp() - min(l.next_refresh_at) AS longest
   FROM leases AS l
- WHERE l.source_id IN (SELECT id FROM sources WHERE environment = :environment AND state = 'active' AND NOT proving)
+ WHERE l.source_id IN (SELECT id FROM sources WHERE environment = :environment AND state = 'active')
    AND l.next_refresh_at < statement_timestamp() + make_interval(secs => :ahead_s)
  GROUP BY 1
 """)
