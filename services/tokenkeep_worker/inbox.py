@@ -13,7 +13,7 @@ from tokenkeep.application.ports import RefreshQueue
 from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.bootstrap import Foundation
-from tokenkeep.domain.ids import AccountId
+from tokenkeep.domain.ids import AccountId, IdKind, format_id
 
 _SWEEP_S = 1.0
 _ACCOUNTS = 64
@@ -63,12 +63,13 @@ class InboxApplication:
                 return await self._apply(account_id, most=_IN_A_ROW)
             except Exception as error:  # noqa: BLE001 - one account's trouble must not stop the others
                 cause = type(error).__name__
-        _log.warning("inbox_event_postponed", error=cause)
+        named = format_id(IdKind.ACCOUNT, account_id)
+        _log.warning("inbox_event_postponed", account_id=named, error=cause)
         given_up = await self._queue.postpone(account_id, cause)
         if given_up is None:
             return 0
         self._observer.inbox_event_taken(given_up.value, Outcome.FAILED.value)
-        _log.error("inbox_event_failed", type=given_up.value, error=cause)
+        _log.error("inbox_event_failed", account_id=named, type=given_up.value, error=cause)
         return 1  # what waited behind it may go on
 
 

@@ -120,7 +120,8 @@ def wire(foundation: Foundation) -> Refreshing:
     if settings.failpoints is not None:
         ports = _armed(ports, settings.failpoints)
     sources = PostgresSourceConfigs(foundation.database)
-    observer, clocks = RefreshTelemetry(foundation.metrics), ProcessClocks(boottime)
+    observer = RefreshTelemetry(foundation.metrics, lines_per_s=settings.log_refreshes_per_s)
+    clocks = ProcessClocks(boottime)
     settle = SettleAttempts(ports.ledgers, sealer, foundation.policy, foundation.quarantine, foundation.links)
     watch = WatchSources(ledgers=ports.ledgers, observer=observer, clocks=clocks)
     refresh = RefreshAccounts(

@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     metrics_port: Port = 9464
     log_level: LogLevel = "info"
     log_format: LogFormat = Field(default_factory=_format_for_this_output)
+    log_refreshes_per_s: Rate = 50
+    """How many refreshes that succeed a worker tells by a line for each, every second in the long run; the others share a line for their batch."""
+
     allow_private_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(host_list)] = ()
 
     trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(network_list)] = ()

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from busy_metrics import busy, described
+from log_events import told
 from tokenkeep.application.accept_events import ReceptionStatus
 from tokenkeep.application.inbox import Outcome
 from tokenkeep.client import AsyncEvents, AsyncTokenkeep, Tokenkeep, errors
@@ -55,6 +56,24 @@ def test_the_page_of_metrics_has_each_with_its_type_and_its_labels_and_no_others
     assert len(told) == len(rows)
     assert told == described(busy())
     assert [name for name, _, _, rest in rows if len(rest) < 30] == []
+
+
+def test_the_page_of_logs_has_each_event_with_its_levels_and_its_keys_and_no_others() -> None:
+    page = (DOCS / "reference" / "logs.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[a-z`, _]+`) \| ([a-z, ]+) \|([^|]*)\|(.*)$", page, re.MULTILINE)
+    logged = told()
+    seen: set[str] = set()
+    for names, levels, keys, meaning in rows:
+        events = set(re.findall(r"`(\w+)`", names))
+        assert events <= logged.keys(), events
+        assert not events & seen, events
+        assert meaning.strip(), events
+        seen |= events
+        assert set(levels.split(", ")) == {level for one in events for level in logged[one][0]}, events
+        written = {key for one in events for key in logged[one][1]}
+        on_page = set(re.findall(r"`(\w+)`", keys))
+        assert (written - {"**"} <= on_page) if "**" in written else (written == on_page), events
+    assert seen == logged.keys()
 
 
 def test_every_auth_type_has_its_page() -> None:

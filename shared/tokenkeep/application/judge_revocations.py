@@ -78,7 +78,7 @@ class JudgeRevocations:
         if _is_unproven(source):
             # A wrong client id makes every grant look dead: nobody is given up on the word of a client that is in doubt.
             if len(moments) >= min(_FEW_WHILE_PROVING, active):
-                await _pause(sources, locked)
+                await _pause(sources, locked, items[0][0].attempt.correlation_id)
             return True
         confirmed_at = source.revocations_confirmed_at
         if confirmed_at is not None and confirmed_at > now - self.guard.window:
@@ -90,7 +90,7 @@ class JudgeRevocations:
         granted += await sources.count_grants(source.id, since=began, most=self.guard.most_grants)
         if not self.guard.is_unusual(accounts=count, granted=granted):
             return False
-        await _pause(sources, locked)
+        await _pause(sources, locked, items[0][0].attempt.correlation_id)
         return True
 
 
@@ -98,14 +98,15 @@ def _is_unproven(source: Source) -> bool:
     return source.proving or is_client_fault(source.paused_reason)
 
 
-async def _pause(sources: SourceLedger, locked: LockedSource) -> None:
+async def _pause(sources: SourceLedger, locked: LockedSource, cause: str) -> None:
     source = locked.source
     if source.state is SourceState.PAUSED and not is_client_fault(source.paused_reason):
         return  # an operator's pause stands, and whoever resumes it decides
     changed = pause(locked.source, MASS_REVOCATION, now=locked.now)
     number = locked.event_sequence + 1
     await sources.save(changed, event_sequence=number)
-    await sources.tell([source_event(changed, EventType.SOURCE_PAUSED, sequence=number, now=locked.now)])
+    told = EventType.SOURCE_PAUSED
+    await sources.tell([source_event(changed, told, sequence=number, now=locked.now, correlation_id=cause)])
 
 
 def _reason_of(settlement: Settlement) -> DisabledReason:

@@ -1,6 +1,6 @@
 """Notice that the database went back in time, before a refresh token is presented that was spent already."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tokenkeep.application.custody import Taken
@@ -67,7 +67,9 @@ class NoticeRollback:
                     )
                 )
             await ledger.write(writes)
-            paused = await self._pause(ledger, {task.source.id for task, accepted in behind if not accepted})
+            paused = await self._pause(
+                ledger, {task.source.id: task.correlation_id for task, accepted in behind if not accepted}
+            )
         for task in written:
             self.observer.rollback_noticed(task.leased.account_id, task.correlation_id)
             # Only now, with the doubt committed, may the mirror forget what it knew.
@@ -75,14 +77,16 @@ class NoticeRollback:
         for source in paused:
             self.observer.source_changed(source)
 
-    async def _pause(self, ledger: CustodyLedger, source_ids: set[SourceId]) -> list[Source]:
+    async def _pause(self, ledger: CustodyLedger, causes: Mapping[SourceId, str]) -> list[Source]:
         paused: list[Source] = []
-        for one in (await ledger.sources.lock(sorted(source_ids))).values():
+        for one in (await ledger.sources.lock(sorted(causes))).values():
             if one.source.state is SourceState.PAUSED:
                 continue
             changed = pause(one.source, ROLLBACK, now=one.now)
             number = one.event_sequence + 1
             await ledger.sources.save(changed, event_sequence=number)
-            await ledger.sources.tell([source_event(changed, EventType.SOURCE_PAUSED, sequence=number, now=one.now)])
+            cause = causes[changed.id]
+            event = source_event(changed, EventType.SOURCE_PAUSED, sequence=number, now=one.now, correlation_id=cause)
+            await ledger.sources.tell([event])
             paused.append(changed)
         return paused

@@ -130,9 +130,10 @@ class RefreshAccounts:
         idle = asyncio.ensure_future(self._let_go([one for one in free if one not in working], custody))
         loop = asyncio.get_running_loop()
         under_way = [loop.create_task(self._in_custody(task, custody)) for task in tasks]
-        settled = await asyncio.gather(*under_way)
+        settled = [result for result in await asyncio.gather(*under_way) if result is not None]
         await idle
-        return [result for result in settled if result is not None]
+        self._observer.batch_settled([(one.answered, one.settlement) for one in settled if one.settlement is not None])
+        return settled
 
     def hurry(self, grace: timedelta) -> None:
         """The process is to end: an answer that is in the spool may be left there after `grace`, to the next process."""

@@ -279,7 +279,10 @@ class RevocationNote:
 
 @dataclass(frozen=True, slots=True)
 class StuckLease:
-    """A lease whose time is over, as a sweeper sees it. `seen_at` is the moment, by the database's clock, that it was seen."""
+    """A lease whose time is over, as a sweeper sees it. `seen_at` is the moment, by the database's clock, that it was seen.
+
+    `correlation_id` is that of the attempt which the lease was held for; None if that wrote nothing into the journal yet.
+    """
 
     account_id: AccountId
     source_id: SourceId
@@ -288,6 +291,7 @@ class StuckLease:
     attempt_id: UUID
     sent_at: datetime | None
     seen_at: datetime
+    correlation_id: str | None = None
 
 
 def unsettled(leased: Leased, *, trigger: Trigger, correlation_id: str, sent_at: datetime | None) -> Attempt:

@@ -158,7 +158,7 @@ class SweepLeases:
                     continue
                 source = sources[lease.source_id]
                 over = take_over(account.standing, now=account.now, rules=source.rules)
-                settlement, write = _write(account, over, links.of(source.config))
+                settlement, write = _write(account, over, links.of(source.config), lease.correlation_id)
                 writes.append(write)
                 taken.append((lease, settlement))
             await ledger.write(writes)
@@ -221,9 +221,10 @@ def _still_stuck(locked: LockedAccount, lease: StuckLease) -> bool:
 
 
 def _write(
-    locked: LockedAccount, settlement: Settlement, links: LinkMaker | None
+    locked: LockedAccount, settlement: Settlement, links: LinkMaker | None, cause: str | None = None
 ) -> tuple[Settlement, SettlementWrite]:
-    settlement, events = number_events(settlement, now=locked.now, correlation_id=new_correlation_id(), links=links)
+    correlation_id = cause or new_correlation_id()
+    settlement, events = number_events(settlement, now=locked.now, correlation_id=correlation_id, links=links)
     return settlement, SettlementWrite(
         before=locked.standing, settlement=settlement, attempt=None, events=events, settled_at=locked.now
     )

@@ -102,15 +102,15 @@ class WatchSources:
             self._runs[source_id] = run
         used = answered.source.secret_version
         if isinstance(verdict, Granted) and answered.source.on_trial:
-            await self._change(source_id, lambda locked: _passed(locked, secret_version=used))
+            await self._change(answered, lambda locked: _passed(locked, secret_version=used))
             return
         if answered.source.on_trial:
             account_id = answered.attempt.account_id
-            await self._change(source_id, lambda locked: _tried(locked, account_id))
+            await self._change(answered, lambda locked: _tried(locked, account_id))
         if run.blame_the_source or (isinstance(verdict, Misconfigured) and answered.source.on_trial):
             reason, alone = run.reason or FailureReason.INVALID_CLIENT, not run.blame_the_source
             self._runs.pop(source_id, None)
-            await self._change(source_id, lambda locked: _blamed(locked, reason, secret_version=used, alone=alone))
+            await self._change(answered, lambda locked: _blamed(locked, reason, secret_version=used, alone=alone))
 
     async def _note_own_client(self, answered: Answered) -> None:
         """An account with a client of its own tells nothing of its source's: neither that it is refused nor that it is taken.
@@ -120,9 +120,9 @@ class WatchSources:
         if not answered.source.on_trial:
             return
         account_id, used = answered.attempt.account_id, answered.source.secret_version
-        await self._change(answered.source.id, lambda locked: _tried(locked, account_id))
+        await self._change(answered, lambda locked: _tried(locked, account_id))
         if isinstance(answered.verdict, Granted):
-            await self._change(answered.source.id, lambda locked: _leads_somewhere(locked, secret_version=used))
+            await self._change(answered, lambda locked: _leads_somewhere(locked, secret_version=used))
 
     def _make_room(self) -> None:
         """Bound what is remembered; the longest known go first."""
@@ -134,8 +134,9 @@ class WatchSources:
             del self._runs[next(iter(self._runs))]
 
     async def _change(
-        self, source_id: SourceId, decide: Callable[[LockedSource], tuple[Source, EventType | None] | None]
+        self, answered: Answered, decide: Callable[[LockedSource], tuple[Source, EventType | None] | None]
     ) -> None:
+        source_id, cause = answered.source.id, answered.attempt.correlation_id
         async with self._ledgers() as ledger:
             locked = (await ledger.sources.lock([source_id])).get(source_id)
             decided = None if locked is None else decide(locked)
@@ -145,7 +146,8 @@ class WatchSources:
             number = locked.event_sequence + (told is not None)
             await ledger.sources.save(changed, event_sequence=number)
             if told is not None:
-                await ledger.sources.tell([source_event(changed, told, sequence=number, now=locked.now)])
+                event = source_event(changed, told, sequence=number, now=locked.now, correlation_id=cause)
+                await ledger.sources.tell([event])
         if told is not None:
             self._observer.source_changed(changed)
 

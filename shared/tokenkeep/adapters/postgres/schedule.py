@@ -69,7 +69,10 @@ UPDATE leases AS l SET due_at = statement_timestamp()
  WHERE l.account_id = mine.account_id
 """)
 _STUCK = text("""
-SELECT account_id, source_id, fence, phase, attempt_id, sent_at, clock_timestamp() AS seen_at FROM leases
+SELECT account_id, source_id, fence, phase, attempt_id, sent_at, clock_timestamp() AS seen_at,
+       (SELECT a.correlation_id FROM refresh_attempts AS a
+         WHERE a.account_id = leases.account_id AND a.id = leases.attempt_id) AS correlation_id
+  FROM leases
  WHERE due_at <= statement_timestamp() AND phase <> 'idle' AND lease_until <= statement_timestamp()
  ORDER BY due_at LIMIT :limit
 """)
@@ -159,7 +162,14 @@ class PostgresSchedule:
             result = await connection.execute(_STUCK, {"limit": limit})
             return [
                 StuckLease(
-                    AccountId(r.account_id), SourceId(r.source_id), r.fence, r.phase, r.attempt_id, r.sent_at, r.seen_at
+                    AccountId(r.account_id),
+                    SourceId(r.source_id),
+                    r.fence,
+                    r.phase,
+                    r.attempt_id,
+                    r.sent_at,
+                    r.seen_at,
+                    r.correlation_id,
                 )
                 for r in result
             ]

@@ -1,15 +1,29 @@
-"""The road of a refresh as metrics and log lines: at most one line for each settled account."""
+"""The road of a refresh as metrics and log lines: at most one line for each settled account.
 
+While many are refreshed, successes share a line: what is well is counted, what is not is told one by one.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from time import monotonic
+from typing import Final
 
 import structlog
 
 from tokenkeep.adapters.telemetry.metrics import Metrics
 from tokenkeep.application.refreshing import Answered, StuckLease
 from tokenkeep.domain.attempt import Outcome
-from tokenkeep.domain.ids import AccountId, IdKind, SourceId, format_id
+from tokenkeep.domain.events import EventType
+from tokenkeep.domain.ids import AccountId, AttemptId, IdKind, SourceId, format_id
+from tokenkeep.domain.rate_limit import Rate, take
 from tokenkeep.domain.source import Source
 from tokenkeep.domain.standing import Settlement
+
+LINES_PER_S: Final = 50
+"""So many refreshes that succeed have a line of their own each second, in the long run, if no setting says otherwise."""
+_BURST_S: Final = 4
+"""For how many seconds' worth of them a quiet time makes up."""
 
 _log = structlog.get_logger("tokenkeep.refresh")
 
@@ -17,8 +31,15 @@ _log = structlog.get_logger("tokenkeep.refresh")
 class RefreshTelemetry:
     """Counts and logs what workers and sweepers do."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(
+        self, metrics: Metrics, *, lines_per_s: int = LINES_PER_S, clock: Callable[[], float] = monotonic
+    ) -> None:
+        """`lines_per_s`: beyond so many, successes are told by a line for their batch; 0 tells all of them so."""
         self._metrics = metrics
+        self._clock = clock
+        self._rate = Rate(lines_per_s, _BURST_S * lines_per_s) if lines_per_s else None
+        self._full_at = 0.0
+        self._untold: set[AttemptId] = set()
 
     def contended(self, count: int) -> None:
         """Accounts whose custody lock somebody else holds."""
@@ -80,8 +101,7 @@ class RefreshTelemetry:
         """What a process before us had received is settled. What is left can't be opened, and wants an operator."""
         self._metrics.faults.spooled("drained", drained)
         self._metrics.faults.spooled("unreadable", left)
-        line = _log.error if left else _log.info
-        line("spool_drained", answers=drained, left=left)
+        (_log.error if left else _log.info)("spool_drained", answers=drained, left=left)
 
     def left_in_spool(self, account_id: AccountId, correlation_id: str) -> None:
         """The process ends before the database came back; the next one finds the token set in the spool."""
@@ -95,31 +115,73 @@ class RefreshTelemetry:
         """The source's endpoint is down; nothing is sent to it for a while. `again`: one account showed that it still is."""
         self._metrics.rests.began(source_id, provider, again=again)
         if not again:
-            _log.warning("endpoint_resting", source_id=format_id(IdKind.SOURCE, source_id))
+            _log.warning("endpoint_resting", source_id=_source(source_id))
 
     def endpoint_back(self, source_id: SourceId) -> None:
         """It answers again."""
         self._metrics.rests.ended(source_id)
-        _log.info("endpoint_back", source_id=format_id(IdKind.SOURCE, source_id))
+        _log.info("endpoint_back", source_id=_source(source_id))
 
     def source_changed(self, source: Source) -> None:
         """A source was paused or resumed by what its provider said."""
         _log.warning(
             "source_changed",
-            source_id=format_id(IdKind.SOURCE, source.id),
+            source_id=_source(source.id),
             state=source.state.value,
             reason=source.paused_reason,
         )
 
     def source_not_changed(self, source_id: SourceId, error: Exception) -> None:
         """What a verdict says of its source could not be written; the next one says it again."""
-        _log.warning("source_not_changed", source_id=format_id(IdKind.SOURCE, source_id), error=type(error).__name__)
+        _log.warning("source_not_changed", source_id=_source(source_id), error=type(error).__name__)
 
     def settled(self, answered: Answered, settlement: Settlement, *, duration_s: float, late_s: float) -> None:
         """One attempt has ended."""
-        provider, attempt = answered.source.provider, answered.attempt
+        self._count(answered, settlement, duration_s=duration_s, late_s=late_s)
+        attempt = answered.attempt
+        if self._goes_without_saying(settlement):
+            self._untold.add(attempt.id)
+            return
+        line = _log.info if settlement.outcome is Outcome.OK else _log.warning
+        line(
+            "refresh_settled",
+            account_id=_account(attempt.account_id),
+            attempt_id=format_id(IdKind.ATTEMPT, attempt.id),
+            correlation_id=attempt.correlation_id,
+            source_id=_source(answered.source.id),
+            provider=answered.source.provider,
+            trigger=attempt.trigger.value,
+            outcome=settlement.outcome.value,
+            state=settlement.standing.account.state.value,
+            generation=settlement.standing.credential.generation,
+            presentations=answered.presentations,
+            reason=None if settlement.reason is None else settlement.reason.value,
+            held=settlement.held,
+            http_status=settlement.http_status,
+            duration_ms=round(duration_s * 1000),
+        )
+
+    def batch_settled(self, settled: Sequence[tuple[Answered, Settlement]]) -> None:
+        """A batch has ended. Successes that got no line of their own are told by one for each of the batch's providers."""
+        ids = {answered.attempt.id for answered, _ in settled}
+        untold = ids & self._untold
+        self._untold -= untold
+        for provider in sorted({one.source.provider for one, _ in settled if one.attempt.id in untold}):
+            its = [(one, settlement) for one, settlement in settled if one.source.provider == provider]
+            _log.info(
+                "refreshes_settled",
+                provider=provider,
+                trigger=its[0][0].attempt.trigger.value,
+                correlation_id=its[0][0].attempt.correlation_id,
+                accounts=len(its),
+                outcomes=dict(Counter(settlement.outcome.value for _, settlement in its)),
+                without_line=sum(one.attempt.id in untold for one, _ in its),
+            )
+
+    def _count(self, answered: Answered, settlement: Settlement, *, duration_s: float, late_s: float) -> None:
+        provider = answered.source.provider
         self._metrics.refresh_attempted(
-            provider, outcome=settlement.outcome, reason=settlement.reason, trigger=attempt.trigger
+            provider, outcome=settlement.outcome, reason=settlement.reason, trigger=answered.attempt.trigger
         )
         if settlement.stale:
             self._metrics.stale_write_refused()
@@ -129,27 +191,27 @@ class RefreshTelemetry:
             self._metrics.refresh_settled(provider, timedelta(seconds=late_s))
         if settlement.resolution is not None:
             self._metrics.doubt_resolved(settlement.resolution.value)
-        account = settlement.standing.account
-        line = _log.info if settlement.outcome is Outcome.OK else _log.warning
-        line(
-            "refresh_settled",
-            account_id=_account(attempt.account_id),
-            attempt_id=format_id(IdKind.ATTEMPT, attempt.id),
-            correlation_id=attempt.correlation_id,
-            provider=provider,
-            trigger=attempt.trigger.value,
-            outcome=settlement.outcome.value,
-            state=account.state.value,
-            generation=settlement.standing.credential.generation,
-            presentations=answered.presentations,
-            reason=None if settlement.reason is None else settlement.reason.value,
-            http_status=settlement.http_status,
-            duration_ms=round(duration_s * 1000),
-        )
+
+    def _goes_without_saying(self, settlement: Settlement) -> bool:
+        """Whether nothing has changed but the token, and there is more of that than anybody reads."""
+        told = {happening.type for happening in settlement.happenings}
+        if settlement.outcome is not Outcome.OK or settlement.resolution is not None or told - {EventType.REFRESHED}:
+            return False
+        if self._rate is None:
+            return True
+        taken = take(self._full_at, self._rate, now=self._clock())
+        self._full_at = taken.full_at
+        return taken.retry_after_s is not None
 
     def not_taken_over(self, lease: StuckLease, error: str) -> None:
         """A stuck lease could not be freed in this round."""
-        _log.warning("lease_not_taken_over", account_id=_account(lease.account_id), phase=lease.phase, error=error)
+        _log.warning(
+            "lease_not_taken_over",
+            account_id=_account(lease.account_id),
+            correlation_id=lease.correlation_id,
+            phase=lease.phase,
+            error=error,
+        )
 
     def not_ended(self, account_id: AccountId, error: Exception) -> None:
         """Credentials that ran out could not be disabled in this round."""
@@ -161,6 +223,7 @@ class RefreshTelemetry:
             "lease_taken_over",
             account_id=_account(lease.account_id),
             attempt_id=format_id(IdKind.ATTEMPT, lease.attempt_id),
+            correlation_id=lease.correlation_id,
             phase=lease.phase,
             next_refresh_at=settlement.standing.lease.next_refresh_at,
         )
@@ -168,3 +231,7 @@ class RefreshTelemetry:
 
 def _account(account_id: AccountId) -> str:
     return format_id(IdKind.ACCOUNT, account_id)
+
+
+def _source(source_id: SourceId) -> str:
+    return format_id(IdKind.SOURCE, source_id)

@@ -18,21 +18,18 @@ class WebhookTelemetry:
 
     def webhook_tried(self, webhook_id: WebhookId, tried: Tried, state: DeliveryState) -> None:
         """A delivery was tried, and stands like this now."""
-        match state:
-            case DeliveryState.DELIVERED:
-                self._metrics.webhook_delivery_tried("delivered")
-                return
-            case DeliveryState.PENDING | DeliveryState.PARKED:
-                outcome = "failed"
-            case DeliveryState.FAILED:
-                outcome = "given_up"
-        self._metrics.webhook_delivery_tried(outcome)
+        if state is DeliveryState.DELIVERED:
+            self._metrics.webhook_delivery_tried("delivered")
+            return
+        given_up = state is DeliveryState.FAILED
+        self._metrics.webhook_delivery_tried("given_up" if given_up else "failed")
         _log.info(
-            f"webhook_delivery_{outcome}",
+            "webhook_delivery_failed",
             webhook_id=format_id(IdKind.WEBHOOK, webhook_id),
             tries=tried.tries + 1,
             status=tried.reply.status,
             error=None if tried.reply.error is None else tried.reply.error.partition(":")[0],
+            given_up=given_up,
         )
 
     def webhook_disabled(self, webhook: Webhook) -> None:
