@@ -296,7 +296,8 @@ class RefreshAnswer(Answer):
 class AttemptAnswer(Answer):
     """One entry of the refresh journal. `outcome` null means that it is not settled.
 
-    `presentations` is how often the refresh token left under it; `resolution` how it ended an earlier doubt.
+    `presentations` is how often the refresh token left under it; `resolution` how it ended an earlier doubt. `due_at`: since
+    when the refresh was due; null where an earlier release did not write it down.
     """
 
     id: str
@@ -310,6 +311,7 @@ class AttemptAnswer(Answer):
     presentations: int
     resolution: Resolution | None
     correlation_id: str
+    due_at: datetime | None
     sent_at: datetime | None
     settled_at: datetime | None
 

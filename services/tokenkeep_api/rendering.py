@@ -225,6 +225,7 @@ def attempt(it: AttemptRecord) -> dict[str, Any]:
         "presentations": it.presentations,
         "resolution": None if it.resolution is None else it.resolution.value,
         "correlation_id": it.correlation_id,
+        "due_at": _time(it.due_at),
         "sent_at": _time(it.sent_at),
         "settled_at": _time(it.settled_at),
     }

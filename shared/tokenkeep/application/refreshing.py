@@ -305,4 +305,5 @@ def unsettled(leased: Leased, *, trigger: Trigger, correlation_id: str, sent_at:
         trigger=trigger,
         correlation_id=correlation_id,
         sent_at=sent_at,
+        due_at=leased.due_since,
     )

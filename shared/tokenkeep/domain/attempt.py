@@ -47,7 +47,7 @@ class Disposition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One journalled try to refresh one account, as its worker knows it."""
+    """One journalled try to refresh one account, as its worker knows it. `due_at`: since when the refresh was due."""
 
     id: AttemptId
     account_id: AccountId
@@ -57,6 +57,7 @@ class Attempt:
     trigger: Trigger
     correlation_id: str
     sent_at: datetime | None
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +77,4 @@ class AttemptRecord:
     error_code: str | None
     presentations: int
     resolution: Resolution | None
+    due_at: datetime | None = None

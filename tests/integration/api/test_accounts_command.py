@@ -17,9 +17,12 @@ from api_process import api_process
 from api_service import ADMIN_KEY, Service, data
 from household import a_free_port
 from imports import a_line
+from token_server import TokenServer, says
+from tokenkeep.domain.plain_words import DISABLED
 from tokenkeep_api.app import create_app
 from tokenkeep_api.listening import Server, bind
 
+SECRETS = ("grant.1", "access-grant", "canary", "connect_url")
 TOKEN_URL = "https://93.184.215.14/token"
 
 
@@ -83,6 +86,34 @@ async def test_accounts_are_listed_shown_and_toggled(service: Service, url: str)
     one = await run(service, url, "list", "--limit", "1", "--json")
     assert [it["id"] for it in json.loads(one.out)] == [first]
     assert "more than 1" in one.err
+
+
+async def test_an_accounts_last_day_is_told_in_plain_words_and_without_a_secret(service: Service, url: str) -> None:
+    async with TokenServer() as server, service.client() as admin:
+        source_id = await service.source(server.url)
+        account_id = await service.account(source_id)
+        server.script.append(says(400, {"error": "invalid_grant"}))
+        data(await admin.post("/v1/webhooks", json={"url": "https://93.184.215.14/hook"}), 201)
+        await admin.post(f"/v1/accounts/{account_id}/refresh")
+        await service.queue.drain()
+        told = await run(service, url, "show", account_id)
+        lines = [line[12:] for line in told.out.partition("Its last 24 hours (UTC):\n")[2].splitlines()[1:]]
+        assert [line for line in lines if not line.startswith("Account")] == [
+            "Somebody asked for a refresh.",
+            "generic-oauth2 was asked for new tokens.",
+            "generic-oauth2 answered (HTTP 400, “invalid_grant”). Refused: the provider refused the grant.",
+            f"Disabled: {DISABLED['revoked'][0].lower()}{DISABLED['revoked'][1:]} Told as account.disabled.",
+        ]
+        assert "Only the user can bring it back" in told.out.partition("Its last")[0]
+        key = await service.key("accounts:read", "events:read")
+        document = await run(service, url, "show", account_id, "--json", TOKENKEEP_ADMIN_KEY=key)
+    day = json.loads(document.out)["last_day"]
+    [attempt] = day["attempts"]
+    assert attempt["due_at"] <= attempt["sent_at"] <= attempt["settled_at"]
+    assert [event["type"].rpartition(".")[2] for event in day["events"]] == ["created", "activated", "disabled"]
+    assert (day["deliveries"], day["whole"]) == (None, True)
+    for out in (told.out, document.out):
+        assert [word for word in SECRETS if word in out] == []
 
 
 async def test_what_is_wrong_is_one_line(service: Service, url: str, tmp_path: Path) -> None:

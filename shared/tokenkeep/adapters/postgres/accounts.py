@@ -44,7 +44,7 @@ UPDATE accounts SET properties = properties || CAST(:properties AS jsonb), updat
 """)
 _ATTEMPTS = text("""
 SELECT id, account_id, trigger, correlation_id, presented_generation, sent_at, settled_at, outcome, reason, http_status,
-       error_code, presentations, resolution
+       error_code, presentations, resolution, due_at
   FROM refresh_attempts
  WHERE account_id = :account_id AND (CAST(:before AS uuid) IS NULL OR id < :before)
  ORDER BY id DESC LIMIT :limit
@@ -156,6 +156,7 @@ class PostgresAccounts:
                 error_code=row["error_code"],
                 presentations=row["presentations"],
                 resolution=None if row["resolution"] is None else Resolution(row["resolution"]),
+                due_at=row["due_at"],
             )
             for row in result.mappings()
         ]

@@ -97,6 +97,7 @@ class PostgresCustodyLedger:
                 intent.correlation_id,
                 intent.secret_version,
                 intent.quarantine_s,
+                intent.leased.due_since,
             )
             for intent in intents
         ]
@@ -263,6 +264,7 @@ def _attempt(write: SettlementWrite) -> tuple[object, ...]:
         settlement.error_code,
         write.presentations,
         None if settlement.resolution is None else settlement.resolution.value,
+        attempt.due_at,
     )
 
 

@@ -53,6 +53,7 @@ INTENTS = Columns(
     correlation_id="text",
     secret_version="int",  # noqa: S106 - the name of a type
     quarantine_s="double precision",
+    due_at="timestamptz",
 )
 # The generation is tested against the stored one: if the token changed since the lease, nothing is sent. A settlement that
 # commits while we wait for the row's lock leaves this statement with the credentials of before; obtained_at stands in both
@@ -76,9 +77,9 @@ locked AS MATERIALIZED (
     RETURNING w.attempt_id, l.sent_at
 )
 INSERT INTO refresh_attempts
-       (account_id, id, source_id, epoch, fence, presented_generation, trigger, correlation_id, secret_version, sent_at)
+       (account_id, id, source_id, epoch, fence, presented_generation, trigger, correlation_id, secret_version, due_at, sent_at)
 SELECT i.account_id, i.attempt_id, i.source_id, i.epoch, i.fence, i.generation, i.trigger, i.correlation_id,
-       i.secret_version, s.sent_at
+       i.secret_version, i.due_at, s.sent_at
   FROM sent AS s JOIN intent AS i ON i.attempt_id = s.attempt_id
 RETURNING id, sent_at
 """)  # noqa: S608 - only our own names are put in
@@ -214,11 +215,12 @@ ATTEMPTS = Columns(
     error_code="text",
     presentations="int",
     resolution="text",
+    due_at="timestamptz",
 )
 WRITE_ATTEMPTS = text(f"""
 INSERT INTO refresh_attempts (account_id, id, source_id, epoch, fence, presented_generation, trigger, correlation_id,
                               secret_version, sent_at, settled_at, outcome, reason, http_status, error_code,
-                              presentations, resolution)
+                              presentations, resolution, due_at)
 SELECT * FROM {ATTEMPTS.relation("n")}
 ON CONFLICT (account_id, id) DO UPDATE
    SET settled_at = excluded.settled_at, outcome = excluded.outcome, reason = excluded.reason,

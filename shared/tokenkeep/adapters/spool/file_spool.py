@@ -139,6 +139,7 @@ def _document_of(entry: SpooledAnswer) -> dict[str, Any]:
         "trigger": attempt.trigger.value,
         "correlation_id": attempt.correlation_id,
         "sent_at": None if attempt.sent_at is None else attempt.sent_at.isoformat(),
+        "due_at": None if attempt.due_at is None else attempt.due_at.isoformat(),
         "secret_version": entry.secret_version,
         "scopes": entry.scopes,
         "doubts": entry.doubts,
@@ -151,7 +152,8 @@ def _document_of(entry: SpooledAnswer) -> dict[str, Any]:
 
 
 def _entry_of(document: dict[str, Any]) -> SpooledAnswer:
-    sent_at = document["sent_at"]
+    # A release that was before said nothing of `due_at`.
+    sent_at, due_at = document["sent_at"], document.get("due_at")
     attempt = Attempt(
         id=AttemptId(UUID(document["attempt_id"])),
         account_id=AccountId(UUID(document["account_id"])),
@@ -161,6 +163,7 @@ def _entry_of(document: dict[str, Any]) -> SpooledAnswer:
         trigger=Trigger(document["trigger"]),
         correlation_id=document["correlation_id"],
         sent_at=None if sent_at is None else datetime.fromisoformat(sent_at),
+        due_at=None if due_at is None else datetime.fromisoformat(due_at),
     )
     return SpooledAnswer(
         attempt=attempt,

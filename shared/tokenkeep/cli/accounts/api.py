@@ -22,10 +22,13 @@ class AccountsApi:
 
     def accounts(self, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """All accounts that are asked for, oldest first, a page in memory at a time."""
+        return self._pages("/v1/accounts", query)
+
+    def _pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         cursor: str | None = None
         while True:
-            given = {**query, "limit": str(_PAGE), **({} if cursor is None else {"cursor": cursor})}
-            page = self._call("GET", "/v1/accounts", given)
+            given = {**(query or {}), "limit": str(_PAGE), **({} if cursor is None else {"cursor": cursor})}
+            page = self._call("GET", path, given)
             yield from page["data"]
             cursor = page["next_cursor"]
             if cursor is None:
@@ -40,6 +43,25 @@ class AccountsApi:
         """One account with its credentials. Raises `ApiRefused` with a code where it has none to give."""
         account: dict[str, Any] = self._call("GET", _path(account_id), {"include_credentials": "1"})["data"]
         return account
+
+    def attempts(self, account_id: str) -> Iterator[dict[str, Any]]:
+        """Its refresh journal, newest first, a page in memory at a time."""
+        return self._pages(f"{_path(account_id)}/attempts")
+
+    def events(self, account_id: str) -> Iterator[dict[str, Any]]:
+        """Its events, newest first."""
+        return self._pages(f"{_path(account_id)}/events")
+
+    def webhooks(self) -> Iterator[dict[str, Any]]:
+        """The environment's webhooks."""
+        return self._pages("/v1/webhooks")
+
+    def deliveries(self, webhook_id: str, event_id: str) -> list[dict[str, Any]]:
+        """What became of one event at one webhook: one delivery, or none."""
+        found: list[dict[str, Any]] = self._call(
+            "GET", f"/v1/webhooks/{webhook_id}/deliveries", {"event_id": event_id}
+        )["data"]
+        return found
 
     def toggle(self, account_id: str, *, on: bool) -> dict[str, Any]:
         """Enable or disable an account; as it is then."""

@@ -70,11 +70,20 @@ def show(
     key: KeyFlag = None,
     environment: EnvironmentFlag = None,
 ) -> None:
-    """All that is known of an account, its credentials aside."""
-    from tokenkeep.cli.accounts.api import open_api  # noqa: PLC0415  # see the package `cli`
+    """All that is known of an account, its credentials aside, and its last day in plain words: what was due, tried, answered, told."""
+    from datetime import UTC, datetime  # noqa: PLC0415  # see the package `cli`
+
+    from tokenkeep.cli.accounts.api import open_api  # noqa: PLC0415  # as above
+    from tokenkeep.cli.accounts.day import look_at  # noqa: PLC0415  # as above
 
     with open_api(find_access(api, key, environment)) as opened:
-        _print_account(opened.account(account), as_json=as_json)
+        shown = opened.account(account)
+        day = look_at(opened, account, now=datetime.now(UTC))
+    if as_json:
+        _print_json({**shown, "last_day": day.document()})
+        return
+    _print_account(shown, as_json=False)
+    _print_day(shown, day)
 
 
 @app.command()
@@ -242,6 +251,30 @@ def _print_account(account: dict[str, Any], *, as_json: bool) -> None:
         elif isinstance(value, list):
             value = " ".join(map(str, value))  # noqa: PLW2901  # as above
         typer.echo(f"{name:25}{'' if value is None else value}")
+
+
+def _print_day(account: dict[str, Any], day: Any) -> None:
+    from tokenkeep.cli.accounts.day_words import printed, sentences  # noqa: PLC0415  # see the package `cli`
+    from tokenkeep.domain.plain_words import clock, standing  # noqa: PLC0415  # as above
+
+    typer.echo("")
+    for sentence in standing(account):
+        typer.echo(_plain(sentence))
+    if account["next_refresh_at"] is not None:
+        typer.echo(f"The next refresh is due at {clock(account['next_refresh_at'])}.")
+    lines = sentences(day, account["provider"])
+    typer.echo("\nIts last 24 hours (UTC):" if lines else "\nNothing happened in its last 24 hours.")
+    for line in printed(lines):
+        typer.echo(line)
+    if not day.whole:
+        typer.echo("There was more than that; what is older is left out.")
+    if day.deliveries is None:
+        typer.echo("The key has no scope webhooks:write, so what webhooks got is not shown.")
+
+
+def _plain(text: str) -> str:
+    """What others chose may hold what a terminal obeys."""
+    return "".join(letter for letter in text if letter.isprintable())
 
 
 def _print_table(accounts: list[dict[str, Any]]) -> None:

@@ -95,7 +95,8 @@ class LeaseRow(Base):
 class AttemptRow(Base):
     """The refresh journal. A row is written before the refresh token leaves; `outcome` NULL means: not settled.
 
-    `presentations` counts how often the token left under this attempt; `resolution` says how it ended an earlier doubt.
+    `presentations` counts how often the token left under this attempt; `resolution` says how it ended an earlier doubt;
+    `due_at` is since when the refresh was due, NULL if a release wrote it that did not say so.
     """
 
     __tablename__ = "refresh_attempts"
@@ -118,6 +119,7 @@ class AttemptRow(Base):
     correlation_id: Mapped[str]
     secret_version: Mapped[int]
     leased_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    due_at: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
     settled_at: Mapped[datetime | None]
     outcome: Mapped[str | None]
