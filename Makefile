@@ -71,7 +71,7 @@ schemas: $(READY) ## Derive deploy/schemas from deploy/asyncapi.yaml
 
 lock: ## Pin the requirements that pyproject.toml names (needs uv; UPGRADE=--upgrade takes the newest)
 	@uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --extra streams --extra server --extra embedded --extra demo --extra bench --group dev \
+	  --extra streams --extra server --extra embedded --extra demo --extra otel --extra bench --group dev \
 	  --custom-compile-command "make lock" -o $(LOCK) pyproject.toml
 	@uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --group fuzz --custom-compile-command "make lock" -o $(FUZZ_LOCK)

@@ -155,8 +155,8 @@ class Road:
 
 @asynccontextmanager
 async def open_road(database_url: str, redis_url: str, **changes: Any) -> AsyncIterator[Road]:
-    """A system over these stores."""
-    given = changes.pop("keyring", None)
+    """A system over these stores, with settings changed. `traces`, if given, are what its parts trace by."""
+    given, traces = changes.pop("keyring", None), changes.pop("traces", None)
     keyring = Keyring.generate().to_text() if given is None else Secret(given)
     spool_dir = tempfile.mkdtemp(prefix="tk-spool-")
     settings = Settings.model_validate(
@@ -169,7 +169,7 @@ async def open_road(database_url: str, redis_url: str, **changes: Any) -> AsyncI
             **changes,
         }
     )
-    foundation = lay_foundation(settings, process="test")
+    foundation = lay_foundation(settings, process="test", traces=traces)
     refreshing = wire_worker(foundation)
     sealer = TokenSealer(Vault(Keyring.parse(keyring)))
     try:

@@ -41,6 +41,7 @@ from tokenkeep_api.routes import (
 from tokenkeep_api.routes.connect_pages import ConnectPages
 from tokenkeep_api.routes.tokens import TokenRoutes
 from tokenkeep_api.short_way import Refusing, ShortWay
+from tokenkeep_api.traced_requests import TracedRequests
 from tokenkeep_api.wired import Wired
 
 
@@ -59,7 +60,7 @@ def create_app(
         piece_deadline_s: How long each piece of an import may take to arrive, in seconds.
         stream_times: How long streams of events take.
     """
-    settings = wired.foundation.settings
+    settings, traces = wired.foundation.settings, wired.foundation.traces
     pages, console_pages = Pages.load(settings.external_url), ConsolePages.load(settings.external_url)
     # The first one is the outermost.
     middleware = [
@@ -75,6 +76,7 @@ def create_app(
             addresses=ClientAddresses(settings.trusted_proxies),
             limits=wired.limits,
         ),
+        *([] if traces is None else [Middleware(TracedRequests, traces=traces)]),
         Middleware(Refusals, note=wired.reads.note),
         Middleware(BoundedBodies, deadline_s=body_deadline_s, piece_deadline_s=piece_deadline_s),
     ]

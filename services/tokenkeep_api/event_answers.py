@@ -21,6 +21,7 @@ class EventAnswer(Answer):
     sequence: str
     data: dict[str, Any]
     correlationid: str | None = None
+    traceparent: str | None = None
 
 
 class FeedAnswer(Answer):

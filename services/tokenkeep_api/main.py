@@ -33,6 +33,7 @@ from tokenkeep.adapters.token_endpoint.clock import boottime
 from tokenkeep.adapters.token_endpoint.lending import LentConnections
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
 from tokenkeep.adapters.token_endpoint.tls_contexts import TlsContexts
+from tokenkeep.adapters.tracing.opening import open_traces
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring_file import read_keyring
 from tokenkeep.application.accept_events import AcceptEvents
@@ -78,7 +79,7 @@ from tokenkeep.bootstrap import Foundation, ProcessClocks, calm_collector, lay_f
 from tokenkeep.domain.ids import SourceId
 from tokenkeep.domain.mass_revocation import RevocationGuard
 from tokenkeep.domain.rate_limit import Rate
-from tokenkeep.settings import Settings, require_database, require_redis
+from tokenkeep.settings import Settings, require_database, require_redis, trace_exporters
 from tokenkeep_api.app import create_app
 from tokenkeep_api.buffers import CredentialReads, Flusher, KeyUses
 from tokenkeep_api.connecting import Connecting
@@ -98,9 +99,10 @@ _KEYS_DEADLINE = timedelta(seconds=5)
 _log = structlog.get_logger("tokenkeep.api")
 
 
-def refresh_queue(settings: Settings) -> RefreshQueue:
+def refresh_queue(foundation: Foundation) -> RefreshQueue:
     """The queue over which the workers are asked for refreshes."""
-    return DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(settings))))
+    along = None if foundation.traces is None else foundation.traces.of_message
+    return DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(foundation.settings))), along=along)
 
 
 def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
@@ -280,9 +282,9 @@ class Api:
 async def serve(settings: Settings, listener: socket.socket) -> None:
     """One API process, from wiring to its end."""
     stopping = stop_on_signals()
-    foundation = lay_foundation(settings, process="api")
+    foundation = lay_foundation(settings, process="api", traces=open_traces(trace_exporters(), process="api"))
     try:
-        wired = wire(foundation, refresh_queue(settings))
+        wired = wire(foundation, refresh_queue(foundation))
         server = Server(create_app(wired))
         api = Api(wired)
         await api.start()

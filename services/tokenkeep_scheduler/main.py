@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -27,13 +28,14 @@ from tokenkeep.adapters.postgres.source_tending import PostgresTendings
 from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
 from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers, PostgresWorks
 from tokenkeep.adapters.redis.connection import connect_blocking
-from tokenkeep.adapters.redis.event_stream import RedisEventStream
+from tokenkeep.adapters.redis.event_stream import STREAM, RedisEventStream
 from tokenkeep.adapters.redis.inbox_stream import RedisInboxStream
 from tokenkeep.adapters.redis.queue import DramatiqRefreshQueue, create_broker
 from tokenkeep.adapters.redis.stream_trimmer import StreamTrimmer
 from tokenkeep.adapters.telemetry.health_server import HealthServer
 from tokenkeep.adapters.telemetry.logs import configure_logging
 from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
+from tokenkeep.adapters.tracing.opening import open_traces
 from tokenkeep.application.accept_events import AcceptEvents
 from tokenkeep.application.emit_due_refreshes import EmitDueRefreshes
 from tokenkeep.application.fleet import StreamFigures
@@ -44,7 +46,7 @@ from tokenkeep.application.tend_sources import TendSources
 from tokenkeep.bootstrap import Foundation, ProcessClocks, calm_collector, lay_foundation, stop_on_signals
 from tokenkeep.domain.ids import new_correlation_id, new_id
 from tokenkeep.domain.stream_trimming import Keeping
-from tokenkeep.settings import Settings, require_database, require_redis
+from tokenkeep.settings import Settings, require_database, require_redis, trace_exporters
 from tokenkeep_scheduler.inbox import RECLAIM_AFTER, InboxIntake
 
 _TEND_EVERY_S = 1.0
@@ -93,15 +95,15 @@ def wire(foundation: Foundation) -> Jobs:
     Raises:
         SettingsError: The failpoints can't be understood.
     """
-    settings, database = foundation.settings, foundation.database
+    settings, database, traces = foundation.settings, foundation.database, foundation.traces
     broker = create_broker(connect_blocking(require_redis(settings)))
     inbox = RedisInboxStream(foundation.redis, consumer=new_id().hex, reclaim_after=RECLAIM_AFTER)
     ports = _Ports(
         schedule=PostgresSchedule(database),
-        queue=DramatiqRefreshQueue(broker),
+        queue=DramatiqRefreshQueue(broker, along=None if traces is None else traces.of_message),
         ledgers=PostgresLedgers(database),
         outbox=PostgresOutbox(database),
-        stream=RedisEventStream(foundation.redis),
+        stream=_stream(foundation),
     )
     if settings.failpoints is not None:
         ports = _armed(ports, settings.failpoints)
@@ -135,6 +137,15 @@ def wire(foundation: Foundation) -> Jobs:
         inbox=inbox,
         intake=InboxIntake(inbox, AcceptEvents(PostgresWorks(database), foundation.metrics)),
     )
+
+
+def _stream(foundation: Foundation) -> EventStream:
+    stream = RedisEventStream(foundation.redis)
+    if foundation.traces is None:
+        return stream
+    from tokenkeep.adapters.tracing.traced_stream import TracedStream  # noqa: PLC0415 - it imports OpenTelemetry
+
+    return TracedStream(stream, foundation.traces, name=STREAM)
 
 
 def _armed(ports: _Ports, spec: str) -> _Ports:
@@ -236,7 +247,9 @@ class Scheduler:
 
     async def _tick(self) -> None:
         correlation_id = new_correlation_id()
-        emitted = await self._jobs.emit_due(correlation_id=correlation_id)
+        traces = self._foundation.traces
+        with nullcontext() if traces is None else traces.tick(correlation_id):
+            emitted = await self._jobs.emit_due(correlation_id=correlation_id)
         if emitted:
             _log.info("due_emitted", accounts=emitted, correlation_id=correlation_id)
 
@@ -278,7 +291,9 @@ class Scheduler:
 async def serve(settings: Settings) -> None:
     """One scheduler process, from wiring to its end."""
     stopping = stop_on_signals()
-    foundation = lay_foundation(settings, process="scheduler")
+    foundation = lay_foundation(
+        settings, process="scheduler", traces=open_traces(trace_exporters(), process="scheduler")
+    )
     try:
         scheduler = Scheduler(foundation, wire(foundation))
         calm_collector()

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import timedelta
 
 import structlog
@@ -15,13 +15,21 @@ from tokenkeep.adapters.postgres.inbox import INBOX_CHANNEL
 from tokenkeep.adapters.postgres.notifications import Listener
 from tokenkeep.adapters.postgres.schedule import PostgresSchedule
 from tokenkeep.adapters.redis.connection import connect_blocking
-from tokenkeep.adapters.redis.queue import DEMANDED, SCHEDULED, DramatiqRefreshQueue, RefreshHint, create_broker
+from tokenkeep.adapters.redis.queue import (
+    DEMANDED,
+    SCHEDULED,
+    DramatiqRefreshQueue,
+    RefreshHint,
+    create_broker,
+    traceparent_of_message,
+)
 from tokenkeep.adapters.telemetry.health_server import HealthServer
 from tokenkeep.adapters.telemetry.logs import configure_logging
+from tokenkeep.adapters.tracing.opening import open_traces
 from tokenkeep.bootstrap import Foundation, calm_collector, lay_foundation, stop_on_signals
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.errors import StoreUnavailable
-from tokenkeep.settings import Settings, require_database, require_redis
+from tokenkeep.settings import Settings, require_database, require_redis, trace_exporters
 from tokenkeep_worker.inbox import InboxApplication, wire_inbox
 from tokenkeep_worker.revoking import keep_revoking
 from tokenkeep_worker.storekeeping import claim_stores, keep_moving, keep_sweeping
@@ -72,10 +80,11 @@ class Worker:
         loop, limit_s = asyncio.get_running_loop(), settings.actor_time_limit_s
         # Demands have threads of their own: they never wait behind a scheduled batch at a slow provider.
         threads_of = {SCHEDULED: settings.worker_threads, DEMANDED: _DEMAND_THREADS}
-        consumers = []
+        consumers, traced = [], self._foundation.traces is not None
+        along = traceparent_of_message if traced else None
         for queue, threads in threads_of.items():
-            broker = create_broker(connect_blocking(require_redis(settings)))
-            declare_actors(broker, self.refresh, loop, time_limit_s=limit_s)
+            broker = create_broker(connect_blocking(require_redis(settings)), traced=traced)
+            declare_actors(broker, self.refresh, loop, time_limit_s=limit_s, traceparent=along)
             consumers.append(Consumer(broker, queues={queue}, worker_threads=threads, worker_timeout=_PICKUP_MS))
         health = HealthServer(
             self._foundation.metrics,
@@ -177,7 +186,7 @@ class Worker:
             await asyncio.wait({task}, timeout=patience_s)
 
     async def _batch(self, hint: RefreshHint) -> None:
-        with structlog.contextvars.bound_contextvars(correlation_id=hint.correlation_id):
+        with structlog.contextvars.bound_contextvars(correlation_id=hint.correlation_id), self._traced(hint):
             try:
                 await self._refreshing.refresh(
                     hint.account_ids,
@@ -189,15 +198,28 @@ class Worker:
                 # Nothing was leased, or a sweeper will see to it; a later tick hints at the accounts again.
                 _log.warning("batch_postponed", accounts=len(hint.account_ids), error=type(error).__name__)
 
+    def _traced(self, hint: RefreshHint) -> AbstractContextManager[None]:
+        traces = self._foundation.traces
+        if traces is None:
+            return nullcontext()
+        return traces.batch(
+            accounts=len(hint.account_ids),
+            trigger=hint.trigger,
+            correlation_id=hint.correlation_id,
+            source_id=hint.source_id,
+            traceparent=hint.traceparent,
+        )
+
 
 async def serve(settings: Settings) -> None:
     """One worker process, from wiring to its end."""
     stopping = stop_on_signals()
-    foundation = lay_foundation(settings, process="worker")
+    foundation = lay_foundation(settings, process="worker", traces=open_traces(trace_exporters(), process="worker"))
     refreshing = wire(foundation)
     try:
         await claim_stores(refreshing.stores)
-        queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(settings))))
+        along = None if foundation.traces is None else foundation.traces.of_message
+        queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(settings))), along=along)
         inbox = wire_inbox(foundation, queue, refreshing.stores, refreshing.sealer)
         webhooks = wire_webhooks(foundation, refreshing.sealer.vault)
         calm_collector()

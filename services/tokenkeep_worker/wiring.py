@@ -1,6 +1,8 @@
 """Wires a worker: the refresh use-case over real adapters."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from tokenkeep.adapters.client_keys.assertions import JoseAssertions
 from tokenkeep.adapters.credential_stores.hashicorp_vault import VaultLogin
@@ -123,6 +125,7 @@ def wire(foundation: Foundation) -> Refreshing:
     observer = RefreshTelemetry(foundation.metrics, lines_per_s=settings.log_refreshes_per_s)
     clocks = ProcessClocks(boottime)
     settle = SettleAttempts(ports.ledgers, sealer, foundation.policy, foundation.quarantine, foundation.links)
+    present, keep = _steps(foundation)
     watch = WatchSources(ledgers=ports.ledgers, observer=observer, clocks=clocks)
     refresh = RefreshAccounts(
         admission=_admission(foundation, watch, clocks),
@@ -131,7 +134,7 @@ def wire(foundation: Foundation) -> Refreshing:
         locks=ports.locks,
         keeper=LockKeeper(ports.locks, every=times.lease / 3, clocks=clocks),
         catalogue=foundation.catalogue,
-        present=PresentToken(
+        present=present(
             ledgers=ports.ledgers,
             sealer=sealer,
             stores=stores,
@@ -143,7 +146,7 @@ def wire(foundation: Foundation) -> Refreshing:
             times=times,
             quarantine=foundation.quarantine,
         ),
-        keep=KeepAnswers(
+        keep=keep(
             settle=settle, put_away=put_away, vault=sealer.vault, spool=ports.spool, observer=observer, clocks=clocks
         ),
         watch=watch,
@@ -184,6 +187,18 @@ def _admission(foundation: Foundation, watch: WatchSources, clocks: ProcessClock
         observer=AdmissionTelemetry(foundation.metrics),
         clocks=clocks,
     )
+
+
+def _steps(foundation: Foundation) -> tuple[Callable[..., PresentToken], Callable[..., KeepAnswers]]:
+    """The steps of a refresh that are traced, where that is on."""
+    if foundation.traces is None:
+        return PresentToken, KeepAnswers
+    from tokenkeep.adapters.tracing.traced_refresh import (  # noqa: PLC0415 - it imports OpenTelemetry
+        TracedKeep,
+        TracedPresent,
+    )
+
+    return partial(TracedPresent, foundation.traces), partial(TracedKeep, foundation.traces)
 
 
 def _armed(ports: _Ports, spec: str) -> _Ports:

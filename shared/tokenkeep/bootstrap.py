@@ -9,6 +9,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import redis.asyncio
 
@@ -25,13 +26,16 @@ from tokenkeep.domain.rotation import Quarantine
 from tokenkeep.providers.catalogue import Catalogue, load_catalogue
 from tokenkeep.settings import Settings, require_database, require_redis
 
+if TYPE_CHECKING:  # else a process that does not trace would import OpenTelemetry
+    from tokenkeep.adapters.tracing.traces import Traces
+
 _ALLOCATIONS, _YOUNG, _OLD = 50_000, 20, 100
 """Python's own are 700, 10 and 10: with thousands of refreshes under way that is a full collection each second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """The parts that all processes share. Nothing is connected before its first use."""
+    """The parts that all processes share. Nothing is connected before its first use. `traces` None: nothing is traced."""
 
     settings: Settings
     database: Database
@@ -42,6 +46,7 @@ class Foundation:
     quarantine: Quarantine
     times: RefreshTimes
     links: ConnectLinks
+    traces: "Traces | None" = None
 
     def checks(self) -> Mapping[str, Callable[[], Awaitable[object]]]:
         """What `/readyz` asks. Redis is not among it: reads, refreshes and the truth itself do without."""
@@ -58,10 +63,12 @@ class Foundation:
         """Close every connection."""
         await self.redis.aclose()
         await self.database.close()
+        if self.traces is not None:
+            await self.traces.close()
 
 
-def lay_foundation(settings: Settings, *, process: str) -> Foundation:
-    """The shared parts for one process.
+def lay_foundation(settings: Settings, *, process: str, traces: "Traces | None" = None) -> Foundation:
+    """The shared parts for one process, and the traces that it writes, if it does.
 
     Raises:
         SettingsError: A setting that the process needs is missing or wrong.
@@ -74,6 +81,7 @@ def lay_foundation(settings: Settings, *, process: str) -> Foundation:
         process=f"tokenkeep {process}",
         # The scheduler counts and cleans whole tables; it holds no answers.
         command_timeout_s=60.0 if process == "scheduler" else 10.0,
+        trace_parent=None if traces is None else traces.parent_of,
     )
     database = Database(engine)
     deadline = timedelta(seconds=settings.provider_deadline_s)
@@ -92,6 +100,7 @@ def lay_foundation(settings: Settings, *, process: str) -> Foundation:
             look=timedelta(seconds=settings.dispatch_timeout_s),
         ),
         links=ConnectLinks(settings.external_url, PostgresLinkKey(database), catalogue),
+        traces=traces,
     )
 
 

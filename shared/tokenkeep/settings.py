@@ -8,7 +8,7 @@ import difflib
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -44,6 +44,7 @@ __all__ = [
     "redacted_url",
     "require_database",
     "require_redis",
+    "trace_exporters",
 ]
 
 PREFIX = "TOKENKEEP_"
@@ -190,6 +191,24 @@ class Settings(BaseSettings):
             return self.public_url
         host = f"[{self.api_host}]" if ":" in self.api_host else self.api_host
         return f"http://{host}:{self.api_port}"
+
+
+def trace_exporters(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """By what OpenTelemetry's own variables want traces exported; nothing if none are wanted. The process's environment, if none is given.
+
+    The names are those of the entry points that its packages bring.
+    By its specification traces go to this machine unless somebody says otherwise; here somebody has to name an exporter or an
+    endpoint first. All other variables are read by its own library.
+    """
+    said = {name: value.strip() for name, value in (os.environ if environment is None else environment).items()}
+    named = said.get("OTEL_TRACES_EXPORTER", "")
+    placed = said.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or said.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if said.get("OTEL_SDK_DISABLED", "").lower() == "true" or not (named or placed):
+        return ()
+    protocol = said.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or said.get("OTEL_EXPORTER_OTLP_PROTOCOL") or ""
+    otlp = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
+    exporters = [name.strip() for name in (named or "otlp").split(",")]
+    return tuple(otlp if name == "otlp" else name for name in exporters if name not in ("", "none"))
 
 
 def load_settings() -> Settings:

@@ -18,6 +18,7 @@ BREACHES = {
     "client-apart": ("shared/tokenkeep/client/breach.py", "import tokenkeep.application.sealing"),
     "clock-only-in-the-scheduler": ("shared/tokenkeep/adapters/postgres/breach.py", "import apscheduler"),
     "queue-only-in-the-worker": ("shared/tokenkeep/adapters/postgres/breach.py", "import dramatiq"),
+    "traces-in-their-room": ("services/tokenkeep_worker/breach.py", "import opentelemetry.trace"),
     "scheduler-cannot-decrypt": ("services/tokenkeep_scheduler/breach.py", "import tokenkeep.adapters.vault.envelope"),
     "only-the-worker-refreshes": ("services/tokenkeep_api/breach.py", "import tokenkeep.application.refresh_accounts"),
 }

@@ -47,7 +47,10 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact with its place in its subject's history. `sequence` counts from 1, without gaps."""
+    """One fact with its place in its subject's history. `sequence` counts from 1, without gaps.
+
+    `traceparent` (W3C Trace Context) is where the trace of its cause goes on; None if nobody follows it.
+    """
 
     id: EventId
     type: str
@@ -58,6 +61,7 @@ class Event:
     time: datetime
     correlation_id: str | None
     data: Mapping[str, Any]
+    traceparent: str | None = None
 
 
 def account_event(
@@ -133,7 +137,7 @@ def cloudevent(event: Event) -> dict[str, Any]:
     """The event as a CloudEvents 1.0 object in JSON form.
 
     `sequence` is the CloudEvents extension of that name, a text. `correlationid` ties the event to the request or
-    scheduler tick that caused it.
+    scheduler tick that caused it; `traceparent` is the extension for distributed tracing, there only while that is on.
     """
     document: dict[str, Any] = {
         "specversion": "1.0",
@@ -148,4 +152,6 @@ def cloudevent(event: Event) -> dict[str, Any]:
     }
     if event.correlation_id is not None:
         document["correlationid"] = event.correlation_id
+    if event.traceparent is not None:
+        document["traceparent"] = event.traceparent
     return document

@@ -1,8 +1,9 @@
 """The engine, its sessions, and what every connection is told."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from sqlalchemy import URL, make_url
@@ -11,6 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from tokenkeep.domain.errors import SettingsError
 from tokenkeep.domain.secret import Secret
+
+TraceParent = Callable[[str | None, UUID], str | None]
+"""The W3C `traceparent` that an event keeps, by its cause and its subject; None if nobody follows it."""
+
+TRACE_PARENT = "tokenkeep_trace_parent"
+"""The execution option under which connections have it."""
 
 _CONNECTION_SETTINGS = {
     "timezone": "UTC",
@@ -36,9 +43,14 @@ def asyncpg_url(database_url: Secret) -> URL:
 
 
 def create_engine(
-    database_url: Secret, *, pool_size: int = 10, process: str = "tokenkeep", command_timeout_s: float = 10.0
+    database_url: Secret,
+    *,
+    pool_size: int = 10,
+    process: str = "tokenkeep",
+    command_timeout_s: float = 10.0,
+    trace_parent: TraceParent | None = None,
 ) -> AsyncEngine:
-    """An engine that connects on first use. `process` shows in `pg_stat_activity`.
+    """An engine that connects on first use. `process` shows in `pg_stat_activity`; `trace_parent` is asked for each event that is written.
 
     `command_timeout_s` stays well below any quarantine: a worker that holds an answer must notice a dead connection and
     settle over another one before somebody concludes that it has died.
@@ -50,6 +62,7 @@ def create_engine(
         pool_timeout=10,
         pool_pre_ping=False,
         hide_parameters=True,
+        execution_options={} if trace_parent is None else {TRACE_PARENT: trace_parent},
         connect_args={
             "timeout": 10,
             "command_timeout": command_timeout_s,

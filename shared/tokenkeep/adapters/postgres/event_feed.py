@@ -27,7 +27,7 @@ SELECT DISTINCT virtualtransaction FROM pg_locks
  WHERE relation = 'events'::regclass AND mode = 'RowExclusiveLock' AND granted
    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """)
-_EVENT = "position, subject, sequence, id, subject_kind, environment, type, time, correlation_id, data"
+_EVENT = "position, subject, sequence, id, subject_kind, environment, type, time, correlation_id, data, traceparent"
 _EDGE = text("""
 SELECT position, id FROM events WHERE environment = :environment AND position > :after AND position <= :until
  ORDER BY position OFFSET :scanned LIMIT 1

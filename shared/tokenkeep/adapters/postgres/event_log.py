@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.batch import Columns
+from tokenkeep.adapters.postgres.engine import TRACE_PARENT, TraceParent
 from tokenkeep.adapters.postgres.schema import SHARDS
 from tokenkeep.domain.events import Event
 from tokenkeep.domain.ids import EventId, IdKind
@@ -30,12 +31,13 @@ _COLUMNS = Columns(
     time="timestamptz",
     correlation_id="text",
     data="text",
+    traceparent="text",
 )
 # The identity is drawn after the sort, while every subject's row is locked: along a subject, positions grow with sequence.
 _APPEND = text(f"""
 WITH written AS (
-    INSERT INTO events (subject, sequence, id, subject_kind, environment, type, time, correlation_id, data)
-    SELECT subject, sequence, id, subject_kind, environment, type, time, correlation_id, data::jsonb
+    INSERT INTO events (subject, sequence, id, subject_kind, environment, type, time, correlation_id, data, traceparent)
+    SELECT subject, sequence, id, subject_kind, environment, type, time, correlation_id, data::jsonb, traceparent
       FROM {_COLUMNS.ordered_relation("new")} ORDER BY ordinality
     RETURNING position, subject, sequence
 ), queued AS (
@@ -47,7 +49,7 @@ SELECT pg_notify('{OUTBOX_CHANNEL}', '') FROM (SELECT count(*) FROM queued) AS d
 """)  # noqa: S608 - only our own names are put in
 
 _OF_SUBJECT = text("""
-SELECT subject, sequence, id, subject_kind, environment, type, time, correlation_id, data
+SELECT subject, sequence, id, subject_kind, environment, type, time, correlation_id, data, traceparent
   FROM events
  WHERE subject = :subject AND (CAST(:before AS bigint) IS NULL OR sequence < :before)
  ORDER BY sequence DESC LIMIT :limit
@@ -58,6 +60,7 @@ async def append_events(connection: AsyncConnection, events: Sequence[Event]) ->
     """Write events and queue them for the relay. The subjects' rows must be locked by this transaction."""
     if not events:
         return
+    trace_parent: TraceParent | None = connection.sync_engine.get_execution_options().get(TRACE_PARENT)
     rows = [
         {
             "subject": event.subject,
@@ -69,6 +72,7 @@ async def append_events(connection: AsyncConnection, events: Sequence[Event]) ->
             "time": event.time,
             "correlation_id": event.correlation_id,
             "data": orjson.dumps(event.data).decode(),
+            "traceparent": None if trace_parent is None else trace_parent(event.correlation_id, event.subject),
         }
         for event in events
     ]
@@ -97,4 +101,5 @@ def event_from_row(row: RowMapping) -> Event:
         time=time,
         correlation_id=row["correlation_id"],
         data=orjson.loads(data) if isinstance(data, str) else data,
+        traceparent=row["traceparent"],
     )

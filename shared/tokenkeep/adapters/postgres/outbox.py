@@ -29,7 +29,7 @@ RETURNING s.shard, s.fence
 _GIVE_BACK = text("UPDATE outbox_shards SET holder = NULL, lease_until = NULL WHERE holder = :holder")
 _PENDING = text("""
 SELECT o.position, o.shard, e.subject, e.sequence, e.id, e.subject_kind, e.environment, e.type, e.time,
-       e.correlation_id, e.data
+       e.correlation_id, e.data, e.traceparent
   FROM outbox AS o JOIN events AS e ON e.subject = o.subject AND e.sequence = o.sequence
  WHERE o.shard = ANY(CAST(:shards AS smallint[]))
  ORDER BY o.position LIMIT :limit

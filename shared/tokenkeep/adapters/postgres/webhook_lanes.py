@@ -45,7 +45,7 @@ WITH due AS MATERIALIZED (
            CAST(:ordered AS boolean) AND EXISTS (
                SELECT FROM webhook_deliveries AS p WHERE p.webhook_id = d.webhook_id AND p.subject = d.subject
                   AND p.state = 'pending' AND p.position < d.position) AS behind,
-           e.id, e.subject, e.subject_kind, e.environment, e.sequence, e.type, e.time, e.correlation_id, e.data
+           e.id, e.subject, e.subject_kind, e.environment, e.sequence, e.type, e.time, e.correlation_id, e.data, e.traceparent
       FROM webhook_deliveries AS d LEFT JOIN events AS e ON e.position = d.position AND e.id = d.event_id
      WHERE d.webhook_id = :id AND d.state = 'pending' AND d.due_at <= clock_timestamp()
      ORDER BY d.due_at, d.position LIMIT :looked_at

@@ -1,7 +1,7 @@
 """The queues of hints (dramatiq over Redis). A message holds ids and says what caused it; never state, never a secret."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -11,6 +11,7 @@ import dramatiq
 import redis
 import structlog
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware import CurrentMessage
 from redis.exceptions import RedisError
 
 from tokenkeep.domain.attempt import Trigger
@@ -38,14 +39,17 @@ _HEARTBEAT_MS = 15_000
 _log = structlog.get_logger("tokenkeep.queue")
 
 
-def create_broker(client: "redis.Redis") -> RedisBroker:
-    """The broker. No middleware: no retries, limits or delays; whatever a message leaves undone, a later tick hints at again."""
+def create_broker(client: "redis.Redis", *, traced: bool = False) -> RedisBroker:
+    """The broker. No retries, limits or delays: whatever a message leaves undone, a later tick hints at again.
+
+    `traced`: who works on a message may ask what went along with it.
+    """
     broker: RedisBroker = RedisBroker(  # type: ignore[no-untyped-call]  # dramatiq leaves it untyped
         client=client,
         namespace="tokenkeep:queue",
         maintenance_chance=_ALWAYS,
         heartbeat_timeout=_HEARTBEAT_MS,
-        middleware=[],
+        middleware=[CurrentMessage()] if traced else [],
     )
     for queue in (SCHEDULED, DEMANDED):
         broker.declare_queue(queue)
@@ -54,12 +58,16 @@ def create_broker(client: "redis.Redis") -> RedisBroker:
 
 @dataclass(frozen=True, slots=True)
 class RefreshHint:
-    """What a message says: look at these accounts. With `source_id` they are all of this source."""
+    """What a message says: look at these accounts. With `source_id` they are all of this source.
+
+    `traceparent` went along with it, if traces are on: it is no argument, so that a worker which knows nothing of it takes the message.
+    """
 
     account_ids: tuple[AccountId, ...]
     trigger: Trigger
     correlation_id: str
     source_id: SourceId | None = None
+    traceparent: str | None = None
 
     def to_kwargs(self) -> dict[str, Any]:
         """The message's arguments, as JSON takes them."""
@@ -81,11 +89,23 @@ class RefreshHint:
         return cls(ids, Trigger(trigger), correlation_id, source)
 
 
+Along = Callable[[Trigger, int, str], Mapping[str, str]]
+"""What goes along with a message, by its trigger, how many accounts it names, and its cause."""
+
+
+def traceparent_of_message() -> str | None:
+    """What went along with the message that this thread works on."""
+    message = CurrentMessage.get_current_message()
+    given = None if message is None else message.options.get("traceparent")
+    return given if isinstance(given, str) else None
+
+
 class DramatiqRefreshQueue:
     """Puts hints into the queues. One that can't be put there is dropped: the account's row remembers."""
 
-    def __init__(self, broker: RedisBroker) -> None:
+    def __init__(self, broker: RedisBroker, *, along: Along | None = None) -> None:
         self._broker = broker
+        self._along = along
         # The same broker over a pipeline: what it sends is gathered, and goes in one round trip.
         self._pipeline = broker.client.pipeline(transaction=False)
         self._gathering = create_broker(self._pipeline)
@@ -100,7 +120,7 @@ class DramatiqRefreshQueue:
         source_id: SourceId | None = None,
     ) -> bool:
         """Hint at these accounts. False when the queue can't be had; the rows remember all the same."""
-        message = _message(RefreshHint(tuple(account_ids), trigger, correlation_id, source_id))
+        message = self._message(RefreshHint(tuple(account_ids), trigger, correlation_id, source_id))
         try:
             await asyncio.to_thread(self._broker.enqueue, message)
         except (RedisError, dramatiq.errors.BrokerConnectionError) as error:
@@ -113,7 +133,7 @@ class DramatiqRefreshQueue:
     ) -> bool:
         """Give several hints at once. False when it is not sure that all of them were given."""
         messages = [
-            _message(RefreshHint(tuple(ids), trigger, correlation_id, source)) for trigger, source, ids in hints
+            self._message(RefreshHint(tuple(ids), trigger, correlation_id, source)) for trigger, source, ids in hints
         ]
         if not messages:
             return True
@@ -146,12 +166,12 @@ class DramatiqRefreshQueue:
             return None
         return count
 
-
-def _message(hint: RefreshHint) -> "dramatiq.Message[Any]":
-    return dramatiq.Message(
-        queue_name=_QUEUES[hint.trigger],
-        actor_name=_ACTORS[hint.trigger],
-        args=(),
-        kwargs=hint.to_kwargs(),
-        options={},
-    )
+    def _message(self, hint: RefreshHint) -> "dramatiq.Message[Any]":
+        along = self._along
+        return dramatiq.Message(
+            queue_name=_QUEUES[hint.trigger],
+            actor_name=_ACTORS[hint.trigger],
+            args=(),
+            kwargs=hint.to_kwargs(),
+            options={} if along is None else dict(along(hint.trigger, len(hint.account_ids), hint.correlation_id)),
+        )

@@ -18,6 +18,7 @@ class EventRow(Base):
 
     `position` is drawn while the subject's row is locked, so along one subject it grows with `sequence`; between
     subjects a lower one may be committed later, and who reads by it stops at a horizon (`domain/event_feed.py`).
+    `traceparent` is there only while traces are on.
     """
 
     __tablename__ = "events"
@@ -39,6 +40,7 @@ class EventRow(Base):
     time: Mapped[datetime]
     correlation_id: Mapped[str | None]
     data: Mapped[dict[str, Any]]
+    traceparent: Mapped[str | None]
 
 
 class EventFloorRow(Base):
