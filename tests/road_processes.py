@@ -27,14 +27,16 @@ def environment_of(road: Installed, **changes: object) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def process(road: Installed, name: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process of the installation; killed at the end, if it was not before."""
+async def process(
+    road: Installed, name: str, *, stdout: int = asyncio.subprocess.DEVNULL, **changes: object
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process of the installation, with settings changed; killed at the end, if it was not before."""
     started = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         PROGRAM.format(name=name),
-        env=environment_of(road, metrics_port=a_free_port(), api_host="127.0.0.1"),
-        stdout=asyncio.subprocess.DEVNULL,
+        env=environment_of(road, metrics_port=a_free_port(), api_host="127.0.0.1", **changes),
+        stdout=stdout,
     )
     try:
         yield started

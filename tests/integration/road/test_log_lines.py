@@ -1,5 +1,7 @@
 """What the log says of refreshes: how much, and under which id."""
 
+import asyncio
+import json
 from collections.abc import MutableMapping
 from datetime import timedelta
 from typing import Any
@@ -7,8 +9,13 @@ from typing import Any
 import pytest
 
 from road import Road, open_road
+from road_processes import process
 from token_server import TokenServer, says
+from tokenkeep.adapters.redis.connection import connect_blocking
+from tokenkeep.adapters.redis.queue import DramatiqRefreshQueue, create_broker
+from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.ids import AccountId, IdKind, format_id, new_id
+from tokenkeep.settings import require_redis
 
 
 def said(road: Road, event: str) -> list[MutableMapping[str, Any]]:
@@ -68,6 +75,39 @@ async def test_an_account_that_recovers_has_its_line_however_much_there_is(
         assert (await road.told(account_id))[2:] == ["failing", "refreshed", "recovered", "refreshed"]
         assert [line["outcome"] for line in told_of(road, account_id)] == ["failed"] * 3 + ["ok"]
         assert len(said(road, "refreshes_settled")) == 1
+
+
+async def test_every_line_of_a_worker_about_an_account_bears_the_id_of_what_caused_it(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url)
+    ids = [await road.account(source_id, f"g{n}") for n in range(4)]
+    queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(road.foundation.settings))))
+    server.script.extend(
+        [says(400, {"error": "invalid_grant"}), says(503, {}), says(400, {"error": "invalid_request"})]
+    )
+    changes = {"log_level": "debug", "log_format": "json"}
+    async with process(road, "worker", stdout=asyncio.subprocess.PIPE, **changes) as worker:
+        for one in ids:
+            await queue.enqueue([one], trigger=Trigger.SCHEDULE, correlation_id=f"cor_of_{one.hex}")
+        settled = "SELECT count(*) AS n FROM refresh_attempts WHERE outcome IS NOT NULL"
+        async with asyncio.timeout(30):
+            while (await road.sql(settled))[0]["n"] < len(ids):  # noqa: ASYNC110 - rows tell nobody
+                await asyncio.sleep(0.02)
+        worker.terminate()
+        out, _ = await worker.communicate()
+    lines = [json.loads(line) for line in out.splitlines()]
+    about = [line for line in lines if "account_id" in line]
+    assert sorted(line["outcome"] for line in about if line["event"] == "refresh_settled") == [
+        "failed",
+        "in_doubt",
+        "ok",
+        "refused",
+    ]
+    assert [
+        line for line in about if line["correlation_id"] != f"cor_of_{line['account_id'].removeprefix('acc_')}"
+    ] == []
+    assert {line["process"] for line in lines} == {"worker"}
 
 
 async def test_what_is_taken_over_goes_on_under_the_id_that_began_it(road: Road, server: TokenServer) -> None:

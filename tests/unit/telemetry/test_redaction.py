@@ -5,8 +5,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from tokenkeep.adapters.telemetry.redaction import MASK, is_sensitive, redact_event, redact_text
+from tokenkeep.adapters.telemetry.redaction import MASK, _searched, is_sensitive, redact_event, redact_text
 from tokenkeep.domain.secret import Secret
 
 CANARY = "canary7f3a9c"
@@ -209,3 +211,14 @@ def test_a_value_that_holds_itself_ends() -> None:
     loop: list[Any] = []
     loop.append(loop)
     assert "…" in str(redacted(loop=loop))
+
+
+_WORDS = st.lists(st.sampled_from(["tk_", "whsec_", "bearer", "eyj", "code", "secret", "_", "a1b2", "0"]), max_size=9)
+
+
+@given(_WORDS.map("".join))
+@example("tk_a1b2c3d4")
+@example("x_tk_a1b2c3d4")
+@example("password_canary")
+def test_a_plain_word_is_passed_over_only_where_a_search_would_find_nothing(word: str) -> None:
+    assert redact_text(word) == _searched(word)
