@@ -4,9 +4,11 @@ They have a few database connections of their own, and bounds on what is under w
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import Self
 
@@ -73,10 +75,16 @@ class Outlet:
         )
         return cls(pool, look_ups, deadline)
 
-    def posting(self) -> PostWebhook:
+    def posting(self, post: Callable[..., PostWebhook] = PostWebhook) -> PostWebhook:
         """The use-case over these connections."""
-        clocks = ProcessClocks(boottime)
-        return PostWebhook(LentConnections(self.pool), sign_delivery, excerpt_of, clocks, wall_clock, self.deadline)
+        return post(
+            endpoints=LentConnections(self.pool),
+            sign=sign_delivery,
+            excerpt=excerpt_of,
+            clocks=ProcessClocks(boottime),
+            wall_clock=wall_clock,
+            deadline=self.deadline,
+        )
 
     async def close(self) -> None:
         """Close what is open."""
@@ -223,13 +231,13 @@ def wire_webhooks(foundation: Foundation, vault: Vault) -> WebhookDelivery:
     deadline = timedelta(seconds=settings.webhook_deadline_s)
     outlet = Outlet.open(policy, endpoints=_MOST_AT_ONCE, deadline=deadline)
     to_failing = Outlet.open(policy, endpoints=4 * _FAILING_AT_ONCE, deadline=deadline)
-    lanes = PostgresLanes(database)
+    lanes, post = PostgresLanes(database), _post(foundation)
     deliver = DeliverWebhooks(
         lanes=lanes,
         works=PostgresWorks(database),
         vault=vault,
-        post=outlet.posting(),
-        post_to_failing=to_failing.posting(),
+        post=outlet.posting(post),
+        post_to_failing=to_failing.posting(post),
         observer=WebhookTelemetry(foundation.metrics),
         clocks=ProcessClocks(boottime),
     )
@@ -243,3 +251,12 @@ async def _heard(told: asyncio.Event, within_s: float) -> None:
         await asyncio.wait_for(told.wait(), within_s)
     except TimeoutError:
         return
+
+
+def _post(foundation: Foundation) -> Callable[..., PostWebhook]:
+    """What posts events: traced, where that is on."""
+    if foundation.traces is None:
+        return PostWebhook
+    from tokenkeep.adapters.tracing.traced_webhooks import TracedPost  # noqa: PLC0415 - it imports OpenTelemetry
+
+    return partial(TracedPost, traces=foundation.traces)

@@ -28,6 +28,7 @@ from tokenkeep_scheduler.main import Scheduler
 from tokenkeep_worker.inbox import wire_inbox
 from tokenkeep_worker.main import Worker
 from tokenkeep_worker.webhooks import wire_webhooks
+from webhook_receiver import Receiver
 
 ADMIN_KEY = "tk_admin-key-of-the-tests-4711"
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -162,6 +163,29 @@ async def test_what_an_api_call_tells_belongs_to_its_trace(traced: Road, server:
     assert seen.way_to(published) == ["POST /v1/accounts/{account_id}/disable", "publish tokenkeep.account.disabled"]
     # Events from before, or of causes that nobody follows, have no span.
     assert [span.name for span in seen.all() if span.name.startswith("publish")] == [published.name]
+    await wired.endpoints.close()
+
+
+async def test_a_delivery_to_a_webhook_belongs_to_its_events_trace(
+    traced: Road, server: TokenServer, seen: SeenSpans
+) -> None:
+    account_id = await traced.account(await traced.source(server.url), expires_in_s=3600)
+    wired = wire_api(traced.foundation, refresh_queue(traced.foundation))
+    transport = httpx.ASGITransport(create_app(wired))
+    path = f"/v1/accounts/{format_id(IdKind.ACCOUNT, account_id)}/disable"
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    async with Receiver() as receiver, worker(traced):
+        receiver.script.append(Said(500, b"canary"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://api.test", headers=headers) as client:
+            hook = {"url": f"{receiver.url}?key=canary", "types": ["account.disabled"]}
+            assert (await client.post("/v1/webhooks", json=hook)).status_code == 201
+            await client.post(path)
+        await receiver.come(1)
+    delivery = seen.one("deliver tokenkeep.account.disabled")
+    assert seen.way_to(delivery) == ["POST /v1/accounts/{account_id}/disable", "deliver tokenkeep.account.disabled"]
+    assert dict(delivery.attributes or {})["http.response.status_code"] == 500
+    assert delivery.status.status_code is StatusCode.ERROR
+    assert "canary" not in "".join(text_of(span) for span in seen.all())
     await wired.endpoints.close()
 
 

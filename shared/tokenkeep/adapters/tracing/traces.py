@@ -149,10 +149,25 @@ class Traces:
                     f"publish {event.type}",
                     _context(event.traceparent),
                     SpanKind.PRODUCER,
-                    _of_event(event, destination),
+                    {**_of_event(event), "messaging.system": "redis", "messaging.destination.name": destination},
                     start_time=began,
                 )
                 end(span)
+
+    def delivered(self, event: Event, *, began: int, host: str | None, status: int | None, taken: bool) -> None:
+        """This event was posted to a webhook at `host`, which answered with `status`, if at all."""
+        if event.traceparent is None:
+            return
+        attributes = dict(_of_event(event))
+        if host is not None:
+            attributes["server.address"] = host
+        if status is not None:
+            attributes["http.response.status_code"] = status
+        parent = _context(event.traceparent)
+        span = self._start(f"deliver {event.type}", parent, SpanKind.CLIENT, attributes, start_time=began)
+        if not taken:
+            span.set_status(Status(StatusCode.ERROR))
+        end(span)
 
     async def close(self) -> None:
         """Hand over what is ended, and stop."""
@@ -205,11 +220,9 @@ def _carried(span: Span) -> dict[str, str]:
     return {name: value for name, value in carrier.items() if name == TRACEPARENT}
 
 
-def _of_event(event: Event, destination: str) -> Attributes:
+def _of_event(event: Event) -> Attributes:
     return {
-        "messaging.system": "redis",
         "messaging.operation.type": "send",
-        "messaging.destination.name": destination,
         "cloudevents.event_id": format_id(IdKind.EVENT, event.id),
         "cloudevents.event_type": str(event.type),
         "cloudevents.event_subject": format_id(event.subject_kind, event.subject),
