@@ -1,6 +1,7 @@
 """A full run, with every secret that was used in it; then everything that anybody may see is searched for them."""
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -11,9 +12,18 @@ from household import Household, data
 from token_server import Said
 from tokenkeep.adapters.demo_provider import ProviderOptions
 from tokenkeep.adapters.demo_provider.faults import Fault
+from trace_collector import Collector, collecting
 from webhook_receiver import Receiver
 
 pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    """What traces are sent to, by every process that is started."""
+    with collecting() as listening:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", listening.url)
+        yield listening
 
 
 async def everything_in_valkey(household: Household) -> bytes:
@@ -88,8 +98,8 @@ async def a_full_run(household: Household, api: httpx.AsyncClient, connected: Co
     return source_id, ids
 
 
-async def test_no_secret_is_in_any_log_key_metric_event_or_error(
-    household: Household, start_provider: StartProvider
+async def test_no_secret_is_in_any_log_key_metric_event_trace_or_error(
+    household: Household, start_provider: StartProvider, collector: Collector
 ) -> None:
     connected = await start_provider(ProviderOptions(token_lifetime_s=6))
     async with household, household.api() as api, Receiver() as receiver:
@@ -123,6 +133,8 @@ async def test_no_secret_is_in_any_log_key_metric_event_or_error(
         keyring = (household.data_dir / "keyring").read_text().split(":", 1)[1].strip()
     seen["logs"] = household.said()
     assert "refresh_settled" in seen["logs"]
+    seen["traces"] = repr(collector.spans)
+    assert {"provider call", "settle", "deliver tokenkeep.account.disabled"} <= collector.names()
     for secret in [*secrets, keyring]:
         spellings = {secret, base64.b64encode(secret.encode()).decode().rstrip("=")}
         for place, content in seen.items():
