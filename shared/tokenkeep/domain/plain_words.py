@@ -9,7 +9,7 @@ from typing import Any
 
 PAUSED = {
     "by_operator": "Somebody paused it.",
-    "mass_revocation": "So many grants were refused at once that the provider is not believed. Somebody has to decide whether that is real.",
+    "mass_revocation": "So many grants were refused at once that the provider is not believed. Somebody has to decide.",
     "rollback": "The database seems to have gone back in time. Resume only when you know which grants it holds.",
     "invalid_client": "The provider does not accept our client id or secret. Enter the right secret: refreshes go on by themselves.",
     "insufficient_response": "The provider's answers lack what is needed. Look at the source's options.",

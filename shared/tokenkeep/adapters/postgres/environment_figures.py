@@ -61,7 +61,7 @@ SELECT count(*) FROM leases
  WHERE source_id = :source_id AND next_refresh_at <= statement_timestamp() AND not_before > statement_timestamp()
 """)
 _RECENT = text("""
-SELECT position, subject, sequence, id, subject_kind, environment, type, time, correlation_id, data
+SELECT position, subject, sequence, id, subject_kind, environment, type, time, correlation_id, data, traceparent
   FROM events
  WHERE environment = :environment AND (CAST(:before AS bigint) IS NULL OR position < :before)
  ORDER BY position DESC LIMIT :limit

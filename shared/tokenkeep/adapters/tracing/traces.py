@@ -7,7 +7,7 @@ A span never holds a secret: ids, names of the vocabulary, hosts and HTTP status
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import time_ns
 from uuid import UUID
 
@@ -137,9 +137,10 @@ class Traces:
         if correlation_id is None:
             return None
         span = self._writing.get((correlation_id, subject)) or self._causes.get(correlation_id)
-        if span is None or not span.get_span_context().trace_flags.sampled:
-            return None
-        return _carried(span).get(TRACEPARENT)
+        with suppress(Exception):  # it is asked amid the transaction that keeps a provider's answer
+            if span is not None and span.get_span_context().trace_flags.sampled:
+                return _carried(span).get(TRACEPARENT)
+        return None
 
     def published(self, events: Iterable[Event], *, began: int, destination: str) -> None:
         """These events are where they were to be brought, since `began` (nanoseconds of the Unix epoch)."""
