@@ -83,9 +83,13 @@ class AccountSpans:
         if self._step is not None:
             self._writing[self._key] = self._step
 
-    @_quietly
     def ended(self, settled: Settled | None = None) -> None:
         """Nothing more comes. None: nothing was to be done, or it is left to another process."""
+        self._tell_outcome(settled)
+        self._close()
+
+    @_quietly
+    def _tell_outcome(self, settled: Settled | None) -> None:
         account, settlement = self._account, None if settled is None else settled.settlement
         if account is not None and settlement is not None and account.is_recording():
             account.set_attribute("tokenkeep.outcome", settlement.outcome.value)
@@ -94,15 +98,17 @@ class AccountSpans:
                 account.set_attribute("tokenkeep.reason", settlement.reason.value)
             if settlement.outcome is not Outcome.OK:
                 account.set_status(Status(StatusCode.ERROR, settlement.outcome.value))
+
+    def failed(self, error: BaseException) -> None:
+        """A fault of ours, or of a store's. What it says may quote a secret, so its kind alone is told."""
+        self._tell_fault(error)
         self._close()
 
     @_quietly
-    def failed(self, error: BaseException) -> None:
-        """A fault of ours, or of a store's. What it says may quote a secret, so its kind alone is told."""
+    def _tell_fault(self, error: BaseException) -> None:
         for span in (self._step, self._account):
             if span is not None:
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))
-        self._close()
 
     def _next(self, name: str, kind: SpanKind) -> None:
         if self._step is not None:

@@ -8,7 +8,10 @@ A span never holds a secret: ids, names of the vocabulary, hosts and HTTP status
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from threading import Thread
 from time import time_ns
+from typing import Final
 from uuid import UUID
 
 from opentelemetry.context import Context
@@ -30,6 +33,10 @@ TRACEPARENT = "traceparent"
 
 _W3C = TraceContextTextMapPropagator()
 _SERVER_FAULT = 500
+_LAST_SPANS_S: Final = 5.0
+"""How long a process that ends may be kept by a collector that does not answer. Its library would wait for half a minute."""
+_AT_HAND: ContextVar[tuple[str, Span] | None] = ContextVar("tokenkeep_span_at_hand", default=None)
+"""What this task works on. Callers choose the ids of their requests, so two that are under way at once may share one."""
 
 Attributes = Mapping[str, AttributeValue]
 RequestEnded = Callable[[str | None, int | None], None]
@@ -58,7 +65,7 @@ class Traces:
 
     def of_message(self, trigger: Trigger, accounts: int, correlation_id: str) -> dict[str, str]:
         """What goes along with a message to the workers. Of a tick, each message is a trace of its own."""
-        began, cause = self._ticks.get(correlation_id), self._causes.get(correlation_id)
+        began, cause = self._ticks.get(correlation_id), self._cause(correlation_id)
         span = self._start(
             "refresh demanded" if began is None else "tick",
             Context() if cause is None else set_span_in_context(cause),
@@ -136,7 +143,7 @@ class Traces:
         """What an event that is being written keeps of its trace; None if nobody follows it."""
         if correlation_id is None:
             return None
-        span = self._writing.get((correlation_id, subject)) or self._causes.get(correlation_id)
+        span = self._writing.get((correlation_id, subject)) or self._cause(correlation_id)
         with suppress(Exception):  # it is asked amid the transaction that keeps a provider's answer
             if span is not None and span.get_span_context().trace_flags.sampled:
                 return _carried(span).get(TRACEPARENT)
@@ -170,9 +177,20 @@ class Traces:
             span.set_status(Status(StatusCode.ERROR))
         end(span)
 
-    async def close(self) -> None:
-        """Hand over what is ended, and stop."""
-        await asyncio.to_thread(self._provider.shutdown)
+    async def close(self, *, within_s: float = _LAST_SPANS_S) -> None:
+        """Hand over what is ended, and stop. A collector that does not answer in time is left behind."""
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+        def shut_down() -> None:
+            with suppress(Exception):
+                self._provider.shutdown()
+            with suppress(RuntimeError):  # the loop has ended without us
+                loop.call_soon_threadsafe(done.set)
+
+        # A daemon: neither the loop nor the interpreter waits for its end.
+        Thread(target=shut_down, name="last-spans", daemon=True).start()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(done.wait(), within_s)
 
     def _start(
         self, name: str, context: Context, kind: SpanKind, attributes: Attributes, *, start_time: int | None = None
@@ -182,12 +200,20 @@ class Traces:
         except Exception:  # noqa: BLE001 - work goes on without a span, whatever is wrong with those
             return INVALID_SPAN
 
+    def _cause(self, correlation_id: str) -> Span | None:
+        at_hand = _AT_HAND.get()
+        if at_hand is not None and at_hand[0] == correlation_id:
+            return at_hand[1]
+        return self._causes.get(correlation_id)
+
     @contextmanager
     def _caused(self, correlation_id: str, span: Span) -> Iterator[None]:
         self._causes[correlation_id] = span
+        token = _AT_HAND.set((correlation_id, span))
         try:
             yield
         finally:
+            _AT_HAND.reset(token)
             if self._causes.get(correlation_id) is span:
                 del self._causes[correlation_id]
 
