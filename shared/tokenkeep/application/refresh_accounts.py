@@ -32,6 +32,7 @@ from tokenkeep.application.watch_sources import WatchSources
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.errors import TokenkeepError
 from tokenkeep.domain.ids import AccountId, AttemptId, SourceId, new_id
+from tokenkeep.domain.standing import Settlement
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.options import effective_rules
 from tokenkeep.providers.rules import OAuth2Rules
@@ -44,11 +45,12 @@ _REST = timedelta(seconds=5)
 
 @dataclass(slots=True)
 class _Custody:
-    """The locks that one message's batch holds. `generations`: what the mirror is told when a lock is given back."""
+    """The locks that one message's batch holds. `generations`: what the mirror is told when a lock is given back; `settled`: what came of it so far."""
 
     owner: str
     admitted: Admitted
     generations: dict[AccountId, int] = field(default_factory=dict)
+    settled: list[tuple[Answered, Settlement]] = field(default_factory=list)
 
 
 class RefreshAccounts:
@@ -130,9 +132,11 @@ class RefreshAccounts:
         idle = asyncio.ensure_future(self._let_go([one for one in free if one not in working], custody))
         loop = asyncio.get_running_loop()
         under_way = [loop.create_task(self._in_custody(task, custody)) for task in tasks]
-        settled = [result for result in await asyncio.gather(*under_way) if result is not None]
-        await idle
-        self._observer.batch_settled([(one.answered, one.settlement) for one in settled if one.settlement is not None])
+        try:
+            settled = [result for result in await asyncio.gather(*under_way) if result is not None]
+            await idle
+        finally:  # however the batch ends, what was settled in it is told
+            self._observer.batch_settled(custody.settled)
         return settled
 
     def hurry(self, grace: timedelta) -> None:
@@ -192,7 +196,7 @@ class RefreshAccounts:
         account_id = task.leased.account_id
         custody.generations[account_id] = task.leased.version.generation
         try:
-            settled = await self._refresh(task)
+            settled = await self._refresh(task, custody)
             if settled is not None and settled.settlement is not None:
                 custody.generations[account_id] = settled.settlement.standing.credential.generation
         except Exception as error:  # noqa: BLE001 - one account's fault must not end its neighbours' refreshes
@@ -211,7 +215,7 @@ class RefreshAccounts:
         except Exception as error:  # noqa: BLE001 - the refresh is settled; the next verdict says the same of the source
             self._observer.source_not_changed(settled.answered.source.id, error)
 
-    async def _refresh(self, task: RefreshTask) -> Settled | None:
+    async def _refresh(self, task: RefreshTask, custody: _Custody) -> Settled | None:
         started = monotonic()
         if not self._watch.admits(task.source.id, doubtful=task.leased.doubts > 0):
             async with self._ledgers() as ledger:
@@ -223,7 +227,7 @@ class RefreshAccounts:
         self._note_call(task, presented, took_s=monotonic() - started)
         settled = await self._keep(_answered(task, presented))
         if settled is not None:
-            self._observe(task, settled, duration_s=monotonic() - started)
+            self._observe(task, settled, custody, duration_s=monotonic() - started)
         return settled
 
     def _note_call(self, task: RefreshTask, presented: Presented, *, took_s: float) -> None:
@@ -234,12 +238,13 @@ class RefreshAccounts:
         except Exception as error:  # noqa: BLE001 - nothing may come between an answer and its keeping
             self._observer.source_not_changed(task.source.id, error)
 
-    def _observe(self, task: RefreshTask, settled: Settled, *, duration_s: float) -> None:
+    def _observe(self, task: RefreshTask, settled: Settled, custody: _Custody, *, duration_s: float) -> None:
         if settled.settlement is None:
             return
         now = settled.settled_at
         late_s = 0.0 if now is None else max((now - task.leased.due_since).total_seconds(), 0.0)
         self._observer.settled(settled.answered, settled.settlement, duration_s=duration_s, late_s=late_s)
+        custody.settled.append((settled.answered, settled.settlement))
 
     async def _let_go(self, account_ids: Sequence[AccountId], custody: _Custody) -> None:
         for one in account_ids:

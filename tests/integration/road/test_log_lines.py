@@ -11,6 +11,7 @@ import pytest
 from road import Road, open_road
 from road_processes import process
 from token_server import TokenServer, says
+from tokenkeep.adapters.failpoints.striking import FailedOnPurpose
 from tokenkeep.adapters.redis.connection import connect_blocking
 from tokenkeep.adapters.redis.queue import DramatiqRefreshQueue, create_broker
 from tokenkeep.domain.attempt import Trigger
@@ -60,6 +61,18 @@ async def test_above_the_rate_a_batch_has_one_line_and_whatever_is_not_well_its_
             "cor_test",
         )
         assert summary["without_line"] + len(lines) == 60
+
+
+async def test_what_was_settled_in_a_batch_that_ends_in_an_error_is_told_all_the_same(
+    database_url: str, redis_url: str, server: TokenServer
+) -> None:
+    async with open_road(database_url, redis_url, log_refreshes_per_s=0, failpoints="release.before=raise@1") as road:
+        await road.foundation.redis.flushall()
+        account_id = await road.account(await road.source(server.url))
+        with pytest.raises(FailedOnPurpose):
+            await road.refresh(account_id)
+        [summary] = said(road, "refreshes_settled")
+        assert (summary["outcomes"], summary["without_line"]) == ({"ok": 1}, 1)
 
 
 async def test_an_account_that_recovers_has_its_line_however_much_there_is(
