@@ -52,6 +52,9 @@ _PATTERNS: Final = (
     # The password of a connection URL; the code and state of a redirect.
     (re.compile(r"(://[^\s/:@]*:)[^\s/@]+@"), rf"\1{MASK}@"),
     (re.compile(r"([?&](?:code|state)=)[^\s&\"']+"), rf"\1{MASK}"),
+    # urllib3 quotes the path and the query of what it calls, which for a collector of traces may hold a key.
+    (re.compile(r"(with url: )\S+"), rf"\1{MASK}"),
+    (re.compile(r"(\"[A-Z]{3,7} )\S++(?= HTTP/)"), rf"\1{MASK}"),
 )
 
 # One word of these letters is what most values are: an id, a name of the vocabulary. Each pattern above but that of our own keys wants more than that.
