@@ -4,8 +4,8 @@ They read the API's documents, as whoever tells an account's story has them.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 PAUSED = {
     "by_operator": "Somebody paused it.",
@@ -72,6 +72,8 @@ _EVENTS = {
     "webhook.disabled": "Webhook disabled",
     "webhook.enabled": "Webhook enabled again.",
 }
+_SOON: Final = timedelta(minutes=1)
+"""What has been due for no longer is about to be done."""
 _DUE = {
     "schedule": "The refresh was due.",
     "demand": "Somebody asked for a refresh.",
@@ -162,8 +164,8 @@ def answered(it: Mapping[str, Any], provider: str) -> str:
     return said + attempt({**it, "http_status": None, "error_code": None})
 
 
-def standing(account: Mapping[str, Any]) -> list[str]:
-    """How an account stands and why, in sentences."""
+def standing(account: Mapping[str, Any], *, now: datetime | None = None) -> list[str]:
+    """How an account stands and why, in sentences. With `now` they tell also what should have happened by then."""
     said = []
     disabled, error = account["disabled"], account["last_error"]
     if disabled is not None:
@@ -184,4 +186,18 @@ def standing(account: Mapping[str, Any]) -> list[str]:
         said.append(
             f"A refresh was sent at {clock(account['in_doubt']['since'])} and the answer never came. What became of it is being found out."
         )
+    if now is not None and account["state"] == "active":
+        said += _overdue(account, now)
     return said or ["All is well."]
+
+
+def _overdue(account: Mapping[str, Any], now: datetime) -> list[str]:
+    said = []
+    due_at, ends_at = account["next_refresh_at"], account["expires_at"]
+    if due_at is not None and account["in_doubt"] is None and moment_at(due_at) < now - _SOON:
+        said.append(
+            f"A refresh has been due since {clock(due_at)}, and was not made. Look at its source, which may be paused or rest, and at the workers."
+        )
+    if ends_at is not None and moment_at(ends_at) <= now:
+        said.append(f"Its access token ran out at {clock(ends_at)}.")
+    return said

@@ -5,6 +5,7 @@ from typing import Any
 
 from tokenkeep.cli.accounts.day import Day
 from tokenkeep.cli.accounts.day_words import printed, sentences
+from tokenkeep.domain.plain_words import standing
 
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 
@@ -103,3 +104,34 @@ def test_what_happened_without_a_refresh_is_told_too_and_days_are_told_apart() -
 def test_what_a_provider_chose_to_say_gives_a_terminal_no_orders() -> None:
     nasty = an_attempt("cor_1", 1, outcome="failed", reason="provider_4xx", http_status=400, error_code="a\x1b[2Jb\nc")
     assert all(line.isprintable() for line in told(a_day([nasty], [])))
+
+
+def test_attempts_of_an_api_that_does_not_say_since_when_they_were_due_are_told_without_it() -> None:
+    attempt = an_attempt("cor_1", 2, outcome="failed", reason="timeout", http_status=None)
+    del attempt["due_at"]
+    assert told(a_day([attempt], []))[1] == "  12:02:00  quickbooks was asked for new tokens."
+
+
+def an_account(**changes: Any) -> dict[str, Any]:
+    return {
+        "state": "active",
+        "health": "healthy",
+        "disabled": None,
+        "last_error": None,
+        "in_doubt": None,
+        "consecutive_failures": 0,
+        "next_refresh_at": moment(-30),
+        "expires_at": moment(-10),
+        **changes,
+    }
+
+
+def test_nothing_is_well_with_an_account_that_nobody_refreshed_in_time() -> None:
+    overdue, ran_out = standing(an_account(), now=NOON)
+    assert overdue.startswith("A refresh has been due since 2030-01-31 11:30:00 UTC, and was not made.")
+    assert ran_out == "Its access token ran out at 2030-01-31 11:50:00 UTC."
+
+
+def test_what_is_due_right_now_is_well() -> None:
+    assert standing(an_account(next_refresh_at=moment(-0.5), expires_at=moment(5)), now=NOON) == ["All is well."]
+    assert standing(an_account(next_refresh_at=None, expires_at=None), now=NOON) == ["All is well."]

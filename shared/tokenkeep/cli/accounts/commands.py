@@ -78,12 +78,13 @@ def show(
 
     with open_api(find_access(api, key, environment)) as opened:
         shown = opened.account(account)
-        day = look_at(opened, account, now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        day = look_at(opened, account, now=now)
     if as_json:
         _print_json({**shown, "last_day": day.document()})
         return
     _print_account(shown, as_json=False)
-    _print_day(shown, day)
+    _print_day(shown, day, now)
 
 
 @app.command()
@@ -250,17 +251,17 @@ def _print_account(account: dict[str, Any], *, as_json: bool) -> None:
             value = ", ".join(f"{inner}: {text}" for inner, text in value.items())  # noqa: PLW2901  # as it is shown
         elif isinstance(value, list):
             value = " ".join(map(str, value))  # noqa: PLW2901  # as above
-        typer.echo(f"{name:25}{'' if value is None else value}")
+        typer.echo(_plain(f"{name:25}{'' if value is None else value}"))
 
 
-def _print_day(account: dict[str, Any], day: Any) -> None:
+def _print_day(account: dict[str, Any], day: Any, now: Any) -> None:
     from tokenkeep.cli.accounts.day_words import printed, sentences  # noqa: PLC0415  # see the package `cli`
-    from tokenkeep.domain.plain_words import clock, standing  # noqa: PLC0415  # as above
+    from tokenkeep.domain.plain_words import clock, moment_at, standing  # noqa: PLC0415  # as above
 
     typer.echo("")
-    for sentence in standing(account):
+    for sentence in standing(account, now=now):
         typer.echo(_plain(sentence))
-    if account["next_refresh_at"] is not None:
+    if account["next_refresh_at"] is not None and moment_at(account["next_refresh_at"]) > now:
         typer.echo(f"The next refresh is due at {clock(account['next_refresh_at'])}.")
     lines = sentences(day, account["provider"])
     typer.echo("\nIts last 24 hours (UTC):" if lines else "\nNothing happened in its last 24 hours.")

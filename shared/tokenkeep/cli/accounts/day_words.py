@@ -81,7 +81,7 @@ def _is_routine(attempt: Document, its: Sequence[Document]) -> bool:
 
 
 def _of_attempt(attempt: Document, provider: str) -> Iterator[Line]:
-    if attempt["due_at"] is not None:
+    if attempt.get("due_at") is not None:  # an API of the release before does not say it
         yield Line(moment_at(attempt["due_at"]), _DUE, due(attempt))
     if attempt["sent_at"] is not None:
         yield Line(moment_at(attempt["sent_at"]), _SENT, f"{provider} was asked for new tokens.")
