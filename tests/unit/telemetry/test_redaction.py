@@ -111,6 +111,7 @@ def test_a_secret_shows_its_mask_at_any_depth() -> None:
         f"GET /connect/callback?code={CANARY}&state=x HTTP/1.1",
         f"GET /connect/callback?x=1&state={CANARY}",
         f"HTTPSConnectionPool(host='c', port=443): Max retries exceeded with url: /{CANARY}/v1/traces?key={CANARY} (Caused by x)",
+        f"Header format invalid! Header values must be a comma separated list of name=value occurrences: x-team: {CANARY},\n{CANARY}",
         f'https://c:443 "POST /{CANARY}/v1/traces?key={CANARY} HTTP/1.1" 200 None',
         f"postgresql://tokenkeep:{CANARY}@db:5432/tokenkeep",
         f"rediss://:{CANARY}@redis:6379/0",

@@ -39,6 +39,17 @@ def test_an_exporter_that_is_not_there_ends_the_start_with_a_line() -> None:
         open_traces(["zipkin2"], process="worker")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "9999999"), ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-4")]
+)
+def test_a_bound_that_the_library_refuses_ends_the_start_with_a_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match="OTEL_BSP_… or OTEL_SPAN_…_LIMIT: "):
+        open_traces(["console"], process="worker")
+
+
 def test_without_the_extra_a_process_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with structlog.testing.capture_logs() as log:

@@ -52,6 +52,8 @@ _PATTERNS: Final = (
     # The password of a connection URL; the code and state of a redirect.
     (re.compile(r"(://[^\s/:@]*:)[^\s/@]+@"), rf"\1{MASK}@"),
     (re.compile(r"([?&](?:code|state)=)[^\s&\"']+"), rf"\1{MASK}"),
+    # OpenTelemetry quotes headers (OTEL_EXPORTER_OTLP_HEADERS) that it can't read: a collector's key, with a colon in place of an equals sign.
+    (re.compile(r"(Header format invalid!)(?s:.*)"), rf"\1 {MASK}"),
     # urllib3 quotes the path and the query of what it calls, which for a collector of traces may hold a key.
     (re.compile(r"(with url: )\S+"), rf"\1{MASK}"),
     (re.compile(r"(\"[A-Z]{3,7} )\S++(?= HTTP/)"), rf"\1{MASK}"),

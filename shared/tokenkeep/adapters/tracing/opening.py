@@ -22,7 +22,7 @@ def open_traces(exporters: Sequence[str], *, process: str) -> "Traces | None":
     A process that is to trace and can't, because the extra `otel` is not installed, says so and goes on without: custody matters more.
 
     Raises:
-        SettingsError: There is no such exporter.
+        SettingsError: There is no such exporter, or a variable of OpenTelemetry's holds what it can't work with.
     """
     if not exporters:
         return None
@@ -37,9 +37,14 @@ def open_traces(exporters: Sequence[str], *, process: str) -> "Traces | None":
         return None
     # What the environment says of the service (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES) counts before our own names.
     ours = Resource({"service.name": f"tokenkeep-{process}"})
-    provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()), shutdown_on_exit=False)
-    for name in exporters:
-        provider.add_span_processor(BatchSpanProcessor(_exporter(name)))
+    found = [_exporter(name) for name in exporters]
+    try:
+        provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()), shutdown_on_exit=False)
+        for exporter in found:
+            provider.add_span_processor(BatchSpanProcessor(exporter))
+    except ValueError as error:  # of a number among its bounds, which it names
+        msg = f"OTEL_BSP_… or OTEL_SPAN_…_LIMIT: {error}"
+        raise SettingsError(msg) from None
     _log.info("tracing_on", exporters=list(exporters))
     return Traces(provider)
 
