@@ -137,9 +137,10 @@ class Prometheus:
         assert body["status"] == "success", f"{parameters}: {body.get('error')}"
         return body["data"]
 
-    async def query(self, expression: str) -> list[tuple[Mapping[str, str], float]]:
-        """What an instant query gives now."""
-        data = await self.ask("query", query=expression)
+    async def query(self, expression: str, *, at: float | None = None) -> list[tuple[Mapping[str, str], float]]:
+        """What an instant query gives now, or gave at a moment of the Unix epoch."""
+        when = {} if at is None else {"time": f"{at:.3f}"}
+        data = await self.ask("query", query=expression, **when)
         if data["resultType"] == "scalar":
             return [({}, float(data["result"][1]))]
         return [(one["metric"], float(one["value"][1])) for one in data["result"]]
@@ -199,6 +200,30 @@ async def _until_ready(server: Prometheus, process: asyncio.subprocess.Process) 
             except httpx.TransportError:
                 pass
             await asyncio.sleep(0.1)
+
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_SPAN = re.compile(r"(\[|\boffset |\bfor: )(\d+)([smhd])\b")
+_SECONDS = re.compile(r"(_seconds(?::[a-z0-9_]+)?(?:\{[^}]*\})?\)? > )(\d+)")
+"""What a metric of seconds is compared with; counts and shares are not."""
+
+
+def hastened(rules: Sequence[Path], factor: int, directory: Path) -> list[Path]:
+    """Copies of rules for a world in which all takes `factor` times less: every range, `offset`, `for` and bound in seconds."""
+
+    def span(found: re.Match[str]) -> str:
+        seconds = int(found[2]) * _UNITS_S[found[3]]
+        return f"{found[1]}{round(1000 * seconds / factor)}ms"
+
+    def bound(found: re.Match[str]) -> str:
+        return f"{found[1]}{int(found[2]) / factor:g}"
+
+    copies = []
+    for path in rules:
+        copy = directory / path.name
+        copy.write_text(_SECONDS.sub(bound, _SPAN.sub(span, path.read_text(encoding="utf-8"))), encoding="utf-8")
+        copies.append(copy)
+    return copies
 
 
 def metric_names(expression: str) -> set[str]:

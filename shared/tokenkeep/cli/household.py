@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ from tokenkeep.adapters.embedded.supervisor import DRAIN_S, Supervisor
 from tokenkeep.adapters.embedded.valkey import start_valkey
 from tokenkeep.cli.first_start import Belongings, make_belongings, make_data_dir
 from tokenkeep.cli.interruption import Interruption
-from tokenkeep.cli.listening import free_port, local_url, until_ready
+from tokenkeep.cli.listening import free_port, free_ports, local_url, until_ready
+from tokenkeep.cli.premises import VALKEY, Guest, Premises, Removable
 from tokenkeep.domain.secret import Secret
 from tokenkeep.settings import Settings, child_environment
 
@@ -27,11 +28,15 @@ Welcome = Callable[[Settings, str, Path | None], str]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A process to keep running, and which settings it must not see. `{pipe}` in a word is the parent's pipe."""
+    """A process to keep running, and which settings it must not see. `{pipe}` in a word is the parent's pipe.
+
+    `has_metrics_port`: it serves its metrics on a port of its own.
+    """
 
     name: str
     command: Sequence[str]
     without: tuple[str, ...] = ()
+    has_metrics_port: bool = False
 
 
 def _ours(*words: str) -> tuple[str, ...]:
@@ -43,8 +48,8 @@ MIGRATION = Service("migrate", _ours("migrate"), without=_ALL_SECRETS)
 SERVICES = (
     Service("api", _ours("api", "--parent-pipe", "{pipe}")),
     # The scheduler can't decrypt anything: it does not get the keyring.
-    Service("scheduler", _ours("scheduler", "--parent-pipe", "{pipe}"), without=_ALL_SECRETS),
-    Service("worker", _ours("worker", "--parent-pipe", "{pipe}"), without=("admin_key",)),
+    Service("scheduler", _ours("scheduler", "--parent-pipe", "{pipe}"), without=_ALL_SECRETS, has_metrics_port=True),
+    Service("worker", _ours("worker", "--parent-pipe", "{pipe}"), without=("admin_key",), has_metrics_port=True),
 )
 
 
@@ -54,7 +59,7 @@ def run_household(
     welcome: Welcome,
     services: Sequence[Service] = SERVICES,
     migration: Service = MIGRATION,
-    guest: Callable[[Settings, str], Awaitable[None]] | None = None,
+    guest: Guest | None = None,
 ) -> None:
     """Run until a signal comes; returns once nothing of it is left running.
 
@@ -63,8 +68,7 @@ def run_household(
         welcome: The text to show once all is ready.
         services: What to run besides PostgreSQL and Valkey; one of them answers `/readyz` on the API's port.
         migration: What is run to its end before them.
-        guest: Runs beside it all from then on (a demo); it is given the settings of the services and the API's URL.
-            Its end ends nothing, its failure all.
+        guest: Runs beside it all from then on (a demo). Its end ends nothing, its failure all.
 
     Raises:
         AlreadyRunning: Another one uses the data directory.
@@ -91,7 +95,7 @@ class _Household:
         welcome: Welcome,
         services: Sequence[Service],
         migration: Service,
-        guest: Callable[[Settings, str], Awaitable[None]] | None,
+        guest: Guest | None,
     ) -> None:
         self._settings = belongings.settings
         self._admin_key_file = belongings.admin_key_file
@@ -100,6 +104,7 @@ class _Household:
         self._migration = migration
         self._guest = guest
         self._interruption = Interruption()
+        self._valkey: EmbeddedServer | None = None
 
     async def run(self) -> None:
         """From the first server's start to the last one's end."""
@@ -144,7 +149,8 @@ class _Household:
             valkey = await asyncio.to_thread(start_valkey, data_dir)
             stack.push_async_callback(asyncio.to_thread, valkey.stop)
             self._settings = self._settings.model_copy(update={"redis_url": Secret(valkey.url)})
-            servers.append(("Valkey", valkey))
+            self._valkey = valkey
+            servers.append((VALKEY, valkey))
         return servers
 
     async def _live(self, supervisor: Supervisor, pipe: int) -> None:
@@ -154,13 +160,18 @@ class _Household:
         port = await free_port(self._settings.api_host, self._settings.api_port)
         self._settings = self._settings.model_copy(update={"api_port": port})
         await self._migrate()
+        own = [service.name for service in self._services if service.has_metrics_port]
+        found = free_ports(self._settings.api_host, self._settings.metrics_port, len(own), but=port)
+        ports = dict(zip(own, found, strict=True))
         for service in self._services:
-            supervisor.keep_child(Child(self._spec(service, pipe)))
+            supervisor.keep_child(Child(self._spec(service, pipe, ports.get(service.name))))
         url = local_url(self._settings.api_host, port)
         await until_ready(url, reminder=say)
         say(self._welcome(self._settings, url, self._admin_key_file))
         if self._guest is not None:
-            await self._guest(self._settings, url)
+            valkey = None if self._valkey is None else Removable(VALKEY, self._valkey, supervisor)
+            places = {name: local_url(self._settings.api_host, port) for name, port in ports.items()}
+            await self._guest(Premises(self._settings, url, places, valkey, self._interruption))
         await asyncio.Event().wait()
 
     async def _migrate(self) -> None:
@@ -177,9 +188,12 @@ class _Household:
             msg = f"the database can't be migrated: {reason}"
             raise EmbeddedFailure(msg)
 
-    def _spec(self, service: Service, pipe: int | None) -> ChildSpec:
+    def _spec(self, service: Service, pipe: int | None, metrics_port: int | None = None) -> ChildSpec:
         command = [word.replace("{pipe}", str(pipe)) for word in service.command]
-        environment = child_environment(self._settings, without=service.without) | {"PYTHONUNBUFFERED": "1"}
+        settings = self._settings
+        if metrics_port is not None:
+            settings = settings.model_copy(update={"metrics_port": metrics_port})
+        environment = child_environment(settings, without=service.without) | {"PYTHONUNBUFFERED": "1"}
         return ChildSpec(service.name, command, environment, () if pipe is None else (pipe,))
 
 

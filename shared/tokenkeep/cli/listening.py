@@ -15,6 +15,8 @@ _PATIENCE_S = 8.0
 _POLL_S = 0.2
 _ANSWER_S = 5.0
 _REMIND_S = 30.0
+_PORTS_TRIED = 64
+_HIGHEST_PORT = 65_535
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # read, not bound
 
 
@@ -36,6 +38,37 @@ async def free_port(host: str, port: int) -> int:
             msg = f"TOKENKEEP_API_PORT: port {port} is in use by another program"
             raise SettingsError(msg)
         await asyncio.sleep(_POLL_S)
+
+
+def free_ports(host: str, first: int, count: int, *, but: int) -> list[int]:
+    """So many ports that are free now, from `first` up; any, if it is 0.
+
+    Args:
+        host: Where they are to be listened on.
+        first: The lowest one.
+        count: How many.
+        but: One that is somebody else's already.
+
+    Raises:
+        SettingsError: There are not so many, or the host is none of this machine's.
+    """
+    candidates = iter(range(first, min(first + _PORTS_TRIED, _HIGHEST_PORT + 1)))
+    found: list[int] = []
+    while len(found) < count:
+        port = next(candidates, None)
+        if port is None:
+            msg = f"TOKENKEEP_METRICS_PORT: there are no {count} free ports from {first} up"
+            raise SettingsError(msg)
+        try:
+            bound = _bound(host, port if first else 0)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                msg = f"TOKENKEEP_METRICS_PORT: {host} can't be listened on, port {port}: {error.strerror}"
+                raise SettingsError(msg) from None
+            continue
+        if bound != but and bound not in found:
+            found.append(bound)
+    return found
 
 
 def local_url(host: str, port: int) -> str:

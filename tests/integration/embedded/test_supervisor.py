@@ -180,6 +180,24 @@ async def test_a_dead_server_is_noticed_and_started_again(supervisor: Supervisor
         await asyncio.to_thread(server.started.wait)
 
 
+async def test_a_server_that_is_left_alone_may_die_as_often_as_it_likes(supervisor: Supervisor) -> None:
+    server = FakeServer()
+    supervisor.keep_server("Database", server)
+    other = FakeServer()
+    supervisor.keep_server("Queue", other)
+
+    await supervisor.leave_alone("Database")
+    server.running = False
+    other.running = False
+
+    async with asyncio.timeout(10):
+        await asyncio.to_thread(other.started.wait)
+    assert not server.started.is_set()
+    supervisor.keep_server("Database", server)
+    async with asyncio.timeout(10):
+        await asyncio.to_thread(server.started.wait)
+
+
 async def test_a_server_that_does_not_start_any_more_is_given_up(supervisor: Supervisor, output: Output) -> None:
     server = FakeServer(may_start=False)
     supervisor.keep_server("Database", server)

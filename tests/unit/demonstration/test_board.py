@@ -137,7 +137,9 @@ def test_of_the_accounts_that_ended_only_the_latest_stay_on_the_board(board: Boa
         board.see(a_disabled_account(f"user-{number}"))
 
     assert [row.name for row in board.rows] == ["zoe", "user-5", "user-6", "user-7", "user-8"]
-    assert not board.knows("acc_user-0")
+    assert board.knows("acc_user-0")
+    board.see(an_account("user-0"))
+    assert "user-0" in [row.name for row in board.active]
 
 
 def test_names_do_not_run_out() -> None:

@@ -36,6 +36,11 @@ class EmbeddedServer:
         """One line on how it ended."""
         return self._process.last_words()
 
+    def kill(self) -> None:
+        """End it as a crash would. Its claim and its data stay, so that `restart` brings it back."""
+        with self._changing:
+            self._process.kill()
+
     def restart(self) -> None:
         """Start it anew under the same URL, be it running or not.
 

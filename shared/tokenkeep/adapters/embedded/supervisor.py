@@ -86,7 +86,15 @@ class Supervisor:
 
     def keep_server(self, name: str, server: Server) -> None:
         """Watch over an embedded server that was started already. Stopping it at the end is the caller's."""
-        self._keepers.add(asyncio.create_task(self._run(ServerPart(name, server), started=True)))
+        self._keepers.add(asyncio.create_task(self._run(ServerPart(name, server), started=True), name=name))
+
+    async def leave_alone(self, name: str) -> None:
+        """Watch over this server no more; `keep_server` begins anew, its deaths forgotten."""
+        left = {keeper for keeper in self._keepers if keeper.get_name() == name}
+        self._keepers -= left
+        for keeper in left:
+            keeper.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def keep_child(self, child: Child) -> None:
         """Start a child process and keep it running."""

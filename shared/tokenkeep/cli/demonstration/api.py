@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from tokenkeep.cli.demonstration.failure import DemoFailure
+from tokenkeep.cli.demonstration.promises import ToldEvent
 from tokenkeep.domain.secret import Secret
 
 ENVIRONMENT = "demo"
@@ -14,6 +15,7 @@ ENVIRONMENT = "demo"
 _TIMEOUT_S = 30.0
 """Longer than the API waits for a provider."""
 _PAGE = 200
+_EVENTS = 500
 
 
 class DemoApi:
@@ -67,6 +69,42 @@ class DemoApi:
         account: dict[str, Any] = await self._call("GET", f"/v1/accounts/{account_id}")
         return account
 
+    async def accounts(self, source_id: str) -> list[dict[str, Any]]:
+        """Those of the source, whatever their state."""
+        return await self._list("/v1/accounts", {"source_id": source_id})
+
+    async def token(self, account_id: str) -> Secret:
+        """A token that callers get."""
+        given = await self._call("POST", f"/v1/accounts/{account_id}/token", {})
+        return Secret(str(given["access_token"]))
+
+    async def is_paused(self, source_id: str) -> bool:
+        """Whether the source is paused, for whatever reason."""
+        return bool((await self._call("GET", f"/v1/sources/{source_id}"))["state"] == "paused")
+
+    async def replace_secret(self, source_id: str, client_secret: Secret) -> None:
+        """Give the source another client secret."""
+        await self._call("PATCH", f"/v1/sources/{source_id}", {"client_secret": client_secret.reveal()})
+
+    async def resume(self, source_id: str) -> None:
+        """Let the source go on; revocations that were held are not confirmed."""
+        await self._call("POST", f"/v1/sources/{source_id}/resume", {"confirm_revocations": False})
+
+    async def present(self) -> str:
+        """The feed's cursor behind everything that has happened."""
+        return str((await self._request("GET", "/v1/events", params={"after": "now"})).json()["next_cursor"])
+
+    async def events(self, since: str, source_id: str) -> list[ToldEvent]:
+        """The events of a source and its accounts since a cursor."""
+        found: list[ToldEvent] = []
+        cursor = since
+        while True:
+            page = (await self._request("GET", "/v1/events", params={"after": cursor, "limit": str(_EVENTS)})).json()
+            found += [_told(one) for one in page["data"] if one["data"].get("source_id") == source_id]
+            cursor = page["next_cursor"]
+            if len(page["data"]) < _EVENTS:
+                return found
+
     async def _list(self, path: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
         things: list[dict[str, Any]] = []
         cursor: str | None = None
@@ -101,6 +139,10 @@ async def open_api(url: str, admin_key: Secret) -> AsyncIterator[DemoApi]:
     headers = {"Authorization": f"Bearer {admin_key.reveal()}", "X-Tokenkeep-Environment": ENVIRONMENT}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=_TIMEOUT_S, trust_env=False) as http:
         yield DemoApi(http)
+
+
+def _told(document: Mapping[str, Any]) -> ToldEvent:
+    return ToldEvent(document["id"], document["type"], document["subject"], int(document["sequence"]))
 
 
 def _problem(answer: httpx.Response) -> str:

@@ -66,8 +66,8 @@ class Board:
             del self._rows[account_id]
 
     def knows(self, account_id: str) -> bool:
-        """Whether the account is on the board."""
-        return account_id in self._rows
+        """Whether the account is on the board, or was."""
+        return account_id in self._names
 
     def hear(self, event: HeardEvent) -> None:
         """Take in an event of the stream."""

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from tokenkeep.cli.demonstration.failure import DemoFailure
+from tokenkeep.domain.secret import Secret
 
 REDIRECT_URI = "http://127.0.0.1/demo/callback"
 """Nobody listens there: what the provider sends there is taken from the redirect itself."""
@@ -50,6 +51,14 @@ class DemoBrowser:
             raise DemoFailure(msg)
         code = _code_from(landing, state)
         return {"authorization_code": code, "redirect_uri": REDIRECT_URI, "code_verifier": verifier}
+
+    async def takes(self, access_token: Secret) -> bool:
+        """Whether the provider's resource takes this token from an application that has it from tokenkeep."""
+        try:
+            answer = await self._http.get("/api/me", headers={"Authorization": f"Bearer {access_token.reveal()}"})
+        except httpx.HTTPError:
+            return False
+        return answer.is_success
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ class Plan:
         accounts: How many are connected at first.
         token_lifetime_s: Of access tokens.
         revoke_every_s: The pause between two revocations.
-        for_s: How long the show lasts; None until it is stopped.
+        for_s: How long the show lasts, or the incident once it shows; None until it is stopped, or for the incident's own time.
         plain: Lines instead of a table that renews itself.
     """
 

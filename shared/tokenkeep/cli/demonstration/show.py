@@ -43,11 +43,14 @@ class Show:
         self._numbers = itertools.count()
         self._revoked: set[str] = set()
 
-    async def play(self, *companion: Callable[[], Awaitable[None]]) -> None:
+    async def play(
+        self, *companion: Callable[[], Awaitable[None]], act: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         """Connect the accounts, then let it run for as long as the plan says.
 
         Args:
             companion: What else is to run from the beginning on, such as the screen. If it returns, the show is over.
+            act: What happens to them, to its end, instead of a revocation now and then.
 
         Raises:
             DemoFailure: An account can't be connected at the start.
@@ -56,9 +59,11 @@ class Show:
         try:
             for _ in range(self._plan.accounts):
                 await self._connect_next()
-            tasks += [asyncio.create_task(self._watch()), asyncio.create_task(self._revoke_now_and_then())]
+            parts = (self._watch, act or self._revoke_now_and_then)
+            tasks += [asyncio.ensure_future(part()) for part in parts]
+            for_s = self._plan.for_s if act is None else None
             # Ours end only by a mistake, which is then raised.
-            done, _ = await asyncio.wait(tasks, timeout=self._plan.for_s, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, timeout=for_s, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:

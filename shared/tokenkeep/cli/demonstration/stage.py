@@ -2,7 +2,9 @@
 
 import contextlib
 import secrets
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tokenkeep.adapters.demo_provider import DemoProvider, ProviderOptions, ProviderServer
@@ -10,7 +12,7 @@ from tokenkeep.adapters.redis.connection import connect
 from tokenkeep.cli.demonstration import terminal
 from tokenkeep.cli.demonstration.api import DemoApi, open_api
 from tokenkeep.cli.demonstration.board import Board
-from tokenkeep.cli.demonstration.browser import open_browser
+from tokenkeep.cli.demonstration.browser import DemoBrowser, open_browser
 from tokenkeep.cli.demonstration.failure import DemoFailure
 from tokenkeep.cli.demonstration.plan import Plan
 from tokenkeep.cli.demonstration.show import Show
@@ -18,6 +20,19 @@ from tokenkeep.cli.demonstration.subscriber import Subscriber
 from tokenkeep.domain.ids import new_correlation_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.settings import Settings, require_redis
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is there when a show begins. `since` is the feed's cursor from before the source's first event."""
+
+    show: Show
+    board: Board
+    provider: DemoProvider
+    api: DemoApi
+    browser: DemoBrowser
+    source_id: str
+    since: str
 
 
 async def perform(plan: Plan, settings: Settings, url: str) -> None:
@@ -31,18 +46,36 @@ async def perform(plan: Plan, settings: Settings, url: str) -> None:
     Raises:
         DemoFailure: The API or the provider refuses what the show can't do without.
     """
+    on_line = terminal.print_line if plan.plain else terminal.keep_quiet
+    async with set_stage(plan, settings, url, on_line=on_line) as stage:
+        try:
+            await _play(stage.show, plan, stage.board, settings)
+        finally:
+            # Also when it was interrupted.
+            terminal.print_line(datetime.now(UTC), stage.show.summary())
+
+
+@asynccontextmanager
+async def set_stage(
+    plan: Plan, settings: Settings, url: str, *, on_line: Callable[[datetime, str], None]
+) -> AsyncIterator[Stage]:
+    """A provider, its source, and a show that can begin. `on_line` gets each thing worth a line.
+
+    Raises:
+        DemoFailure: The API refuses what it takes.
+    """
     if settings.admin_key is None:
         msg = "the demo needs an admin key"
         raise DemoFailure(msg)
     options = ProviderOptions(token_lifetime_s=plan.token_lifetime_s, client_secret=Secret(secrets.token_urlsafe(32)))
-    board = Board(on_line=terminal.print_line if plan.plain else terminal.keep_quiet)
+    board = Board(on_line=on_line)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(ProviderServer(DemoProvider(options)))
         api = await stack.enter_async_context(open_api(url, settings.admin_key))
         browser = await stack.enter_async_context(open_browser(server.url, client_id=options.client_id))
-        stream = connect(require_redis(settings))
-        subscriber = await stack.enter_async_context(Subscriber(stream, group=f"demo-{new_correlation_id()}"))
+        subscriber = await stack.enter_async_context(subscribed(settings))
         await api.retire_sources()
+        since = await api.present()
         source_id = await api.create_source(
             server.url, client_id=options.client_id, client_secret=options.client_secret
         )
@@ -57,11 +90,12 @@ async def perform(plan: Plan, settings: Settings, url: str) -> None:
             subscriber=subscriber,
             source_id=source_id,
         )
-        try:
-            await _play(show, plan, board, settings)
-        finally:
-            # Also when it was interrupted.
-            terminal.print_line(datetime.now(UTC), show.summary())
+        yield Stage(show, board, server.provider, api, browser, source_id, since)
+
+
+def subscribed(settings: Settings) -> Subscriber:
+    """A subscriber of its own group."""
+    return Subscriber(connect(require_redis(settings)), group=f"demo-{new_correlation_id()}")
 
 
 async def _retire(api: DemoApi) -> None:

@@ -1,0 +1,146 @@
+"""What has to be true after an incident, and whether it is: judged by figures, which come as arguments."""
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tokenkeep.adapters.demo_provider import Outcome, Presentation
+
+_SPENT = {Outcome.GRANTED, Outcome.GRANTED_IN_GRACE}
+
+
+@dataclass(frozen=True, slots=True)
+class ToldEvent:
+    """An event as the feed tells it. `sequence` counts those of its subject."""
+
+    id: str
+    type: str
+    subject: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """How everything stands when an incident is over.
+
+    Attributes:
+        presentations: Every presentation of a refresh token, as the provider saw it.
+        states: The state of each account, by its user's name.
+        ids: The id of each account, by its user's name.
+        left: The users who have really taken their grant back.
+        usable: Of the accounts of those who have not: whether the provider took the token that was handed out.
+        told: The events of the source and its accounts since the beginning, in the feed's order.
+        heard: The ids of the stream's events, by subject, in order.
+        sign: The metric by which it was to be seen.
+        was_seen: Whether it was.
+        is_gone: Whether it is no more.
+    """
+
+    presentations: Sequence[Presentation]
+    states: Mapping[str, str]
+    ids: Mapping[str, str]
+    left: frozenset[str]
+    usable: Mapping[str, bool]
+    told: Sequence[ToldEvent]
+    heard: Mapping[str, Sequence[str]]
+    sign: str
+    was_seen: bool
+    is_gone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One promise, whether it was kept, and the figures that say so."""
+
+    words: str
+    kept: bool
+    figures: str
+
+
+def judge(aftermath: Aftermath) -> tuple[Promise, ...]:
+    """All promises, in the order in which they matter."""
+    promises = [_never_twice(aftermath), _nobody_wrongly(aftermath)]
+    if aftermath.left:
+        promises.append(_who_left(aftermath))
+    return (*promises, _usable(aftermath), _told_in_order(aftermath), _told_by_the_stream(aftermath), _seen(aftermath))
+
+
+def _never_twice(aftermath: Aftermath) -> Promise:
+    presented = {one.fingerprint for one in aftermath.presentations}
+    spent = Counter(one.fingerprint for one in aftermath.presentations if one.outcome in _SPENT)
+    reused = sum(one.outcome is Outcome.REUSED for one in aftermath.presentations)
+    twice = sum(count > 1 for count in spent.values()) + reused
+    figures = f"{len(presented)} presented, {len(spent)} spent, {twice} spent again"
+    return Promise("no refresh token is spent twice", twice == 0, figures)
+
+
+def _nobody_wrongly(aftermath: Aftermath) -> Promise:
+    stayed = {name: state for name, state in aftermath.states.items() if name not in aftermath.left}
+    active = sum(state == "active" for state in stayed.values())
+    figures = f"{active} of {len(stayed)} accounts are active"
+    return Promise("nobody is disabled for somebody else's fault", active == len(stayed), figures)
+
+
+def _who_left(aftermath: Aftermath) -> Promise:
+    """The last of their events tells it, so it was told once since they were last active."""
+    ids = {aftermath.ids[name] for name in aftermath.left}
+    disabled = sum(aftermath.states[name] == "disabled" for name in aftermath.left)
+    last = {one.subject: one.type for one in aftermath.told}
+    told = sum(last.get(subject) == "tokenkeep.account.disabled" for subject in ids)
+    kept = disabled == told == len(aftermath.left)
+    return Promise(
+        "whoever revoked is disabled, and it is told",
+        kept,
+        f"{disabled} of {len(aftermath.left)} are disabled, {told} told as their latest event",
+    )
+
+
+def _usable(aftermath: Aftermath) -> Promise:
+    usable = sum(aftermath.usable.values())
+    figures = f"the provider took {usable} of {len(aftermath.usable)}"
+    return Promise("a token that is handed out works", usable == len(aftermath.usable), figures)
+
+
+def _told_in_order(aftermath: Aftermath) -> Promise:
+    """No gap, no repetition, and no account disabled that was not active, nor enabled that was not disabled."""
+    sequences: dict[str, list[int]] = {}
+    types: dict[str, list[str]] = {}
+    for one in aftermath.told:
+        sequences.setdefault(one.subject, []).append(one.sequence)
+        types.setdefault(one.subject, []).append(one.type.rpartition(".")[2])
+    out_of_order = sum(numbers != list(range(1, len(numbers) + 1)) for numbers in sequences.values())
+    repeated = sum(_changes_repeat(names) for names in types.values())
+    return Promise(
+        "every change is told once, in order",
+        out_of_order == repeated == 0,
+        f"{len(aftermath.told)} events, {out_of_order + repeated} of {len(sequences)} subjects out of order",
+    )
+
+
+def _changes_repeat(names: Sequence[str]) -> bool:
+    """Whether a change is told twice with no change back between."""
+    for pair in ({"disabled", "enabled"}, {"paused", "resumed"}):
+        ours = [name for name in names if name in pair]
+        if any(first == second for first, second in itertools.pairwise(ours)):
+            return True
+    return False
+
+
+def _told_by_the_stream(aftermath: Aftermath) -> Promise:
+    told: dict[str, list[str]] = {}
+    for one in aftermath.told:
+        told.setdefault(one.subject, []).append(one.id)
+    same = sum(list(aftermath.heard.get(subject, ())) == ids for subject, ids in told.items())
+    figures = f"{sum(map(len, aftermath.heard.values()))} events, the same as the database's for {same} of {len(told)}"
+    return Promise("the stream tells all of it, in order", same == len(told), figures)
+
+
+def _seen(aftermath: Aftermath) -> Promise:
+    figures = f"{aftermath.sign} {'showed it' if aftermath.was_seen else 'did not show it'}"
+    ended = "and shows it no more" if aftermath.is_gone else "and still does"
+    return Promise(
+        "it is to be seen while it lasts, and no longer",
+        aftermath.was_seen and aftermath.is_gone,
+        f"{figures}, {ended}" if aftermath.was_seen else figures,
+    )
