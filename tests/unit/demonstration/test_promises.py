@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tokenkeep.adapters.demo_provider import Outcome, Presentation
-from tokenkeep.cli.demonstration.promises import Aftermath, ToldEvent, judge
+from tokenkeep.cli.demonstration.promises import Aftermath, Calls, ToldEvent, judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -34,6 +34,8 @@ ALL_IS_WELL = Aftermath(
     ids={"alice": "acc_alice", "bob": "acc_bob"},
     left=frozenset({"bob"}),
     usable={"alice": True},
+    calls=Calls(handed_out=9, taken=9, sent_away=2),
+    all_served=False,
     told=(*ALICE, *BOB),
     heard={"acc_alice": [one.id for one in ALICE], "acc_bob": [one.id for one in BOB]},
     sign="tokenkeep_source_resting",
@@ -51,12 +53,18 @@ def test_when_all_is_well_every_promise_is_kept_and_shows_its_figures() -> None:
         "no refresh token is spent twice": "2 presented, 1 spent, 0 spent again",
         "nobody is disabled for somebody else's fault": "1 of 1 accounts are active",
         "whoever revoked is disabled, and it is told": "1 of 1 are disabled, 1 told as their latest event",
-        "a token that is handed out works": "the provider took 1 of 1",
+        "a token that is handed out works": "the provider took 9 of 9, and at the end those of 1 of 1 accounts; 2 callers got none",
         "every change is told once, in order": "8 events, 0 of 2 subjects out of order",
         "the stream tells all of it, in order": "8 events, the same as the database's for 2 of 2",
         "it is to be seen while it lasts, and no longer": "tokenkeep_source_resting showed it, and shows it no more",
     }
     assert broken(ALL_IS_WELL) == []
+
+
+def test_where_callers_are_to_be_served_all_the_while_it_is_a_promise() -> None:
+    served = replace(ALL_IS_WELL, all_served=True, calls=Calls(handed_out=9, taken=9))
+    assert broken(served) == []
+    assert "callers get tokens all the while" in [one.words for one in judge(served)]
 
 
 def test_where_nobody_left_nothing_is_said_of_those_who_did() -> None:
@@ -76,6 +84,8 @@ def test_where_nobody_left_nothing_is_said_of_those_who_did() -> None:
         ),
         ({"states": {"alice": "active", "bob": "active"}}, "whoever revoked is disabled, and it is told"),
         ({"usable": {"alice": False}}, "a token that is handed out works"),
+        ({"calls": Calls(handed_out=9, taken=8)}, "a token that is handed out works"),
+        ({"all_served": True}, "callers get tokens all the while"),
         ({"was_seen": False}, "it is to be seen while it lasts, and no longer"),
         ({"is_gone": False}, "it is to be seen while it lasts, and no longer"),
     ],

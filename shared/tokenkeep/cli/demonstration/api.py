@@ -73,9 +73,14 @@ class DemoApi:
         """Those of the source, whatever their state."""
         return await self._list("/v1/accounts", {"source_id": source_id})
 
-    async def token(self, account_id: str) -> Secret:
-        """A token that callers get."""
-        given = await self._call("POST", f"/v1/accounts/{account_id}/token", {})
+    async def token(self, account_id: str, *, min_ttl_s: int = 60, wait_s: int = 10) -> Secret:
+        """A token that callers get.
+
+        Raises:
+            DemoFailure: They are sent away.
+        """
+        wish = {"min_ttl": min_ttl_s, "wait": wait_s}
+        given = await self._call("POST", f"/v1/accounts/{account_id}/token", wish)
         return Secret(str(given["access_token"]))
 
     async def is_paused(self, source_id: str) -> bool:

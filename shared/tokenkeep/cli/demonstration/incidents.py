@@ -49,6 +49,7 @@ class Script:
         fewest_accounts: It takes so many to show.
         accounts: How many are connected if nobody says otherwise.
         leaving: How many users really take their grant back meanwhile.
+        all_served: Whether callers are to get tokens all the while.
     """
 
     happens: str
@@ -62,6 +63,7 @@ class Script:
     fewest_accounts: int
     accounts: int = 6
     leaving: int = 0
+    all_served: bool = False
 
     @property
     def runbook(self) -> str:
@@ -122,6 +124,7 @@ SCRIPTS: Mapping[Incident, Script] = {
         mend="Valkey is started again; what waits is published, in order",
         lasts_s=240,
         fewest_accounts=1,
+        all_served=True,
     ),
 }
 """All of them."""

@@ -20,6 +20,15 @@ class ToldEvent:
     sequence: int
 
 
+@dataclass(slots=True)
+class Calls:
+    """How callers fared: tokens they were handed, how many of them the provider took, and how often they got none."""
+
+    handed_out: int = 0
+    taken: int = 0
+    sent_away: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Aftermath:
     """How everything stands when an incident is over.
@@ -29,7 +38,9 @@ class Aftermath:
         states: The state of each account, by its user's name.
         ids: The id of each account, by its user's name.
         left: The users who have really taken their grant back.
-        usable: Of the accounts of those who have not: whether the provider took the token that was handed out.
+        usable: Of the accounts of those who have not: whether the provider took the token that was handed out at the end.
+        calls: How callers fared all the while.
+        all_served: Whether none of them may be sent away.
         told: The events of the source and its accounts since the beginning, in the feed's order.
         heard: The ids of the stream's events, by subject, in order.
         sign: The metric by which it was to be seen.
@@ -42,6 +53,8 @@ class Aftermath:
     ids: Mapping[str, str]
     left: frozenset[str]
     usable: Mapping[str, bool]
+    calls: Calls
+    all_served: bool
     told: Sequence[ToldEvent]
     heard: Mapping[str, Sequence[str]]
     sign: str
@@ -63,7 +76,10 @@ def judge(aftermath: Aftermath) -> tuple[Promise, ...]:
     promises = [_never_twice(aftermath), _nobody_wrongly(aftermath)]
     if aftermath.left:
         promises.append(_who_left(aftermath))
-    return (*promises, _usable(aftermath), _told_in_order(aftermath), _told_by_the_stream(aftermath), _seen(aftermath))
+    promises.append(_usable(aftermath))
+    if aftermath.all_served:
+        promises.append(_served(aftermath))
+    return (*promises, _told_in_order(aftermath), _told_by_the_stream(aftermath), _seen(aftermath))
 
 
 def _never_twice(aftermath: Aftermath) -> Promise:
@@ -97,9 +113,20 @@ def _who_left(aftermath: Aftermath) -> Promise:
 
 
 def _usable(aftermath: Aftermath) -> Promise:
-    usable = sum(aftermath.usable.values())
-    figures = f"the provider took {usable} of {len(aftermath.usable)}"
-    return Promise("a token that is handed out works", usable == len(aftermath.usable), figures)
+    """All the while, and for each account at the end."""
+    usable, calls = sum(aftermath.usable.values()), aftermath.calls
+    kept = usable == len(aftermath.usable) and calls.taken == calls.handed_out
+    figures = (
+        f"the provider took {calls.taken} of {calls.handed_out}, and at the end those of {usable} of "
+        f"{len(aftermath.usable)} accounts; {calls.sent_away} callers got none"
+    )
+    return Promise("a token that is handed out works", kept, figures)
+
+
+def _served(aftermath: Aftermath) -> Promise:
+    calls = aftermath.calls
+    asked = calls.handed_out + calls.sent_away
+    return Promise("callers get tokens all the while", calls.sent_away == 0, f"{calls.handed_out} of {asked} calls")
 
 
 def _told_in_order(aftermath: Aftermath) -> Promise:

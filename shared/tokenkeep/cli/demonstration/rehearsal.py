@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from tokenkeep.cli.demonstration.browser import DemoBrowser
+from tokenkeep.cli.demonstration.callers import Callers
 from tokenkeep.cli.demonstration.failure import DemoFailure
 from tokenkeep.cli.demonstration.figures import Figures
 from tokenkeep.cli.demonstration.incidents import Incident, Script
@@ -46,6 +47,7 @@ class Rehearsal:
         scene: Scene,
         *,
         browser: DemoBrowser,
+        callers: Callers,
         figures: Figures,
         witness: Witness,
         lasts_s: float,
@@ -55,6 +57,7 @@ class Rehearsal:
         self._script = script
         self._scene = scene
         self._browser = browser
+        self._callers = callers
         self._figures = figures
         self._witness = witness
         self._lasts_s = lasts_s
@@ -76,6 +79,7 @@ class Rehearsal:
             msg = f"not every account was refreshed within {_CALM_WITHIN_S:.0f} s, and nothing has happened yet"
             raise DemoFailure(msg)
         leaving = await self._leaving()
+        self._callers.spare(leaving)
         async with trouble(self._incident, self._scene, leaving=leaving):
             tell(f"it happens: {self._script.happens}")
             with self._interruption.sparing() as enough:
@@ -157,9 +161,11 @@ class Rehearsal:
             ids={one["external_id"]: one["id"] for one in accounts},
             left=leaving,
             usable=usable,
+            calls=self._callers.calls,
+            all_served=self._script.all_served,
             told=told,
             heard={subject: [one for one in ids if one in known] for subject, ids in self._witness.heard.items()},
-            sign=self._figures.name_of(self._script.sign),
+            sign=self._script.sign.metric,
             was_seen=self._course.was_seen,
             is_gone=self._course.is_gone,
         )

@@ -9,6 +9,7 @@ import httpx
 from rich.console import Console
 
 from tokenkeep.cli.demonstration import programme, terminal
+from tokenkeep.cli.demonstration.callers import Callers
 from tokenkeep.cli.demonstration.failure import DemoFailure
 from tokenkeep.cli.demonstration.figures import Figures
 from tokenkeep.cli.demonstration.incidents import SCRIPTS, Incident
@@ -69,6 +70,7 @@ async def _play(incident: Incident, plan: Plan, premises: Premises, stage: Stage
     async with httpx.AsyncClient(trust_env=False) as http, subscribed(premises.settings) as subscriber:
         figures = Figures(http, premises.metrics, source_id=stage.source_id)
         witness = Witness(subscriber, source_id=stage.source_id)
+        callers = Callers(stage.api, stage.browser, source_id=stage.source_id)
         rows = programme.before(
             incident,
             script,
@@ -84,6 +86,7 @@ async def _play(incident: Incident, plan: Plan, premises: Premises, stage: Stage
             script,
             Scene(stage.provider, stage.api, stage.source_id, premises.valkey, _telling(plan, stage, room)),
             browser=stage.browser,
+            callers=callers,
             figures=figures,
             witness=witness,
             lasts_s=lasts_s,
@@ -94,7 +97,7 @@ async def _play(incident: Incident, plan: Plan, premises: Premises, stage: Stage
         async def act() -> None:
             found.extend(judge(await rehearsal.play(since=stage.since)))
 
-        await stage.show.play(witness.listen, *room.companions(stage), act=act)
+        await stage.show.play(witness.listen, callers.call, *room.companions(stage), act=act)
     return tuple(found)
 
 
