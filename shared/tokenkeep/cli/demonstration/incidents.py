@@ -75,7 +75,7 @@ _SOURCE_PAGE = "/console/sources/{source}"
 
 SCRIPTS: Mapping[Incident, Script] = {
     Incident.OUTAGE: Script(
-        happens="the provider's token endpoint answers 503 to everybody",
+        happens="the provider's token endpoint answers 503, or does not answer at all",
         to_be_seen="A few tries fail, and whether they spent their token is in doubt. Then the worker's breaker opens: one account "
         "is sent now and then, the others wait. All accounts stay active, though tokens run out. Nobody is disabled.",
         console=("/console", _SOURCE_PAGE),

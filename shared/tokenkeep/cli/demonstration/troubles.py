@@ -14,6 +14,8 @@ from tokenkeep.cli.premises import Removable
 from tokenkeep.domain.secret import Secret
 
 _UNAVAILABLE = Fault(status=503, body="{}", times=None)
+_SILENCE_MS = 300_000
+"""Longer than anybody waits for a token endpoint."""
 _INVALID_GRANT = Fault(status=400, body='{"error": "invalid_grant"}', times=None)
 
 
@@ -53,6 +55,9 @@ def trouble(incident: Incident, scene: Scene, *, leaving: frozenset[str]) -> Abs
 
 @asynccontextmanager
 async def _outage(scene: Scene) -> AsyncIterator[None]:
+    """As outages are: some requests are answered by a gateway, others by nobody."""
+    for grant in scene.provider.grants()[::2]:
+        scene.provider.inject(Fault(user=grant.user, delay_ms=_SILENCE_MS, drop=True, times=None))
     scene.provider.inject(_UNAVAILABLE)
     try:
         yield
