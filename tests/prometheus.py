@@ -204,7 +204,7 @@ async def _until_ready(server: Prometheus, process: asyncio.subprocess.Process) 
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SPAN = re.compile(r"(\[|\boffset |\bfor: )(\d+)([smhd])\b")
-_SECONDS = re.compile(r"(_seconds(?::[a-z0-9_]+)?(?:\{[^}]*\})?\)? > )(\d+)")
+_SECONDS = re.compile(r"(_seconds(?::[a-z0-9_]+)?(?:\{[^}]*\})?\)? > |\btime\(\) - )(\d+)\b")
 """What a metric of seconds is compared with; counts and shares are not."""
 
 

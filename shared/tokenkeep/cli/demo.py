@@ -26,7 +26,7 @@ def demo(
     *,
     accounts: Annotated[
         int | None,
-        typer.Option(min=1, max=50, show_default="6, for mass-revocation 12", help="How many accounts to connect."),
+        typer.Option(min=1, max=50, show_default="6; for mass-revocation 12", help="How many accounts to connect."),
     ] = None,
     token_lifetime: Annotated[
         int, typer.Option(min=4, max=86_400, metavar="SECONDS", help="How long an access token lives.")
@@ -37,7 +37,9 @@ def demo(
     incident: Annotated[
         Incident | None,
         typer.Option(
-            help="Rehearse an incident instead: it happens, is seen, ends, and is judged; exit code 1 if a promise was broken."
+            metavar="INCIDENT",
+            help="Rehearse one instead: outage, secret-rotated, mass-revocation, redis-down. It happens, is seen, is mended, and is "
+            "judged; exit code 1 if a promise was broken.",
         ),
     ] = None,
     for_: Annotated[

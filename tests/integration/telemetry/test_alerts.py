@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from busy_metrics import busy, described
-from prometheus import FETCHING_S, metric_names, need_prometheus
+from prometheus import FETCHING_S, hastened, metric_names, need_prometheus
 
 pytestmark = pytest.mark.timeout(FETCHING_S)
 
@@ -600,6 +600,19 @@ def test_an_installation_that_is_gone_altogether_is_missed_though_another_one_is
 def test_promtool_finds_the_rules_sound() -> None:
     said = need_prometheus().check("check", "rules", "--lint=all", "--lint-fatal", *RULES)
     assert said.returncode == 0, said.stdout + said.stderr
+
+
+def test_hastened_rules_are_the_same_rules_with_every_time_divided(tmp_path: Path) -> None:
+    """Rehearsals are watched by them: what is left at its own pace would prove nothing there."""
+    copies = hastened(RULES, 20, tmp_path)
+    text = "\n".join(path.read_text(encoding="utf-8") for path in copies)
+    assert re.findall(r"(?:\[|offset |for: )\d+[smhd]\b", text) == []
+    assert "for: 15000ms" in text
+    assert "fleet:tokenkeep_outbox_lag_seconds:max > 3\n" in text
+    assert '{task="tick"}) > time() - 9\n' in text
+    said = need_prometheus().check("check", "rules", *copies)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert {rule["alert"] for rule in alerts()} == set(re.findall(r"- alert: (\w+)", text))
 
 
 def test_every_alert_is_played() -> None:
