@@ -35,8 +35,8 @@ class Pace:
 PACES = {
     Incident.OUTAGE: Pace(20, 25),
     # An account that was told that the client is wrong waits for a minute, whatever the pace; that must stay short for the rules.
-    Incident.SECRET_ROTATED: Pace(4, 25),
-    Incident.MASS_REVOCATION: Pace(4, 25),
+    Incident.SECRET_ROTATED: Pace(4, 20),
+    Incident.MASS_REVOCATION: Pace(4, 20),
     Incident.REDIS_DOWN: Pace(20, 25),
 }
 

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -16,6 +18,14 @@ _TIMEOUT_S = 30.0
 """Longer than the API waits for a provider."""
 _PAGE = 200
 _EVENTS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class HandedToken:
+    """An access token as callers get it."""
+
+    value: Secret
+    expires_at: datetime
 
 
 class DemoApi:
@@ -73,7 +83,7 @@ class DemoApi:
         """Those of the source, whatever their state."""
         return await self._list("/v1/accounts", {"source_id": source_id})
 
-    async def token(self, account_id: str, *, min_ttl_s: int = 60, wait_s: int = 10) -> Secret:
+    async def token(self, account_id: str, *, min_ttl_s: int = 60, wait_s: int = 10) -> HandedToken:
         """A token that callers get.
 
         Raises:
@@ -81,7 +91,7 @@ class DemoApi:
         """
         wish = {"min_ttl": min_ttl_s, "wait": wait_s}
         given = await self._call("POST", f"/v1/accounts/{account_id}/token", wish)
-        return Secret(str(given["access_token"]))
+        return HandedToken(Secret(str(given["access_token"])), datetime.fromisoformat(given["expires_at"]))
 
     async def is_paused(self, source_id: str) -> bool:
         """Whether the source is paused, for whatever reason."""

@@ -1,6 +1,7 @@
 """Services that ask for tokens all the while, and use each that they get."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from tokenkeep.cli.demonstration.api import DemoApi
 from tokenkeep.cli.demonstration.browser import DemoBrowser
@@ -10,6 +11,8 @@ from tokenkeep.cli.demonstration.promises import Calls
 _EVERY_S = 1.0
 _LEFT_S = 1
 """What must be left of a token: it is used at once."""
+_WAIT_S = 5
+"""For how long they wait for a refresh, where there is no living token in store."""
 
 
 class Callers:
@@ -33,18 +36,18 @@ class Callers:
                 accounts = await self._api.accounts(self._source_id)
             except DemoFailure:
                 accounts = []
-            for account in accounts:
-                if account["external_id"] not in self._gone:
-                    await self._ask(account["id"], account["external_id"])
+            asking = [one for one in accounts if one["external_id"] not in self._gone]
+            await asyncio.gather(*(self._ask(one["id"], one["external_id"]) for one in asking))
             await asyncio.sleep(_EVERY_S)
 
     async def _ask(self, account_id: str, user: str) -> None:
         try:
-            token = await self._api.token(account_id, min_ttl_s=_LEFT_S, wait_s=0)
+            token = await self._api.token(account_id, min_ttl_s=_LEFT_S, wait_s=_WAIT_S)
         except DemoFailure:
             self.calls.sent_away += 1
             return
-        is_taken = await self._browser.takes(token)
-        if user not in self._gone:
-            self.calls.handed_out += 1
-            self.calls.taken += is_taken
+        is_taken = await self._browser.takes(token.value)
+        if user in self._gone or (not is_taken and datetime.now(UTC) >= token.expires_at):
+            return  # a grant that was taken back meanwhile, or a machine that was too slow to use the token in its life
+        self.calls.handed_out += 1
+        self.calls.taken += is_taken

@@ -176,7 +176,7 @@ class Rehearsal:
             token = await self._scene.api.token(account_id)
         except DemoFailure:
             return False
-        return await self._browser.takes(token)
+        return await self._browser.takes(token.value)
 
     async def _within(
         self, seconds: float, condition: Callable[[], Awaitable[bool]], *, until: asyncio.Event | None = None
