@@ -1,8 +1,6 @@
 """The console, wired."""
 
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Final
 
 from fastapi import FastAPI
 from starlette.responses import Response
@@ -12,7 +10,7 @@ from tokenkeep.adapters.postgres.environment_figures import count_environment, r
 from tokenkeep.adapters.postgres.inbox import PostgresInboxQueue
 from tokenkeep.adapters.redis.inbox_stream import RedisDeadEntries
 from tokenkeep.application.console_sessions import Recognise
-from tokenkeep.application.environment_figures import EnvironmentFigures, SourceTries
+from tokenkeep.application.environment_figures import LATEST, EnvironmentFigures, SourceTries
 from tokenkeep.domain.events import Event
 from tokenkeep.domain.ids import SourceId
 from tokenkeep_api.console.accounts import Accounts
@@ -29,8 +27,6 @@ from tokenkeep_api.console.webhooks import WebhookPages
 from tokenkeep_api.named_route import NamedRoute
 from tokenkeep_api.wired import Wired
 
-_LATEST: Final = timedelta(minutes=10)
-
 
 def console_routes(wired: Wired, api: FastAPI, pages: ConsolePages) -> list[Route]:
     """The console's routes, over those that `api` has by then."""
@@ -45,7 +41,7 @@ def console_routes(wired: Wired, api: FastAPI, pages: ConsolePages) -> list[Rout
 
     async def tries(source_id: SourceId) -> SourceTries:
         async with database.reading() as connection:
-            return await tries_of(connection, source_id, back=_LATEST)
+            return await tries_of(connection, source_id, back=LATEST)
 
     async def recent(environment: str, before: int | None, limit: int) -> Sequence[tuple[int, Event]]:
         async with database.reading() as connection:

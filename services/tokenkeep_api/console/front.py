@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from time import monotonic
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from starlette.routing import Route
 
 from tokenkeep.application.connect_sessions import new_token
 from tokenkeep.application.console_sessions import SignIn, SignOut
-from tokenkeep.application.environment_figures import EnvironmentFigures
+from tokenkeep.application.environment_figures import MOST_UNTOLD, EnvironmentFigures
 from tokenkeep.application.issue_api_key import hash_key
 from tokenkeep.domain.account import AccountState, Health
 from tokenkeep.domain.api_key import Caller, Scope
@@ -35,6 +36,8 @@ from tokenkeep_api.wired import Wired
 TRIES: Final = Rate(per_s=0.1, burst=10)
 """How often an address may try to sign in: ten times at once, then once in ten seconds."""
 
+_TOLD_WITHIN = timedelta(seconds=5)
+"""What waits no longer for Redis is on its way."""
 _LONGEST_KEY = 512
 _SEE_OTHER = 303
 _NOT_THIS_KEY = "This key is not known here. It may have been withdrawn, or have run out."
@@ -123,6 +126,8 @@ class Front:
             slow=False,
             counts=_counts(figures),
             rate=_rate(figures),
+            untold=figures.untold.count if figures.untold.oldest > _TOLD_WITHIN else 0,
+            most_untold=MOST_UNTOLD,
             sources=_in_trouble(figures, await all_sources(visit)),
             ahead=bars(figures.ahead),
             tried=bars(tried),
@@ -179,13 +184,14 @@ def _rate(figures: EnvironmentFigures) -> float:
 
 
 def _in_trouble(figures: EnvironmentFigures, sources: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Sources that are paused, tried with one account, or have failing accounts."""
+    """Sources that are paused, tried with one account, look down, or have failing accounts."""
     failing: Counter[str] = Counter()
     for group, number in figures.accounts.items():
         if group.state is AccountState.ACTIVE and group.health is Health.FAILING:
             failing[format_id(IdKind.SOURCE, group.source_id)] += number
+    down = {format_id(IdKind.SOURCE, source_id) for source_id in figures.down}
     return [
-        {**source, "failing": failing[source["id"]]}
+        {**source, "failing": failing[source["id"]], "is_down": source["id"] in down}
         for source in sources
-        if source["state"] == "paused" or source["proving"] or failing[source["id"]]
+        if source["state"] == "paused" or source["proving"] or source["id"] in down or failing[source["id"]]
     ]

@@ -28,7 +28,6 @@ __all__ = [
     "clock",
     "endpoint",
     "event",
-    "is_down",
     "moment_at",
     "paused",
     "span",
@@ -37,8 +36,6 @@ __all__ = [
 ]
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
-_DOWN = ("network_error", "timeout", "provider_5xx", "in_doubt")
-_FEWEST = 10
 
 AUTH_TYPES = {
     "oauth2": "OAuth 2",
@@ -93,15 +90,9 @@ def span(length: timedelta) -> str:
     return f"{seconds // _DAY} days"
 
 
-def is_down(tries: SourceTries) -> bool:
-    """Whether the endpoint looks down, by the measure of the breaker that each worker has (`domain.outage_breaker`): half of ten."""
-    down = sum(tries.failed.get(reason, 0) for reason in _DOWN)
-    return down >= _FEWEST and 2 * down >= tries.succeeded + sum(tries.failed.values())
-
-
 def endpoint(tries: SourceTries) -> str | None:
     """What a source's latest tries say of its provider's endpoint; None if nothing."""
-    if is_down(tries):
+    if tries.endpoint.looks_down:
         return (
             "The provider's endpoint looks down: workers leave it alone for up to two minutes at a time, then try one account. "
             "No account is blamed for it."

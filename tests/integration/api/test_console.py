@@ -567,3 +567,132 @@ async def test_who_signs_in_again_has_one_session(service: Service) -> None:
     async with a_browser(service) as thief:
         thief.cookies.set("tokenkeep_console", former)
         assert (await thief.get("/console")).status_code == 303
+
+
+async def _tried(service: Service, outcome: str, reason: str | None, *, times: int, ago_s: int) -> None:
+    """Tries of the environment's accounts that ended like this, one a second, the last one so long ago."""
+    await service.sql(
+        """INSERT INTO refresh_attempts (account_id, id, source_id, epoch, fence, presented_generation, trigger, correlation_id,
+                                         secret_version, leased_at, settled_at, outcome, reason)
+           SELECT id, gen_random_uuid(), source_id, 1, n, 1, 'schedule', 'cor_test', 1,
+                  tried.at, tried.at, :outcome, :reason
+             FROM accounts, generate_series(0, :times - 1) AS n,
+                  LATERAL (SELECT clock_timestamp() - make_interval(secs => :ago_s + n) AS at) AS tried
+            WHERE environment = :environment""",
+        environment=service.environment,
+        outcome=outcome,
+        reason=reason,
+        times=times,
+        ago_s=ago_s,
+    )
+
+
+async def _paused(service: Service, reason: str) -> None:
+    await service.sql(
+        "UPDATE sources SET state = 'paused', paused_reason = :reason, paused_at = clock_timestamp() WHERE environment = :environment",
+        environment=service.environment,
+        reason=reason,
+    )
+
+
+async def _all_told(service: Service) -> None:
+    await service.sql(
+        "DELETE FROM outbox WHERE position IN (SELECT position FROM events WHERE environment = :environment)",
+        environment=service.environment,
+    )
+
+
+def _runbooks(page: httpx.Response) -> set[str]:
+    return set(re.findall(r"docs/runbooks/(\w+)\.md", page.text))
+
+
+@pytest.mark.parametrize(
+    ("paused", "tries", "runbooks"),
+    [
+        (None, [], {"TokenkeepTokensExpired"}),
+        ("mass_revocation", [], {"TokenkeepSourcePaused"}),
+        ("mass_revocation", [("failed", "timeout", 9, 0)], {"TokenkeepSourcePaused"}),
+        ("by_operator", [], set()),
+        (None, [("failed", "provider_5xx", 3, 0)], {"TokenkeepEndpointDown"}),
+        (None, [("ok", None, 50, 10), ("in_doubt", "timeout", 3, 0)], {"TokenkeepEndpointDown"}),
+        (None, [("not_sent", "network_error", 3, 0)], {"TokenkeepEndpointDown"}),
+        (None, [("failed", "provider_5xx", 2, 0)], {"TokenkeepTokensExpired"}),
+        (None, [("failed", "provider_5xx", 9, 10), ("refused", "invalid_grant", 1, 0)], {"TokenkeepTokensExpired"}),
+        (None, [("in_doubt", None, 9, 0)], {"TokenkeepTokensExpired"}),
+        (None, [("failed", "timeout", 9, 700)], {"TokenkeepTokensExpired"}),
+    ],
+    ids=[
+        "nobody knows why",
+        "its source has paused itself",
+        "its source has paused itself, and was tried in vain",
+        "an operator has paused its source",
+        "its endpoint fails",
+        "its endpoint fails all at once",
+        "nobody can connect to its endpoint",
+        "two failures",
+        "its endpoint answers again",
+        "a worker died",
+        "it failed a while ago",
+    ],
+)
+async def test_the_overview_names_the_runbook_of_the_alert_that_is_right_for_an_expired_token(
+    service: Service, paused: str | None, tries: list[tuple[str, str | None, int, int]], runbooks: set[str]
+) -> None:
+    source_id = await service.source("https://provider.example/token")
+    await service.account(source_id)
+    await service.sql(
+        """UPDATE credentials SET expires_at = now() - interval '1 minute'
+            WHERE account_id IN (SELECT id FROM accounts WHERE environment = :environment)""",
+        environment=service.environment,
+    )
+    await service.sql(
+        """UPDATE leases SET next_refresh_at = now() - interval '3 minutes'
+            WHERE account_id IN (SELECT id FROM accounts WHERE environment = :environment)""",
+        environment=service.environment,
+    )
+    if paused is not None:
+        await _paused(service, paused)
+    for outcome, reason, times, ago_s in tries:
+        await _tried(service, outcome, reason, times=times, ago_s=ago_s)
+    await _all_told(service)
+    async with signed_in(service) as http:
+        page = await http.get("/console")
+        assert 'data-value="expired" class="wrong"' in page.text
+        assert _runbooks(page) == runbooks
+        assert ("looks down" in page.text) == ("TokenkeepEndpointDown" in runbooks)
+        of_source = await http.get(f"/console/sources/{source_id}")
+        assert _runbooks(of_source) <= {*runbooks, "TokenkeepEndpointDown"}
+        assert ("looks down" in of_source.text) >= ("looks down" in page.text)
+
+
+async def test_the_overview_tells_that_events_wait_for_redis_to_those_whose_events_they_are(service: Service) -> None:
+    await service.account(await service.source("https://provider.example/token"))
+    await service.sql(
+        "UPDATE events SET time = now() - interval '3 minutes' WHERE environment = :environment",
+        environment=service.environment,
+    )
+    async with signed_in(service) as http:
+        page = await http.get("/console")
+    assert _runbooks(page) == {"TokenkeepOutboxLag"}
+    assert "events that Redis has not got, the oldest for 3 min" in page.text
+    [waiting] = re.findall(r'data-value="untold" class="wrong">(\d+)<', page.text)
+    [counted] = await service.sql(
+        "SELECT count(*) AS events FROM outbox JOIN events USING (position) WHERE environment = :environment",
+        environment=service.environment,
+    )
+    assert int(waiting) == counted["events"] > 0
+    key = await service.key("accounts:read", environment=f"{service.environment}-other")
+    async with signed_in(service, key) as http:
+        assert _runbooks(await http.get("/console")) == set()
+
+
+async def test_what_was_told_a_moment_ago_is_no_trouble(service: Service) -> None:
+    await service.account(await service.source("https://provider.example/token"))
+    await service.sql(
+        "UPDATE events SET time = now() + interval '1 minute' WHERE environment = :environment",
+        environment=service.environment,
+    )
+    async with signed_in(service) as http:
+        page = await http.get("/console")
+    assert _runbooks(page) == set()
+    assert 'data-value="untold"' not in page.text

@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 
 import tokenkeep_api
-from tokenkeep.application.environment_figures import EnvironmentFigures, SourceTries
+from tokenkeep.application.environment_figures import ENDPOINT_FAULTS, EndpointTries, EnvironmentFigures, SourceTries
+from tokenkeep.application.fleet import Waiting
 from tokenkeep.domain.account import AuthType, Custody, DisabledReason, FailureReason
 from tokenkeep.domain.attempt import Outcome, Trigger
 from tokenkeep.domain.events import EventType
+from tokenkeep.domain.outage_breaker import OutageBreaker
+from tokenkeep.domain.rotation import Rotation, RotationKind
 from tokenkeep.domain.source import BY_OPERATOR, MASS_REVOCATION, ROLLBACK
+from tokenkeep.domain.verdict import Unavailable
 from tokenkeep.domain.webhook_tries import DeliveryState
 from tokenkeep.providers.catalogue import load_catalogue
 from tokenkeep.providers.schemas import account_schema, options_schema
@@ -158,6 +162,14 @@ def test_a_timeline_is_in_order_over_all_its_pages_and_has_everything_once(
     assert told == [f"{time:03}" for time in sorted(attempts + events, reverse=True)]
 
 
+def test_what_speaks_against_an_endpoint_here_opens_a_worker_s_breaker() -> None:
+    for reason in FailureReason:
+        breaker = OutageBreaker(Rotation(RotationKind.NONE))
+        for second in range(10):
+            breaker.record(Unavailable(reason, maybe_spent=False), float(second))
+        assert reason not in ENDPOINT_FAULTS or breaker.resting_until is not None, reason
+
+
 def test_a_secret_is_never_filled_in_again() -> None:
     fields = [Field("name", "Name"), Field("client_secret", "Secret", Kind.SECRET)]
     name, secret = filled(fields, {"name": "n", "client_secret": "s"}, wrong="client_secret", says="No.")
@@ -198,7 +210,20 @@ async def test_figures_are_counted_once_for_all_and_not_again_too_soon() -> None
         counts += 1
         await asyncio.sleep(0)
         now += 2.0
-        return EnvironmentFigures(NOW, {}, counts, 0, timedelta(0), [], [])
+        return EnvironmentFigures(
+            counted_at=NOW,
+            accounts={},
+            expired=counts,
+            neglected=0,
+            overdue=0,
+            longest_overdue=timedelta(0),
+            late=0,
+            stopped=frozenset(),
+            down=frozenset(),
+            untold=Waiting(),
+            minutes=[],
+            ahead=[],
+        )
 
     figures = Figures(count, lambda: now)
     first, second = await asyncio.gather(figures("one"), figures("one"))
@@ -233,12 +258,15 @@ async def test_a_count_that_takes_too_long_is_not_tried_again_by_everybody() -> 
 @pytest.mark.parametrize(
     ("tries", "said"),
     [
-        (SourceTries(0, {}, 0), None),
-        (SourceTries(0, {"timeout": 9}, 40), None),
-        (SourceTries(10, {"timeout": 6, "provider_5xx": 4}, 40), "The provider's endpoint looks down"),
-        (SourceTries(11, {"timeout": 10}, 40), None),
-        (SourceTries(0, {"invalid_grant": 50}, 0), None),
-        (SourceTries(5, {"rate_limited": 1}, 3), "The provider asks us to slow down"),
+        (SourceTries(0, {}, 0, EndpointTries()), None),
+        (SourceTries(0, {"timeout": 2}, 40, EndpointTries(0, 2, 2)), None),
+        (SourceTries(0, {"timeout": 3}, 40, EndpointTries(0, 3, 3)), "The provider's endpoint looks down"),
+        (SourceTries(500, {"timeout": 3}, 40, EndpointTries(500, 3, 3)), "The provider's endpoint looks down"),
+        (SourceTries(10, {"timeout": 9}, 40, EndpointTries(10, 9, 0)), None),
+        (SourceTries(10, {"timeout": 10}, 40, EndpointTries(10, 10, 0)), "The provider's endpoint looks down"),
+        (SourceTries(11, {"timeout": 10}, 40, EndpointTries(11, 10, 2)), None),
+        (SourceTries(0, {"invalid_grant": 50}, 0, EndpointTries(50)), None),
+        (SourceTries(5, {"rate_limited": 1}, 3, EndpointTries(6)), "The provider asks us to slow down"),
     ],
 )
 def test_an_endpoint_that_is_down_is_told_from_grants_that_are_dead(tries: SourceTries, said: str | None) -> None:
