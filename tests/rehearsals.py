@@ -10,9 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from household import HURRIED
 
 _SHOWN_LINES = 120
+_FORM_KEY = re.compile(r'name="form" value="([0-9a-f]{64})"')
+_RUNBOOK = re.compile(r"docs/runbooks/(\w+)\.md")
 
 
 @dataclass
@@ -43,6 +47,10 @@ class RunningRehearsal:
 
     def said(self) -> str:
         return "\n".join(self.lines[-_SHOWN_LINES:])
+
+    def admin_key(self) -> str:
+        [file] = re.findall(r"admin key  (.+)", "\n".join(self.lines))
+        return Path(file).read_text(encoding="utf-8").strip()
 
     def interrupt(self) -> None:
         """What Ctrl-C does."""
@@ -79,4 +87,31 @@ async def rehearsing(data_dir: Path, *words: str) -> AsyncIterator[RunningRehear
     finally:
         if process.returncode is None:
             process.terminate()
-        await asyncio.wait_for(process.communicate(), 60)
+        try:
+            await asyncio.wait_for(process.communicate(), 60)
+        except TimeoutError:
+            # All else ends with it: it holds their pipe.
+            process.kill()
+            await process.wait()
+            raise
+
+
+@asynccontextmanager
+async def at_the_console(rehearsal: RunningRehearsal) -> AsyncIterator[httpx.AsyncClient]:
+    """Signed in with the demo's admin key, as the rehearsal says where."""
+    [url] = re.findall(r"tokenkeep is up: (\S+)", "\n".join(rehearsal.lines))
+    headers = {"Sec-Fetch-Site": "same-origin"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30) as http:
+        page = await http.get("/console/sign-in")
+        [form_key] = _FORM_KEY.findall(page.text)
+        form = {"form": form_key, "key": rehearsal.admin_key(), "environment": "demo"}
+        entered = await http.post("/console/sign-in", data=form)
+        assert entered.status_code == 303, entered.text
+        yield http
+
+
+async def runbooks_named(http: httpx.AsyncClient, path: str = "/console") -> set[str]:
+    """The runbooks that a page of the console leads to."""
+    page = await http.get(path)
+    assert page.status_code == 200, page.text
+    return set(_RUNBOOK.findall(page.text))

@@ -255,3 +255,28 @@ async def test_revoking_never_leaves_fewer_than_two_accounts_and_the_show_goes_o
     ]
     assert [grant.user for grant in provider.provider.grants() if not grant.is_revoked] == ["erin", "frank"]
     assert show.summary().startswith("6 accounts were connected, 0 refreshes granted, 4 grants revoked, 0 accounts")
+
+
+async def test_a_show_whose_act_was_not_played_to_its_end_is_no_success(
+    redeeming_api: DemoApi, provider: ProviderServer, browser: DemoBrowser, subscriber: Subscriber
+) -> None:
+    show = Show(
+        Plan(accounts=1, token_lifetime_s=30, revoke_every_s=60, for_s=None, plain=True),
+        Board(on_line=lambda _at, _line: None),
+        provider=provider.provider,
+        browser=browser,
+        api=redeeming_api,
+        subscriber=subscriber,
+        source_id=SOURCE,
+    )
+    begun = asyncio.Event()
+
+    async def act() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def leave() -> None:
+        await begun.wait()
+
+    with pytest.raises(DemoFailure, match="over before its end"):
+        await show.play(leave, act=act)

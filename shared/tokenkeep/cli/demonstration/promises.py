@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tokenkeep.adapters.demo_provider import Outcome, Presentation
 
+_DISABLED = "tokenkeep.account.disabled"
 _SPENT = {Outcome.GRANTED, Outcome.GRANTED_IN_GRACE}
 
 
@@ -37,7 +38,9 @@ class Aftermath:
         presentations: Every presentation of a refresh token, as the provider saw it.
         states: The state of each account, by its user's name.
         ids: The id of each account, by its user's name.
+        connected: How many accounts there were before it.
         left: The users who have really taken their grant back.
+        some_believed: Whether others may be disabled too until the provider is no longer believed.
         usable: Of the accounts of those who have not: whether the provider took the token that was handed out at the end.
         calls: How callers fared all the while.
         all_served: Whether none of them may be sent away.
@@ -51,7 +54,9 @@ class Aftermath:
     presentations: Sequence[Presentation]
     states: Mapping[str, str]
     ids: Mapping[str, str]
+    connected: int
     left: frozenset[str]
+    some_believed: bool
     usable: Mapping[str, bool]
     calls: Calls
     all_served: bool
@@ -93,17 +98,20 @@ def _never_twice(aftermath: Aftermath) -> Promise:
 
 def _nobody_wrongly(aftermath: Aftermath) -> Promise:
     stayed = {name: state for name, state in aftermath.states.items() if name not in aftermath.left}
-    active = sum(state == "active" for state in stayed.values())
-    figures = f"{active} of {len(stayed)} accounts are active"
-    return Promise("nobody is disabled for somebody else's fault", active == len(stayed), figures)
+    active, expected = sum(state == "active" for state in stayed.values()), aftermath.connected - len(aftermath.left)
+    ids = {aftermath.ids[name] for name in stayed}
+    disabled = {one.subject for one in aftermath.told if one.type == _DISABLED and one.subject in ids}
+    kept = active == expected and (aftermath.some_believed or not disabled)
+    figures = f"{active} of {expected} accounts are active, {len(disabled)} disabled meanwhile"
+    return Promise("nobody is disabled for somebody else's fault", kept, figures)
 
 
 def _who_left(aftermath: Aftermath) -> Promise:
     """The last of their events tells it, so it was told once since they were last active."""
-    ids = {aftermath.ids[name] for name in aftermath.left}
-    disabled = sum(aftermath.states[name] == "disabled" for name in aftermath.left)
+    ids = {aftermath.ids.get(name) for name in aftermath.left}
+    disabled = sum(aftermath.states.get(name) == "disabled" for name in aftermath.left)
     last = {one.subject: one.type for one in aftermath.told}
-    told = sum(last.get(subject) == "tokenkeep.account.disabled" for subject in ids)
+    told = sum(last.get(subject or "") == _DISABLED for subject in ids)
     kept = disabled == told == len(aftermath.left)
     return Promise(
         "whoever revoked is disabled, and it is told",
@@ -126,17 +134,18 @@ def _usable(aftermath: Aftermath) -> Promise:
 def _served(aftermath: Aftermath) -> Promise:
     calls = aftermath.calls
     asked = calls.handed_out + calls.sent_away
-    return Promise("callers get tokens all the while", calls.sent_away == 0, f"{calls.handed_out} of {asked} calls")
+    kept = calls.sent_away == 0 and asked > 0
+    return Promise("callers get tokens all the while", kept, f"{calls.handed_out} of {asked} calls")
 
 
 def _told_in_order(aftermath: Aftermath) -> Promise:
     """No gap, no repetition, and no account disabled that was not active, nor enabled that was not disabled."""
-    sequences: dict[str, list[int]] = {}
+    sequences: dict[str, list[int]] = {subject: [] for subject in aftermath.ids.values()}
     types: dict[str, list[str]] = {}
     for one in aftermath.told:
         sequences.setdefault(one.subject, []).append(one.sequence)
         types.setdefault(one.subject, []).append(one.type.rpartition(".")[2])
-    out_of_order = sum(numbers != list(range(1, len(numbers) + 1)) for numbers in sequences.values())
+    out_of_order = sum(numbers != list(range(1, len(numbers) + 1)) or not numbers for numbers in sequences.values())
     repeated = sum(_changes_repeat(names) for names in types.values())
     return Promise(
         "every change is told once, in order",

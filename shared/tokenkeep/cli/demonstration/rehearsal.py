@@ -63,6 +63,7 @@ class Rehearsal:
         self._lasts_s = lasts_s
         self._interruption = interruption
         self._course = _Course()
+        self._connected = 0
 
     async def play(self, *, since: str) -> Aftermath:
         """The whole of it; how everything stands afterwards.
@@ -78,7 +79,9 @@ class Rehearsal:
         if not await self._within(_CALM_WITHIN_S, self._is_calm):
             msg = f"not every account was refreshed within {_CALM_WITHIN_S:.0f} s, and nothing has happened yet"
             raise DemoFailure(msg)
-        leaving = await self._leaving()
+        names = await self._names()
+        self._connected = len(names)
+        leaving = frozenset(names[len(names) - self._script.leaving :])
         self._callers.spare(leaving)
         async with trouble(self._incident, self._scene, leaving=leaving):
             tell(f"it happens: {self._script.happens}")
@@ -91,11 +94,10 @@ class Rehearsal:
         tell("all is well again" if well else "all is not well, and is judged as it stands")
         return await self._aftermath(leaving, since)
 
-    async def _leaving(self) -> frozenset[str]:
-        """Those who were connected last."""
+    async def _names(self) -> list[str]:
+        """All users, those who were connected last at the end."""
         accounts = await self._scene.api.accounts(self._scene.source_id)
-        names = sorted((account["created_at"], account["external_id"]) for account in accounts)
-        return frozenset(name for _, name in names[len(names) - self._script.leaving :])
+        return [name for _, name in sorted((account["created_at"], account["external_id"]) for account in accounts)]
 
     async def _is_calm(self) -> bool:
         accounts = await self._scene.api.accounts(self._scene.source_id)
@@ -159,7 +161,9 @@ class Rehearsal:
             presentations=self._scene.provider.presentations(),
             states={one["external_id"]: one["state"] for one in accounts},
             ids={one["external_id"]: one["id"] for one in accounts},
+            connected=self._connected,
             left=leaving,
+            some_believed=self._script.leaving > 0,
             usable=usable,
             calls=self._callers.calls,
             all_served=self._script.all_served,

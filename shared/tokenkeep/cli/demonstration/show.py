@@ -53,7 +53,7 @@ class Show:
             act: What happens to them, to its end, instead of a revocation now and then.
 
         Raises:
-            DemoFailure: An account can't be connected at the start.
+            DemoFailure: An account can't be connected at the start, or the show was over before its act.
         """
         tasks = [asyncio.ensure_future(part()) for part in (self._listen, *companion)]
         try:
@@ -66,6 +66,9 @@ class Show:
             done, _ = await asyncio.wait(tasks, timeout=for_s, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+            if act is not None and tasks[-1] not in done:
+                msg = "the show was over before its end"
+                raise DemoFailure(msg)
         finally:
             for task in tasks:
                 task.cancel()
