@@ -164,8 +164,8 @@ def answered(it: Mapping[str, Any], provider: str) -> str:
     return said + attempt({**it, "http_status": None, "error_code": None})
 
 
-def standing(account: Mapping[str, Any], *, now: datetime | None = None) -> list[str]:
-    """How an account stands and why, in sentences. With `now` they tell also what should have happened by then."""
+def standing(account: Mapping[str, Any], *, now: datetime) -> list[str]:
+    """How an account stands at this moment and why, in sentences."""
     said = []
     disabled, error = account["disabled"], account["last_error"]
     if disabled is not None:
@@ -186,7 +186,7 @@ def standing(account: Mapping[str, Any], *, now: datetime | None = None) -> list
         said.append(
             f"A refresh was sent at {clock(account['in_doubt']['since'])} and the answer never came. What became of it is being found out."
         )
-    if now is not None and account["state"] == "active":
+    if account["state"] == "active":
         said += _overdue(account, now)
     return said or ["All is well."]
 

@@ -104,6 +104,20 @@ async def test_no_page_may_run_what_is_not_ours_or_be_kept(service: Service) -> 
             assert "frame-ancestors 'none'" in policy
 
 
+async def test_an_account_that_nobody_refreshes_is_not_called_well(service: Service) -> None:
+    account_id = await service.account(await service.source("https://provider.example/token"))
+    async with signed_in(service) as http:
+        assert "All is well." in (await http.get(f"/console/accounts/{account_id}")).text
+        await service.sql(
+            """UPDATE leases SET next_refresh_at = now() - interval '3 minutes'
+                WHERE source_id IN (SELECT id FROM sources WHERE environment = :environment)""",
+            environment=service.environment,
+        )
+        page = (await http.get(f"/console/accounts/{account_id}")).text
+        assert "A refresh has been due since" in page
+        assert "All is well." not in page
+
+
 async def test_what_others_wrote_is_shown_and_not_run(service: Service) -> None:
     evil = '"><script>alert(1)</script>'
     source_id = await service.source("https://provider.example/token")
