@@ -60,6 +60,12 @@ class Browser:
                 await asyncio.sleep(0.05)
         return address
 
+    async def arrives_at(self, url: str) -> None:
+        """Wait until this is the address, and not one below it."""
+        async with asyncio.timeout(15):
+            while await self.address() != url:  # noqa: ASYNC110 - it asks another process
+                await asyncio.sleep(0.05)
+
     async def click(self, selector: str) -> None:
         await self.call("POST", f"element/{await self._find(selector)}/click", {})
 

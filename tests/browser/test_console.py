@@ -121,7 +121,7 @@ async def test_without_a_script_the_pages_work_all_the_same(user: ConsoleUser) -
     await user.browser.write("#key", ADMIN_KEY)
     await user.browser.write("#environment", user.site.service.environment)
     await user.browser.click("button[type=submit]")
-    await user.browser.arrives(f"{user.url}")
+    await user.browser.arrives_at(user.url)
     await user.browser.open(f"{user.url}/sources/{user.site.source_id}/pause")
     await user.browser.click("button.sure")
     await user.browser.arrives(f"{user.url}/sources/{user.site.source_id}?done=paused")
