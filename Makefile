@@ -31,8 +31,8 @@ run: $(READY) ## Start everything on this machine (embedded PostgreSQL and Valke
 demo: $(READY) ## Watch accounts being kept fresh against a local OAuth server
 	@$(BIN)/tokenkeep demo
 
-test: $(READY) ## Run the whole test suite against real PostgreSQL and Valkey
-	@$(PYTEST)
+test: $(READY) ## Run the whole test suite against real PostgreSQL and Valkey, in WORKERS processes (default 2)
+	@$(PYTEST) --numprocesses $(or $(WORKERS),2) --dist loadfile
 
 test-fast: $(READY) ## Run the unit tests only
 	@$(PYTEST) tests/unit

@@ -1,6 +1,7 @@
 """A real Prometheus and its promtool: the ones that are installed, or the Debian package, unpacked beside the tests' environment."""
 
 import asyncio
+import fcntl
 import os
 import re
 import shutil
@@ -59,7 +60,13 @@ def need_prometheus() -> Programs:
 
 @cache
 def _found() -> Programs | Missing:
-    return _installed() or _unpacked(UNPACKED) or fetch(UNPACKED)
+    installed = _installed()
+    if installed is not None:
+        return installed
+    # The suite runs in several processes; the first of them fetches, and the others wait for it.
+    with UNPACKED.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _unpacked(UNPACKED) or fetch(UNPACKED)
 
 
 def _installed() -> Programs | None:

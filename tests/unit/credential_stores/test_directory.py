@@ -3,7 +3,7 @@
 import os
 import stat
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -11,7 +11,7 @@ from tokenkeep.adapters.credential_stores.directory import DirectoryStore
 from tokenkeep.domain.credential_store import KeptName
 from tokenkeep.domain.errors import NotStored
 
-NAME = str(KeptName.new(uuid4(), epoch=1, generation=2, fence=3))
+NAME = "3d4/0193e1a4c1c07d0f8f3c7be4a1b2c3d4.1.2.3.0193e1a4c1c07d0f8f3c7be4a1b2c3d5"
 
 
 async def test_files_and_directories_are_for_this_user_alone(tmp_path: Path) -> None:
