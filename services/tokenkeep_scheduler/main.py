@@ -275,7 +275,8 @@ class Scheduler:
         self._foundation.metrics.observe_streams(StreamFigures(inbox, dead, await self._jobs.trim.unread()))
 
     async def _keep_house(self) -> None:
-        await keep_house(self._foundation.database, audit_days=self._foundation.settings.audit_days)
+        settings = self._foundation.settings
+        await keep_house(self._foundation.database, audit_days=settings.audit_days, history_days=settings.history_days)
         await self._jobs.inbox.forget_consumers(_CONSUMERS_KEPT)
 
     async def _relay(self) -> None:

@@ -127,6 +127,9 @@ class Settings(BaseSettings):
     audit_days: Annotated[int, BeforeValidator(whole_number(0, 36_500))] = 365
     """For how many days the audit trail is kept; 0 is for ever."""
 
+    history_days: Annotated[int, BeforeValidator(whole_number(7, 36_500))] = 30
+    """For how many days events, attempts and what was delivered to webhooks are kept. A week at least: webhooks are tried for days."""
+
     stream_max_entries: Annotated[int, BeforeValidator(whole_number(1_000, 100_000_000))] = 1_000_000
     """How many entries of the stream `tokenkeep:events` Redis holds at most, about 1 KB each, whoever has not read them."""
 

@@ -50,7 +50,7 @@ After = Annotated[
         max_length=64,
         pattern="^[A-Za-z0-9_-]*$",
         description="The cursor to go on from: a former answer's `next_cursor`, or the `id` of an event of the stream. `now` leaves out "
-        "what has happened. Without it, the feed begins with the first event that is kept: they are for 30 days.",
+        "what has happened. Without it, the feed begins with the first event that is kept: they are for 30 days, unless the installation says otherwise.",
     ),
 ]
 

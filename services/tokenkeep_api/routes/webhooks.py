@@ -143,7 +143,7 @@ def _add_delivering(router: APIRouter, wired: Wired) -> None:
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
     ) -> Response:
-        """What was, is and will be delivered, the latest event first. Deliveries are kept for 30 days."""
+        """What was, is and will be delivered, the latest event first. Deliveries are kept for 30 days, unless the installation says otherwise."""
         parsed = _parsed(webhook_id)
         wanted = DeliveryFilter(
             state,

@@ -184,6 +184,17 @@ async def test_a_cursor_before_what_was_deleted_is_refused_and_one_after_it_is_n
     assert await read(tail, environment) == events[2:]
 
 
+async def test_history_is_kept_for_as_long_as_is_wanted(database: Database, tails: Tails, environment: str) -> None:
+    tail = await tails()
+    event = happened(environment)
+    await tell(database, event)
+    await old(database, event)
+    await keep_house(database, audit_days=0, history_days=3_650)
+    assert [kept.id for kept in await read(tail, environment)] == [event.id]
+    await keep_house(database, audit_days=0, history_days=7)
+    assert await read(tail, environment) == []
+
+
 async def test_an_environment_in_which_nothing_happens_for_a_month_keeps_its_cursors(
     database: Database, tails: Tails, environment: str
 ) -> None:

@@ -46,6 +46,7 @@ def test_nothing_has_to_be_set() -> None:
                 "together (22)"
             ),
         ),
+        ("HISTORY_DAYS", "6", "TOKENKEEP_HISTORY_DAYS: must be a whole number from 7 to 36500"),
         ("AUDIT_DAYS", "-1", "TOKENKEEP_AUDIT_DAYS: must be a whole number from 0 to 36500"),
         ("RATE_LIMIT_PER_S", "-1", "TOKENKEEP_RATE_LIMIT_PER_S: must be a whole number from 0 to 1000000"),
         ("RATE_LIMIT_BURST", "0", "TOKENKEEP_RATE_LIMIT_BURST: must be a whole number from 1 to 1000000"),

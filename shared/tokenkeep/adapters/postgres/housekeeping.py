@@ -5,9 +5,11 @@ from sqlalchemy import text
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.releases import erase_overdue
 
-_KEPT_DAYS = 30
+HISTORY_DAYS = 30
 _BATCH = 10_000
 _INBOX_DAYS = 7
+_RETRIED_DAYS = 30
+_NOTICE_DAYS = 30
 _ERASED_AT_ONCE = 500
 _MOST_BATCHES = 1_000
 """Ten million rows of each kind in a round: what the refreshes of a fleet leave behind in hours goes within minutes."""
@@ -16,7 +18,7 @@ _STATEMENTS = (
     text(f"""
 WITH old AS MATERIALIZED (
     SELECT e.subject, e.sequence, e.environment, e.position, e.id FROM events AS e
-     WHERE e.time < statement_timestamp() - interval '{_KEPT_DAYS} days'
+     WHERE e.time < statement_timestamp() - make_interval(days => :history_days)
        AND NOT EXISTS (SELECT FROM outbox AS o WHERE o.position = e.position)
      LIMIT {_BATCH}
 ), floors AS (
@@ -30,7 +32,7 @@ DELETE FROM events AS e USING old WHERE e.subject = old.subject AND e.sequence =
     text(f"""
 DELETE FROM refresh_attempts WHERE (account_id, id) IN (
     SELECT account_id, id FROM refresh_attempts
-     WHERE leased_at < statement_timestamp() - interval '{_KEPT_DAYS} days' LIMIT {_BATCH})
+     WHERE leased_at < statement_timestamp() - make_interval(days => :history_days) LIMIT {_BATCH})
 """),  # noqa: S608 - only our own numbers are put in
     # A receipt is of use only while nothing younger is installed (custody protocol, section 3).
     text("""
@@ -57,14 +59,14 @@ DELETE FROM source_revocations AS r
 DELETE FROM inbox_events WHERE (environment, source, id) IN (
     SELECT environment, source, id FROM inbox_events
      WHERE outcome IS NOT NULL AND received_at < statement_timestamp() - interval '{_INBOX_DAYS} days'
-       AND (outcome <> 'failed' OR received_at < statement_timestamp() - interval '{_KEPT_DAYS} days')
+       AND (outcome <> 'failed' OR received_at < statement_timestamp() - interval '{_RETRIED_DAYS} days')
      LIMIT {_BATCH})
 """),  # noqa: S608 - only our own numbers are put in
     # As long as it is kept, a notice that names no time of its own is known when it comes again.
     text(f"""
 DELETE FROM provider_notices WHERE (source_id, digest) IN (
     SELECT source_id, digest FROM provider_notices
-     WHERE received_at < statement_timestamp() - interval '{_KEPT_DAYS} days' LIMIT {_BATCH})
+     WHERE received_at < statement_timestamp() - interval '{_NOTICE_DAYS} days' LIMIT {_BATCH})
 """),  # noqa: S608 - only our own numbers are put in
     # Their chunks go with them. One that breaks off on a Friday evening can be gone on with on Sunday.
     text("DELETE FROM imports WHERE progressed_at < statement_timestamp() - interval '2 days'"),
@@ -72,7 +74,7 @@ DELETE FROM provider_notices WHERE (source_id, digest) IN (
     text(f"""
 DELETE FROM webhook_deliveries WHERE (webhook_id, position) IN (
     SELECT webhook_id, position FROM webhook_deliveries
-     WHERE state <> 'pending' AND created_at < statement_timestamp() - interval '{_KEPT_DAYS} days' LIMIT {_BATCH})
+     WHERE state <> 'pending' AND created_at < statement_timestamp() - make_interval(days => :history_days) LIMIT {_BATCH})
 """),  # noqa: S608 - only our own numbers are put in
     text(f"""
 DELETE FROM webhook_deliveries WHERE (webhook_id, position) IN (
@@ -91,25 +93,27 @@ DELETE FROM webhook_lanes AS l
 _AUDIT = text(f"""
 DELETE FROM audit_log WHERE id IN (
     SELECT id FROM audit_log
-     WHERE id < CAST(lpad(to_hex((extract(epoch FROM statement_timestamp() - make_interval(days => :days)) * 1000)::bigint),
+     WHERE id < CAST(lpad(to_hex((extract(epoch FROM statement_timestamp() - make_interval(days => :audit_days)) * 1000)::bigint),
                           12, '0') || repeat('0', 20) AS uuid)
      ORDER BY id LIMIT {_BATCH})
 """)  # noqa: S608 - only our own numbers are put in
 
 
-async def keep_house(database: Database, *, audit_days: int) -> int:
+async def keep_house(database: Database, *, audit_days: int, history_days: int = HISTORY_DAYS) -> int:
     """Delete in small transactions what is older than its keeping time; returns how many rows that were.
 
     Args:
         database: The database.
         audit_days: How long entries of the audit trail are kept; 0 is for ever.
+        history_days: How long events, attempts and what was delivered to webhooks are kept.
     """
     deleted = 0
-    statements = [*_STATEMENTS, _AUDIT.bindparams(days=audit_days)] if audit_days else _STATEMENTS
-    for statement in statements:
+    days = {"history_days": history_days, "audit_days": audit_days}
+    for statement in (*_STATEMENTS, *((_AUDIT,) if audit_days else ())):
+        wanted = {name: days[name] for name in statement.compile().params}
         for _ in range(_MOST_BATCHES):
             async with database.transaction() as connection:
-                count = (await connection.execute(statement)).rowcount
+                count = (await connection.execute(statement, wanted)).rowcount
             deleted += count
             if count < _BATCH:
                 break

@@ -14,7 +14,7 @@ SHARDS = 16
 
 
 class EventRow(Base):
-    """Every event of the last 30 days.
+    """Every event, for as long as history is kept (30 days by default).
 
     `position` is drawn while the subject's row is locked, so along one subject it grows with `sequence`; between
     subjects a lower one may be committed later, and who reads by it stops at a horizon (`domain/event_feed.py`).
