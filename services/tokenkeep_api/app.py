@@ -9,13 +9,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from tokenkeep.adapters.telemetry.health_server import operations_routes
+from tokenkeep.settings import Settings
 from tokenkeep_api.authentication import Authentication
 from tokenkeep_api.client_addresses import ClientAddresses
 from tokenkeep_api.console.console import console_routes
 from tokenkeep_api.console.pages import ConsolePages
 from tokenkeep_api.description import describe
-from tokenkeep_api.envelope import Envelope
+from tokenkeep_api.envelope import Envelope, fixed_headers
 from tokenkeep_api.event_streams import STREAM_TIMES, StreamTimes
+from tokenkeep_api.fast_path import TokenFastPath, TokenVending
 from tokenkeep_api.pages import Pages
 from tokenkeep_api.plain_words import PlainWords
 from tokenkeep_api.problems import install
@@ -39,7 +41,7 @@ from tokenkeep_api.routes import (
     webhooks,
 )
 from tokenkeep_api.routes.connect_pages import ConnectPages
-from tokenkeep_api.routes.tokens import TokenRoutes
+from tokenkeep_api.routes.tokens import TOKEN_PATH, TokenRoutes
 from tokenkeep_api.short_way import Refusing, ShortWay
 from tokenkeep_api.traced_requests import TracedRequests
 from tokenkeep_api.wired import Wired
@@ -67,7 +69,7 @@ def create_app(
         Middleware(
             Envelope,
             served=wired.foundation.metrics.request_served,
-            https=settings.external_url.startswith("https://"),
+            https=_is_https(settings),
         ),
         Middleware(
             Authentication,
@@ -113,6 +115,32 @@ def create_app(
     install(app, wired.connecting.link_account)
     app.router.routes.extend(console_routes(wired, app, console_pages))
     return ShortWay(app, hot.token, middleware, Refusing(app.exception_handlers))
+
+
+def fast_path(wired: Wired, **times: float) -> TokenFastPath | None:
+    """What answers plain requests for tokens before the application is asked; None where each of them is to be seen, in the log or as a trace. `times`: as `TokenFastPath` has them."""
+    foundation = wired.foundation
+    settings = foundation.settings
+    if foundation.traces is not None or settings.log_level == "debug":
+        return None
+    vending = TokenVending(
+        authenticate=wired.authenticate,
+        tokens=wired.tokens.many,
+        at_once=wired.vend.at_once,
+        limits=wired.limits,
+        addresses=ClientAddresses(settings.trusted_proxies),
+        uses=wired.uses,
+        reads=wired.reads.note,
+        vended=foundation.metrics.token_vended,
+        served=foundation.metrics.request_served,
+        headers=fixed_headers(https=_is_https(settings)),
+        url=settings.external_url,
+    )
+    return TokenFastPath(vending, TOKEN_PATH, **times)
+
+
+def _is_https(settings: Settings) -> bool:
+    return settings.external_url.startswith("https://")
 
 
 def _documentation(routers: list[APIRouter], public_url: str) -> list[Route]:

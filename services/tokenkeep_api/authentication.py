@@ -84,16 +84,14 @@ class Authentication:
 
     async def _caller(self, scope: Scope, address: str | None) -> Caller:
         state = scope["state"]
-        keys = [value for name, value in scope["headers"] if name == b"authorization"]
-        found = _BEARER.fullmatch(keys[0]) if len(keys) == 1 else None
-        if found is None:
+        key_hash = bearer_hash(scope)
+        if key_hash is None:
             self._limits.charge_stranger(address, state)
             raise NotAuthenticated
-        key_hash = hash_key(Secret(found[1].decode("ascii")))
         payer = self._limits.begin(key_hash, address, state)
         recognised: bool | None = None
         try:
-            caller = await self._authenticate(key_hash, environment=_environment(scope), address=address)
+            caller = await self._authenticate(key_hash, environment=chosen_environment(scope), address=address)
             recognised = True
         except NotAuthenticated:
             recognised = False
@@ -103,7 +101,15 @@ class Authentication:
         return caller
 
 
-def _environment(scope: Scope) -> str | None:
+def bearer_hash(scope: Scope) -> bytes | None:
+    """The hash of the key that a request shows; None where it shows none, or several."""
+    keys = [value for name, value in scope["headers"] if name == b"authorization"]
+    found = _BEARER.fullmatch(keys[0]) if len(keys) == 1 else None
+    return None if found is None else hash_key(Secret(found[1].decode("ascii")))
+
+
+def chosen_environment(scope: Scope) -> str | None:
+    """The environment that a request names. Raises `InvalidInput` where it names several."""
     wanted = [value for name, value in scope["headers"] if name == b"x-tokenkeep-environment"]
     if len(wanted) > 1:
         raise InvalidInput(ENVIRONMENT_HEADER, "must come once")

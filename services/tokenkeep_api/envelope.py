@@ -48,19 +48,16 @@ class Envelope:
         """`served` counts each request. `https`: the API's users reach it over TLS, and browsers are told to keep to that."""
         self._app = app
         self._served = served
-        fixed = dict(SECURITY_HEADERS)
-        if https:
-            fixed["Strict-Transport-Security"] = f"max-age={_A_YEAR_S}"
         # Bound here, once: that is the greater part of a line that is not written.
         self._log = _log.bind()
-        self._fixed = {name.lower().encode(): value.encode() for name, value in fixed.items()}
+        self._fixed = fixed_headers(https=https)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        correlation_id = _correlation_id(scope)
+        correlation_id = correlation_id_of(scope)
         state = scope.setdefault("state", {})
         state["correlation_id"] = correlation_id
         answer = _Answer(send, state, self._fixed, no_store=is_api(scope["path"]))
@@ -75,6 +72,14 @@ class Envelope:
             self._served(scope["method"], route, answer.status)
             _log_request(self._log, scope, route, answer.status, perf_counter() - started)
             reset_contextvars(**bound)
+
+
+def fixed_headers(*, https: bool) -> Mapping[bytes, bytes]:
+    """What every answer bears, by names in lower case. `https`: as `Envelope` has it."""
+    fixed = dict(SECURITY_HEADERS)
+    if https:
+        fixed["Strict-Transport-Security"] = f"max-age={_A_YEAR_S}"
+    return {name.lower().encode(): value.encode() for name, value in fixed.items()}
 
 
 class _Answer:
@@ -139,7 +144,8 @@ def _log_request(log: Any, scope: Scope, route: str | None, status: int | None, 
     )
 
 
-def _correlation_id(scope: Scope) -> str:
+def correlation_id_of(scope: Scope) -> str:
+    """What a request is called, by itself or by us."""
     given = [value for name, value in scope["headers"] if name == b"x-request-id"]
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         text: str = given[0].decode("ascii")

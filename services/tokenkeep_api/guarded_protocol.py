@@ -6,9 +6,12 @@ document all the same.
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tokenkeep.domain.ids import new_correlation_id
@@ -28,6 +31,25 @@ class ConnectionLimits:
     head_deadline_s: float = 10.0
     write_deadline_s: float = 60.0
     connections: int = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A request that its connection offers to a fast path. `decline` lets the application serve it."""
+
+    connection: "GuardedProtocol"
+    cycle: RequestResponseCycle
+    decline: Callable[[], None]
+
+
+class FastPath(Protocol):
+    """Answers some requests in the application's place."""
+
+    def takes(self, cycle: RequestResponseCycle) -> bool:
+        """Whether it may be one, by its head."""
+
+    def take(self, offered: Offered) -> None:
+        """Answer it by `GuardedProtocol.answer`, or decline, soon."""
 
 
 @dataclass(slots=True)
@@ -54,6 +76,7 @@ class GuardedProtocol(HttpToolsProtocol):
     """
 
     crowd: Crowd
+    fast_path: "FastPath | None" = None
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -116,6 +139,27 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if not self._refused:
             self._watch()
+
+    def answer(self, cycle: RequestResponseCycle, head: bytes, body: bytes) -> None:
+        """Answer by 200 in the application's place. `head`: the lines of the headers, `content-length` among them.
+
+        The cycle ends as `RequestResponseCycle.send` would end it.
+        """
+        cycle.response_started = True
+        closing = b"" if cycle.keep_alive else b"connection: close\r\n"
+        default = b"".join(name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers)
+        cycle.transport.write(b"".join((STATUS_LINE[200], default, head, closing, b"\r\n", body)))
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        self.on_response_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if self.fast_path is None or app is not self.app or not self.fast_path.takes(cycle):
+            super()._start_asgi_task(cycle, app)
+            return
+        self.fast_path.take(Offered(self, cycle, partial(super()._start_asgi_task, cycle, app)))
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's text for it
         """What came is not HTTP, or more of it than is read."""
@@ -204,10 +248,11 @@ class GuardedProtocol(HttpToolsProtocol):
         return Problem(431, "head_too_large", f"a request's head has at most {most} bytes")
 
 
-def guarded(limits: ConnectionLimits) -> type[GuardedProtocol]:
+def guarded(limits: ConnectionLimits, fast_path: FastPath | None = None) -> type[GuardedProtocol]:
     """The protocol for one server."""
 
     class Guarded(GuardedProtocol):
         crowd = Crowd(limits)
 
+    Guarded.fast_path = fast_path
     return Guarded

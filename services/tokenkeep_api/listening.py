@@ -8,7 +8,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tokenkeep.domain.errors import SettingsError
-from tokenkeep_api.guarded_protocol import ConnectionLimits, guarded
+from tokenkeep_api.guarded_protocol import ConnectionLimits, FastPath, guarded
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
@@ -40,11 +40,11 @@ def bind(host: str, port: int) -> socket.socket:
 class Server(uvicorn.Server):
     """uvicorn inside a process that has its own signal handlers."""
 
-    def __init__(self, app: ASGIApp, limits: ConnectionLimits = _LIMITS) -> None:
+    def __init__(self, app: ASGIApp, limits: ConnectionLimits = _LIMITS, *, fast_path: FastPath | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=guarded(limits),
+                http=guarded(limits, fast_path),
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -80,7 +80,7 @@ from tokenkeep.domain.ids import SourceId
 from tokenkeep.domain.mass_revocation import RevocationGuard
 from tokenkeep.domain.rate_limit import Rate
 from tokenkeep.settings import Settings, require_database, require_redis, trace_exporters
-from tokenkeep_api.app import create_app
+from tokenkeep_api.app import create_app, fast_path
 from tokenkeep_api.buffers import CredentialReads, Flusher, KeyUses
 from tokenkeep_api.connecting import Connecting
 from tokenkeep_api.creations import Creations
@@ -152,9 +152,8 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         now=_database_clock(works),
         wall_clock=wall_clock,
     )
-    vend = VendToken(
-        PostgresTokenReads(database), demand, waiters, sealer, stores, clocks, foundation.metrics, foundation.catalogue
-    )
+    tokens = PostgresTokenReads(database)
+    vend = VendToken(tokens, demand, waiters, sealer, stores, clocks, foundation.metrics, foundation.catalogue)
 
     async def patient_configs(source_ids: Collection[SourceId]) -> dict[SourceId, SourceConfig]:
         # A check may follow an exchange, whose result must not be lost over a read.
@@ -181,6 +180,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         works=works,
         authenticate=Authenticate(keys, settings.admin_key),
         vend=vend,
+        tokens=tokens,
         sign_request=SignRequest(vend, configs, clients, signer, foundation.catalogue, wall_clock),
         discover_metadata=DiscoverMetadata(LentConnections(endpoints), clocks, deadline),
         create_source=CreateSource(foundation.catalogue, vault, clients, signer),
@@ -285,7 +285,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     foundation = lay_foundation(settings, process="api", traces=open_traces(trace_exporters(), process="api"))
     try:
         wired = wire(foundation, refresh_queue(foundation))
-        server = Server(create_app(wired))
+        server = Server(create_app(wired), fast_path=fast_path(wired))
         api = Api(wired)
         await api.start()
         calm_collector()

@@ -136,6 +136,23 @@ class RateLimits:
         self._guesses.add(key_hash)
         return "address"
 
+    def take_known(self, key_hash: bytes) -> list[tuple[bytes, bytes]] | None:
+        """One request with a key that was recognised before, and what its answer tells of the bucket.
+
+        None, with nothing taken, where that is not all that there is to say: `begin` and `end` do.
+        """
+        if self._keys is None:
+            return []
+        if key_hash not in self._keys:
+            return None
+        taken = self._keys.take(key_hash, now=self._clock())
+        return None if taken.retry_after_s is not None else self._keys.headers(taken)
+
+    def give_back_known(self, key_hash: bytes) -> None:
+        """The last `take_known` of this key does not count."""
+        if self._keys is not None:
+            self._keys.give_back(key_hash)
+
     def end(
         self, key_hash: bytes, address: str | None, state: State, *, payer: Payer | None, recognised: bool | None
     ) -> None:

@@ -17,6 +17,11 @@ from tokenkeep_api.named_route import NamedRoute
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
+def pattern_of(path: str) -> re.Pattern[str]:
+    """What a route's path, as it is declared, is matched by. Its parameters take one step each."""
+    return re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", path))
+
+
 class ShortWay:
     """ASGI: requests that one route serves go to it, all others to the application."""
 
@@ -24,7 +29,7 @@ class ShortWay:
         """`middleware`: outermost first. The path of `route`, a POST, takes parameters of one step each."""
         self._app = app
         self._route = route
-        self._path = re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", route.path))
+        self._path = pattern_of(route.path)
         short: ASGIApp = _Answering(route.endpoint, refuse)
         for cls, args, kwargs in reversed(middleware):
             short = cls(short, *args, **kwargs)

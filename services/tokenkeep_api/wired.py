@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tokenkeep.adapters.postgres.event_tail import EventTail
+from tokenkeep.adapters.postgres.token_reads import PostgresTokenReads
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
 from tokenkeep.adapters.redis.wakeups import RedisWaiters
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
@@ -47,6 +48,7 @@ class Wired:
     works: PostgresWorks
     authenticate: Authenticate
     vend: VendToken
+    tokens: PostgresTokenReads
     discover_metadata: DiscoverMetadata
     create_source: CreateSource
     update_source: UpdateSource

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from tokenkeep.application.clocks import Clocks
-from tokenkeep.application.credential_stores import CredentialStores
+from tokenkeep.application.credential_stores import POINTER_MARK, CredentialStores
 from tokenkeep.application.demand_refresh import Demand, DemandRefresh
 from tokenkeep.application.sealing import ACCESS, TokenSealer
-from tokenkeep.domain.account import Account, AuthType, DisabledReason
+from tokenkeep.domain.account import Account, AccountState, AuthType, DisabledReason
 from tokenkeep.domain.credential import CredentialVersion, SealedKey
 from tokenkeep.domain.errors import (
     AccountDisabled,
@@ -84,6 +84,9 @@ class Wish:
     force: bool = False
 
 
+_NO_WISH = Wish()
+
+
 class StoredTokens(Protocol):
     """Reads stored tokens. Takes no lock and writes nothing; None when the environment has no such account."""
 
@@ -141,6 +144,25 @@ class VendToken:
         result = "refreshed" if vended.refreshed else "stored"
         self.observer.token_vended(provider, result, self.clocks.loop_time() - started)
         return vended
+
+    def at_once(self, stored: StoredToken | None, *, environment: str) -> VendedToken | None:
+        """What a caller without particular wishes gets, where the row alone says it; None for all that takes more, refusals among it.
+
+        Raises:
+            VaultError: What is stored does not open.
+        """
+        if (
+            stored is None
+            or stored.account.environment != environment
+            or stored.account.state is not AccountState.ACTIVE
+        ):
+            return None
+        version, key, ciphertext = stored.version, stored.sealed_key, stored.access_ciphertext
+        if version is None or key is None or ciphertext is None or stored.reported:
+            return None
+        if not self._is_good(stored, _NO_WISH) or ciphertext[:1] == POINTER_MARK:
+            return None
+        return self._built(stored, key, ciphertext, version, refreshed=False)
 
     async def _vend(self, stored: StoredToken, wish: Wish, environment: str, correlation_id: str) -> VendedToken:
         _check_state(stored)
@@ -227,12 +249,17 @@ class VendToken:
             ciphertext = await self.stores.column(owner, key, ACCESS, stored.access_ciphertext, version)
         except StoreUnavailable:
             raise TokenUnavailable("credential_store", retry_after=_DEFAULT_RETRY_S) from None
-        fields = self.sealer.open_fields(owner, key, ciphertext, version)
+        return self._built(stored, key, ciphertext, version, refreshed=refreshed)
+
+    def _built(
+        self, stored: StoredToken, key: SealedKey, ciphertext: bytes, version: CredentialVersion, *, refreshed: bool
+    ) -> VendedToken:
+        fields = self.sealer.open_fields(stored.account.id, key, ciphertext, version)
         return VendedToken(
             stored.account,
             fields,
             stored.token_type,
-            stored.version.expires_at,
+            version.expires_at,
             stored.scopes,
             refreshed,
             self._request(stored, fields),

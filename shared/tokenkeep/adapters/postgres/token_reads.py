@@ -69,13 +69,14 @@ class PostgresTokenReads:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._batched = coalesced(self._read)
+        self._batched = coalesced(self.many)
 
     async def __call__(self, account_id: AccountId) -> StoredToken | None:
         """What is stored for the account now."""
         return await self._batched(account_id)
 
-    async def _read(self, account_ids: Sequence[AccountId]) -> Sequence[StoredToken | None]:
+    async def many(self, account_ids: Sequence[AccountId]) -> Sequence[StoredToken | None]:
+        """What is stored for each of these accounts now."""
         rows = await self._database.fetch(_READ, list(set(account_ids)))
         found = {row["id"]: _stored_from(row) for row in rows}
         return [found.get(account_id) for account_id in account_ids]
