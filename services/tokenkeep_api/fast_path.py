@@ -81,7 +81,7 @@ class TokenFastPath:
     the application, which knows how to wait.
     """
 
-    def __init__(self, vending: TokenVending, path: str, *, late_s: float = 0.05, rest_s: float = 1.0) -> None:
+    def __init__(self, vending: TokenVending, path: str, *, late_s: float = 0.2, rest_s: float = 1.0) -> None:
         """`path`: the route's, as it is declared. `late_s`: how long a read may take; `rest_s`: how long a while is. In seconds."""
         self._late_s = late_s
         self._rest_s = rest_s
