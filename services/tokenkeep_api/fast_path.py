@@ -37,6 +37,9 @@ _ACTION: Final = "token.vend"
 Asking = tuple[bytes, str | None]
 """A key's hash, and the environment that its bearer chose."""
 
+_Answer = tuple[bytes, bytes, str, str]
+"""The headers' lines and the body; and for whom it is noted: the account's public id and the provider."""
+
 
 class AtOnce(Protocol):
     """`VendToken.at_once`, and what takes note of tokens that were vended."""
@@ -113,17 +116,19 @@ class TokenFastPath:
 
     async def _work(self) -> None:
         batch: _Batch | None = None
-        while batch is not None or self._waiting:
-            batch = batch or self._begin()
-            if batch is None:
-                continue
-            await asyncio.wait({batch.reading}, timeout=self._late_s)
-            following = self._begin() if self._waiting else None
-            if following is not None:
-                await asyncio.sleep(0)  # its statements go out before this batch's answers are worked out
-            self._finish(batch)
-            batch = following
-        self._working = None
+        try:
+            while batch is not None or self._waiting:  # bounded by what comes
+                batch = batch or self._begin()
+                if batch is None:
+                    continue
+                await asyncio.wait({batch.reading}, timeout=self._late_s)
+                following = self._begin() if self._waiting else None
+                if following is not None:
+                    await asyncio.sleep(0)  # its statements go out before this batch's answers are worked out
+                self._finish(batch)
+                batch = following
+        finally:
+            self._working = None
 
     def _begin(self) -> "_Batch | None":
         """Begin to read what those that wait ask for; None where all of them are declined."""
@@ -190,33 +195,40 @@ class TokenFastPath:
                 self._decline(one)
                 continue
             try:
-                vended = self._vending.at_once(row, environment=caller.environment)
+                answer = self._answer(one, caller, row)
             except Exception:  # noqa: BLE001 - whatever it is, the application finds it too, and tells of it
-                vended = None
-            if vended is None:
+                answer = None
+            if answer is None:
                 self._decline(one)
             else:
-                self._answer(one, caller, vended, seconds)
+                self._send(one, caller, answer, seconds)
 
     def _decline(self, one: _Plain) -> None:
         self._vending.limits.give_back_known(one.asking[0])
         one.offered.decline()
 
-    def _answer(self, one: _Plain, caller: Caller, vended: VendedToken, seconds: float) -> None:
-        vending = self._vending
-        caller = Caller(caller.name, caller.environment, caller.scopes, one.address)
+    def _answer(self, one: _Plain, caller: Caller, row: StoredToken | None) -> _Answer | None:
+        """What is answered; None for what is not plain after all. Nothing is noted yet."""
+        vended = self._vending.at_once(row, environment=caller.environment)
+        if vended is None:
+            return None
         account = format_id(IdKind.ACCOUNT, one.account_id)
-        body = encoded(token(vended, f"{vending.url}/v1/accounts/{account}"))
-        vending.uses.note(caller)
-        vending.reads(caller, _ACTION, account, "ok")
-        vending.vended(vended.account.provider, "stored", seconds)
-        vending.served("POST", self._route, 200)
-        if one.offered.cycle.disconnected:
-            return
+        body = encoded(token(vended, f"{self._vending.url}/v1/accounts/{account}"))
         head = [b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)]
         head += [name + b": " + value + b"\r\n" for name, value in one.limits]
         head += [self._fixed, b"x-request-id: ", one.correlation_id.encode(), b"\r\n"]
-        one.offered.connection.answer(one.offered.cycle, b"".join(head), body)
+        return b"".join(head), body, account, vended.account.provider
+
+    def _send(self, one: _Plain, caller: Caller, answer: _Answer, seconds: float) -> None:
+        vending = self._vending
+        head, body, account, provider = answer
+        caller = Caller(caller.name, caller.environment, caller.scopes, one.address)
+        vending.uses.note(caller)
+        vending.reads(caller, _ACTION, account, "ok")
+        vending.vended(provider, "stored", seconds)
+        vending.served("POST", self._route, 200)
+        if not one.offered.cycle.disconnected:
+            one.offered.connection.answer(one.offered.cycle, head, body)
 
 
 class _Batch:
