@@ -6,6 +6,10 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 LOCK := requirements/dev.txt
 FUZZ_LOCK := requirements/fuzz.txt
+SERVER_LOCK := requirements/server.txt
+BUILD_LOCK := requirements/build.txt
+CHECKERS_LOCK := requirements/checkers.txt
+CHECKERS := $(VENV)/.checkers
 ROOMS := shared services deploy tests docs/custody/model
 
 .DEFAULT_GOAL := help
@@ -25,13 +29,18 @@ $(READY): $(LOCK) pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(CHECKERS): $(CHECKERS_LOCK) $(READY)
+	@echo "Installing what checks deploy/ ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(CHECKERS_LOCK)
+	@touch $@
+
 run: $(READY) ## Start everything on this machine (embedded PostgreSQL and Valkey)
 	@$(BIN)/tokenkeep up
 
 demo: $(READY) ## Watch accounts being kept fresh against a local OAuth server
 	@$(BIN)/tokenkeep demo
 
-test: $(READY) ## Run the whole test suite against real PostgreSQL and Valkey, in WORKERS processes (default 2)
+test: $(READY) $(CHECKERS) ## Run the whole test suite against real PostgreSQL and Valkey, in WORKERS processes (default 2)
 	@$(PYTEST) --numprocesses $(or $(WORKERS),2) --dist loadfile
 
 test-fast: $(READY) ## Run the unit tests only
@@ -75,6 +84,12 @@ lock: ## Pin the requirements that pyproject.toml names (needs uv; UPGRADE=--upg
 	  --custom-compile-command "make lock" -o $(LOCK) pyproject.toml
 	@uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --group fuzz --custom-compile-command "make lock" -o $(FUZZ_LOCK)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url -c $(LOCK) \
+	  --extra streams --extra server --extra otel --custom-compile-command "make lock" -o $(SERVER_LOCK) pyproject.toml
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url -c $(LOCK) \
+	  --group build --custom-compile-command "make lock" -o $(BUILD_LOCK)
+	@uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url -c $(LOCK) \
+	  --group checkers --custom-compile-command "make lock" -o $(CHECKERS_LOCK)
 
 clean: ## Remove what the other targets made (keeps .tokenkeep, your data)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

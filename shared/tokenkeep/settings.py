@@ -1,6 +1,6 @@
 """What the environment says: every `TOKENKEEP_*` variable, checked once at the start of a process.
 
-This is the one module that reads the environment. A wrong value ends the process with one line that names the
+This is the one module that reads the environment; in a variable's place a file may say it (`secret_files`). A wrong value ends the process with one line that names the
 variable and says what it must be; the value itself is never quoted, for it may be a secret.
 """
 
@@ -14,10 +14,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tokenkeep.domain.errors import SettingsError
 from tokenkeep.domain.secret import Secret
+from tokenkeep.secret_files import SECRETS_DIR, SecretFiles, names_in
 from tokenkeep.setting_values import (
     base_url,
     choice,
@@ -79,6 +80,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
     )
+
+    secrets_dir: Annotated[Path, AfterValidator(directory)] | None = None
+    """Files named like variables (`tokenkeep_database_url`), each in the place of one that is not set."""
 
     database_url: DatabaseUrl | None = None
     redis_url: RedisUrl | None = None
@@ -157,6 +161,18 @@ class Settings(BaseSettings):
     worker_threads: Count = 16
     database_pool_size: Count = 10
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no file of variables is read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours keeps the keyring a file
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where settings come from, the first one first."""
+        return init_settings, env_settings, SecretFiles(settings_cls)
+
     @model_validator(mode="after")
     def _check_times(self) -> Self:
         """A lease outlives the call made under it, and a quarantine outlives the longest possible presentation."""
@@ -215,15 +231,19 @@ def trace_exporters(environment: Mapping[str, str] | None = None) -> tuple[str, 
 
 
 def load_settings() -> Settings:
-    """The settings of this process, read from the environment. A misspelt variable is warned of in the log.
+    """The settings of this process, read from the environment and the files that it names. A misspelt one is warned of in the log.
 
     Raises:
-        SettingsError: A variable is wrong. One line, the first thing wrong only.
+        SettingsError: A variable is wrong, or a file can't be read. One line, the first thing wrong only.
     """
     for line in misspelt_variables(os.environ):
         _log.warning(line)
     try:
-        return Settings()
+        settings = Settings()
+        if settings.secrets_dir is not None:
+            for line in misspelt_variables(names_in(settings.secrets_dir)):
+                _log.warning(line)
+        return settings
     except ValidationError as error:
         line = _first_line(error.errors(include_url=False, include_input=False)[0])
     raise SettingsError(line)
@@ -256,9 +276,11 @@ def require_redis(settings: Settings) -> Secret:
 def child_environment(settings: Settings, *, without: Iterable[str] = ()) -> dict[str, str]:
     """The environment for a child process that is to have these settings, but for some fields that it must not see.
 
-    All that is not ours is passed on as it is. Secrets are in it in the clear: it goes to a child and nowhere else.
+    All that is not ours is passed on as it is. Secrets are in it in the clear: it goes to a child and nowhere else. What lay in
+    files is among them, but not where: there the child would find what it must not see.
     """
-    ours = {name: getattr(settings, name) for name in Settings.model_fields if name not in frozenset(without)}
+    hidden = {SECRETS_DIR, *without}
+    ours = {name: getattr(settings, name) for name in Settings.model_fields if name not in hidden}
     environment = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
     environment |= {f"{PREFIX}{name.upper()}": _as_text(value) for name, value in ours.items() if value is not None}
     return environment

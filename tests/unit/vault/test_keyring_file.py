@@ -88,6 +88,57 @@ def test_a_keyring_file_open_to_its_owner_is_read(path: Path, mode: int) -> None
     assert FileKeyring(path).key_id == ring.current
 
 
+def read_as(uid: int, groups: list[int], path: Path) -> str:
+    """What a process of this user says of the file: its key, or why it does not take it."""
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups(groups)
+            os.setgid(groups[0])
+            os.setuid(uid)
+            said = FileKeyring(path).key_id
+        except SettingsError as error:
+            said = str(error)
+        except BaseException as error:  # noqa: BLE001 - the child must not go on as a second test run
+            said = repr(error)
+        os.write(tell, said.encode())
+        os._exit(0)
+    os.close(tell)
+    with open(told, encoding="utf-8") as answer:  # noqa: PTH123 - a descriptor, not a path
+        said = answer.read()
+    os.waitpid(child, 0)
+    return said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to give a file away")
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "taken"),
+    [
+        (0, 10001, 0o440, True),  # Kubernetes with fsGroup, chown root:tokenkeep
+        (0, 10002, 0o640, True),  # by a supplementary group
+        (10001, 10001, 0o400, True),
+        (10001, 10001, 0o440, False),  # who owns it can close it
+        (10003, 10001, 0o440, False),  # somebody else's, who may change it
+        (0, 10001, 0o460, False),
+        (0, 10001, 0o450, False),
+        (0, 10001, 0o444, False),
+    ],
+)
+def test_what_root_lays_out_for_our_group_is_taken_and_nothing_wider(
+    short_dir: Path, owner: int, group: int, mode: int, *, taken: bool
+) -> None:
+    short_dir.chmod(0o755)
+    path = short_dir / "keyring"
+    ring = create_keyring_file(path)
+    os.chown(path, owner, group)
+    path.chmod(mode)
+
+    said = read_as(10001, [10001, 10002], path)
+
+    assert said == ring.current if taken else "is open to group or others" in said
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00binary", b"x" * 70_000, b"k1:tooshort"])
 def test_a_file_that_holds_no_keyring_is_refused_by_the_name_of_its_setting(path: Path, content: bytes) -> None:
     path.write_bytes(content)

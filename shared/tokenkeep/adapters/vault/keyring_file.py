@@ -16,7 +16,8 @@ from tokenkeep.domain.secret import Secret
 
 KEYRING_FILE_SETTING: Final = "TOKENKEEP_KEYRING_FILE"
 
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_ANYONE_ELSE: Final = stat.S_IRWXG | stat.S_IRWXO
+_ROOT: Final = 0
 _CHECK_EVERY_S: Final = 1.0
 # A keyring of a thousand keys is not a keyring; a wrong path may be anything.
 _MAX_BYTES: Final = 64 * 1024
@@ -153,7 +154,7 @@ def _read(path: Path) -> tuple[Keyring, _Stamp | None]:
             content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise _unusable(path, "read", error) from None
-    if found.st_mode & _OTHERS:
+    if not _is_closed(found):
         mode = stat.S_IMODE(found.st_mode)
         msg = f"{KEYRING_FILE_SETTING}: {path} is open to group or others (mode {mode:04o}); chmod 600 it"
         raise SettingsError(msg)
@@ -163,6 +164,18 @@ def _read(path: Path) -> tuple[Keyring, _Stamp | None]:
     # Ids and keys are ASCII; a comment may be in any encoding.
     text = Secret(content.decode(errors="replace"))
     return Keyring.parse(text, setting=KEYRING_FILE_SETTING), _stamp(found)
+
+
+def _is_closed(found: os.stat_result) -> bool:
+    """Whether nobody may read the file but its owner, or those whom root gave it to.
+
+    A process that is not root gets its secrets from root by its group: so Kubernetes (`fsGroup`), systemd (by an access list, whose mask
+    shows as the group's bits) and an operator's `chown root:tokenkeep` do it. Who owns the file can close it, and has to.
+    """
+    open_to = stat.S_IMODE(found.st_mode) & _ANYONE_ELSE
+    if open_to == stat.S_IRGRP and found.st_uid == _ROOT and os.geteuid() != _ROOT:
+        return found.st_gid in {_ROOT, os.getegid(), *os.getgroups()}
+    return not open_to
 
 
 def _stamp(found: os.stat_result) -> _Stamp:
