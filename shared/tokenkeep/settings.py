@@ -236,16 +236,15 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: A variable is wrong, or a file can't be read. One line, the first thing wrong only.
     """
-    for line in misspelt_variables(os.environ):
-        _log.warning(line)
+    _warn_of(os.environ)
     try:
         settings = Settings()
-        if settings.secrets_dir is not None:
-            for line in misspelt_variables(names_in(settings.secrets_dir)):
-                _log.warning(line)
-        return settings
     except ValidationError as error:
         line = _first_line(error.errors(include_url=False, include_input=False)[0])
+    else:
+        if settings.secrets_dir is not None:
+            _warn_of(names_in(settings.secrets_dir))
+        return settings
     raise SettingsError(line)
 
 
@@ -297,6 +296,11 @@ def misspelt_variables(names: Iterable[str]) -> tuple[str, ...]:
         if nearest:
             lines.append(f"{name}: there is no such setting; did you mean {nearest[0]}?")
     return tuple(lines)
+
+
+def _warn_of(names: Iterable[str]) -> None:
+    for line in misspelt_variables(names):
+        _log.warning(line)
 
 
 def _as_text(value: object) -> str:
