@@ -1,0 +1,298 @@
+"""The image of deploy/Dockerfile, made and run without a container engine: its own instructions, over this machine as the base image.
+
+Each stage is a layer of files over `/` (overlayfs) in a mount namespace of its own, so nothing of this machine changes. A container is the last
+layer, read-only, with what an engine would mount into it, entered without capabilities as the user that the image names. It shares this
+machine's network and processes. Linux and root are needed for that.
+"""
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+MOUNTED = ("/run/secrets/tokenkeep", "/run/sockets", "/var/lib/tokenkeep")
+"""Directories that an engine would make, to mount something there."""
+BUILDING_S = 240
+KEPT = Path(sys.prefix) / "image-layers"
+"""Layers of dependencies, as an engine keeps them; they go when the environment goes."""
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """A line of a Dockerfile, continuations put together."""
+
+    name: str
+    text: str
+
+    @property
+    def words(self) -> list[str]:
+        """Its arguments, written as JSON or not."""
+        if self.text.startswith("["):
+            words: list[str] = json.loads(self.text)
+            return words
+        return shlex.split(self.text)
+
+
+def instructions(path: Path = DOCKERFILE) -> list[Instruction]:
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
+    whole = "\n".join(lines).replace("\\\n", " ")
+    return [Instruction(*line.strip().split(maxsplit=1)) for line in whole.splitlines() if line.strip()]
+
+
+def stages(path: Path = DOCKERFILE) -> list[list[Instruction]]:
+    """The instructions of each stage, its FROM first."""
+    found: list[list[Instruction]] = []
+    for instruction in instructions(path):
+        if instruction.name == "FROM":
+            found.append([])
+        if found:
+            found[-1].append(instruction)
+    return found
+
+
+def allowed() -> list[str]:
+    """What .dockerignore lets through: it forbids everything and then names paths."""
+    first, *others = [
+        line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"
+    ]
+    assert first == "*"
+    return [line[1:] for line in others if line.startswith("!")]
+
+
+def lay_context(place: Path) -> None:
+    """What an engine would be sent."""
+    left_out = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for name in allowed():
+        source, target = ROOT / name, place / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=left_out)
+        else:
+            shutil.copy2(source, target)
+
+
+@dataclass
+class Layer:
+    """A stage while it is built: the files that it has put over this machine's."""
+
+    files: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    directory: str = "/"
+    user: str = "0:0"
+    entrypoint: list[str] = field(default_factory=list)
+
+    def inside(self, path: str) -> Path:
+        return self.files / (Path(self.directory) / path).relative_to("/")
+
+    def run_once(self, command: str) -> None:
+        """A RUN whose outcome hangs on nothing but what the layer holds and pinned downloads: carried out once, and kept."""
+        digest = hashlib.sha256(f"{sys.version} {command}".encode())
+        for path in sorted(self.files.rglob("*")):
+            digest.update(str(path.relative_to(self.files)).encode())
+            digest.update(path.read_bytes() if path.is_file() and not path.is_symlink() else b"")
+        kept = KEPT / digest.hexdigest()
+        if not kept.exists():
+            self.run(command)
+            shutil.rmtree(KEPT, ignore_errors=True)
+            KEPT.mkdir()
+            subprocess.run(["cp", "-a", self.files, f"{kept}.new"], check=True)
+            Path(f"{kept}.new").rename(kept)
+            return
+        subprocess.run(["cp", "-a", f"{kept}/.", self.files], check=True)
+
+    def run(self, command: str) -> None:
+        """A RUN: by a shell, as root, with this layer to write to. A cache that is to be mounted is this machine's own."""
+        while command.startswith("--mount=type=cache,"):
+            command = command.split(maxsplit=1)[1]
+        work = self.files.with_suffix(".work")
+        root = self.files.with_suffix(".root")
+        for made in (work, root):
+            made.mkdir(exist_ok=True)
+        mount = f"mount -t overlay overlay -o lowerdir=/,upperdir={self.files},workdir={work} {root}"
+        enter = f"{mount} && mount -t proc proc {root}/proc && mount --bind /dev {root}/dev && mount -t tmpfs tmp {root}/tmp"
+        script = f"{enter} && exec chroot {root} /bin/sh -ec {shlex.quote(f'cd {self.directory}; {command}')}"
+        done = subprocess.run(
+            ["unshare", "--mount", "/bin/sh", "-c", script],
+            env={"HOME": "/root", **_outside(), **self.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=BUILDING_S,
+        )
+        assert done.returncode == 0, f"RUN {command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+@dataclass(frozen=True)
+class Image:
+    """What was built, held read-only in the mount namespace of a process that does nothing else."""
+
+    layer: Layer
+    root: Path
+    holder: int
+
+    def command(
+        self, *arguments: str, secrets: Path, data: Path, sockets: Mapping[str, Path], entrypoint: Sequence[str] = ()
+    ) -> list[str]:
+        """A command line that runs it as a hardened container. A signal to it reaches the program inside: all is done by `exec`.
+
+        Args:
+            arguments: What is said behind the entrypoint.
+            secrets: What is mounted at /run/secrets/tokenkeep.
+            data: The volume at /var/lib/tokenkeep.
+            sockets: Unix sockets of servers outside, by the name under /run/sockets.
+            entrypoint: Another program instead of the image's own.
+        """
+        root, (uid, gid) = self.root, self.layer.user.split(":")
+        mounts = [
+            f"mount -t tmpfs -o size=64m,noexec,nosuid,nodev tmp {root}/tmp",
+            f"mount --bind -o ro {secrets} {root}/run/secrets/tokenkeep",
+            f"mount --bind {data} {root}/var/lib/tokenkeep",
+            f"mount -t tmpfs sockets {root}/run/sockets",
+        ]
+        for name, path in sockets.items():
+            inside = f"{root}/run/sockets/{name}"
+            mounts += [f"mkdir -p {Path(inside).parent}", f"touch {inside}", f"mount --bind {path} {inside}"]
+        drop = f"setpriv --reuid {uid} --regid {gid} --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all"
+        program = shlex.join([*(entrypoint or self.layer.entrypoint), *arguments])
+        enter = f"cd {self.layer.directory} && exec {drop} {program}"
+        script = f"{' && '.join(mounts)} && exec chroot {root} /bin/sh -c {shlex.quote(enter)}"
+        return ["nsenter", f"--mount=/proc/{self.holder}/ns/mnt", "unshare", "--mount", "/bin/sh", "-c", script]
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        return {**self.layer.environment, "HOME": "/nonexistent", **variables}
+
+
+@contextmanager
+def held(layer: Layer, place: Path) -> Iterator[Image]:
+    """The layer as a root file system that nobody can write to."""
+    work, root = place / "work", place / "root"
+    work.mkdir()
+    root.mkdir()
+    script = (
+        f"mount -t overlay overlay -o lowerdir=/,upperdir={layer.files},workdir={work} {root} && mount -o remount,ro {root}"
+        f" && mount -t proc proc {root}/proc && mount --bind /dev {root}/dev && echo held && exec sleep infinity"
+    )
+    with subprocess.Popen(["unshare", "--mount", "/bin/sh", "-c", script], stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            yield Image(layer, root, holder.pid)
+        finally:
+            holder.terminate()
+
+
+def build_image(place: Path) -> Layer:
+    """Carry out the Dockerfile; needs a package registry, as `docker build` does."""
+    context = place / "context"
+    lay_context(context)
+    built: dict[str, Layer] = {}
+    layer = Layer(place / "none")
+    for number, stage in enumerate(stages()):
+        layer = _base(place / f"stage{number}")
+        for instruction in stage:
+            _carry_out(instruction, layer, context, built)
+        words = stage[0].words
+        if "AS" in words:
+            built[words[words.index("AS") + 1]] = layer
+    for path in MOUNTED:
+        layer.inside(path).mkdir(parents=True, exist_ok=True)
+    return layer
+
+
+def _base(files: Path) -> Layer:
+    """This machine as `python:…-slim`: with a `python` where that has it, which other users may run too."""
+    files.mkdir(mode=0o755)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    python = Path(sys.base_prefix, "bin", version).resolve()
+    # Its library as well: the home of an environment is where the link is, not where it leads.
+    for name, target in (("bin/python", python), (f"lib/{version}", python.parents[1] / "lib" / version)):
+        link = files / "usr/local" / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+    # Directories on the way to it may be closed, such as root's own: in this layer they can be passed through.
+    for closed in reversed(python.parents[:-1]):
+        if not closed.stat().st_mode & 0o001:
+            (files / closed.relative_to("/")).mkdir(mode=0o711, parents=True, exist_ok=True)
+    return Layer(files, {"PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"})
+
+
+def _carry_out(instruction: Instruction, layer: Layer, context: Path, built: Mapping[str, Layer]) -> None:
+    words = [] if instruction.name in {"RUN", "HEALTHCHECK"} else instruction.words
+    match instruction.name:
+        case "RUN" if "--require-hashes" in instruction.text:
+            layer.run_once(instruction.text)
+        case "RUN":
+            layer.run(instruction.text)
+        case "ENV":
+            for word in words:
+                name, _, value = word.partition("=")
+                layer.environment[name] = value.replace("$PATH", layer.environment["PATH"])
+        case "WORKDIR":
+            layer.directory = words[0]
+            layer.inside(".").mkdir(parents=True, exist_ok=True)
+        case "COPY":
+            source = context
+            if words[0].startswith("--from="):
+                layer_of = built[words.pop(0).removeprefix("--from=")]
+                source, words[:-1] = layer_of.files, [word.lstrip("/") for word in words[:-1]]
+            for name in words[:-1]:
+                _copy(source / name, layer.inside(words[-1]), into=words[-1].endswith("/"))
+        case "USER":
+            layer.user = words[0]
+        case "ENTRYPOINT":
+            layer.entrypoint = words
+        case "FROM" | "ARG" | "LABEL" | "CMD" | "VOLUME" | "EXPOSE" | "STOPSIGNAL" | "HEALTHCHECK":
+            pass
+        case name:
+            raise AssertionError(f"nobody knows how to carry out {name}")
+
+
+def _copy(source: Path, target: Path, *, into: bool) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+        return
+    place = target / source.name if into else target
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source, place)
+
+
+def _outside() -> dict[str, str]:
+    """What of this machine a build is let know: where packages come from."""
+    wanted = ("PIP_", "HTTP", "NO_PROXY", "SSL_CERT", "REQUESTS_CA")
+    return {name: value for name, value in os.environ.items() if name.upper().startswith(wanted)}
+
+
+def need_namespaces() -> None:
+    """A test is skipped, in CI too, where there is no root, or no overlayfs and no mount namespaces for it."""
+    why = _missing()
+    if why is not None:
+        pytest.skip(f"containers can't be had here: {why}")
+
+
+@cache
+def _missing() -> str | None:
+    if os.geteuid() != 0:
+        return "it takes root"
+    for program in ("unshare", "nsenter", "setpriv", "chroot"):
+        if shutil.which(program) is None:
+            return f"there is no {program}"
+    probe = "mount -t tmpfs tmp /mnt && mkdir /mnt/u /mnt/w /mnt/r && mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r"
+    done = subprocess.run(
+        ["unshare", "--mount", "/bin/sh", "-c", probe], capture_output=True, text=True, check=False, timeout=30
+    )
+    return None if done.returncode == 0 else (done.stderr.strip() or "no overlayfs")
+
+
