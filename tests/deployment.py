@@ -27,7 +27,11 @@ REQUIRED: dict[str, Any] = {
 EVERYTHING: dict[str, Any] = {
     **REQUIRED,
     "image": {"digest": f"sha256:{'0' * 64}"},
-    "ingress": {"enabled": True, "className": "nginx", "tls": [{"hosts": ["tokenkeep.example.com"], "secretName": "tls"}]},
+    "ingress": {
+        "enabled": True,
+        "className": "nginx",
+        "tls": [{"hosts": ["tokenkeep.example.com"], "secretName": "tls"}],
+    },
     "worker": {"keda": {"enabled": True, "selector": 'cell="eu-1"'}, "spool": {"storageClassName": "fast"}},
     "monitoring": {"podMonitor": {"enabled": True}, "rules": {"enabled": True}, "dashboard": {"enabled": True}},
     "networkPolicy": {

@@ -294,5 +294,3 @@ def _missing() -> str | None:
         ["unshare", "--mount", "/bin/sh", "-c", probe], capture_output=True, text=True, check=False, timeout=30
     )
     return None if done.returncode == 0 else (done.stderr.strip() or "no overlayfs")
-
-

@@ -32,7 +32,9 @@ def test_systemd_understands_all_of_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", UNITS)
 def test_systemd_finds_little_that_a_process_could_do_besides(name: str) -> None:
     analyze = need_program("systemd-analyze")
-    assert said_by(analyze, "security", "--offline=true", f"--threshold={MOST_EXPOSED}", DEPLOY / "systemd" / name) == ""
+    assert (
+        said_by(analyze, "security", "--offline=true", f"--threshold={MOST_EXPOSED}", DEPLOY / "systemd" / name) == ""
+    )
 
 
 @pytest.mark.parametrize("name", UNITS)
