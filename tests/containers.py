@@ -14,7 +14,7 @@ import httpx
 
 from deployment import DEPLOY, compose
 from household import a_free_port
-from image import Image
+from image import Image, Mounts
 
 USER = 10001
 STARTING_S = 60.0
@@ -28,20 +28,24 @@ class Container:
     image: Image
     name: str
     process: "subprocess.Popen[str]"
-    mounts: Mapping[str, object]
+    mounts: Mounts
     environment: dict[str, str]
     port: int
 
     def asks_itself(self, path: str) -> int:
         """The exit code of the image's own health check, in a container of the same network."""
         check = ["python", "/opt/tokenkeep/healthcheck.py", path]
-        command = self.image.command(entrypoint=check, **self.mounts)  # type: ignore[arg-type]
+        command = self.image.command(entrypoint=check, mounts=self.mounts)
         return subprocess.run(command, env=self.environment, check=False, timeout=30).returncode
 
     def said(self) -> dict[str, str]:
         """What the kernel says of the process."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8").splitlines()
         return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+    def environment_block(self) -> bytes:
+        """What the kernel shows of its environment."""
+        return Path(f"/proc/{self.process.pid}/environ").read_bytes()
 
     def stop(self, *, within_s: float) -> int:
         """Its exit code, once it was told to end."""
@@ -110,7 +114,7 @@ class Installation:
         script = [DEPLOY / "make-secrets.sh", self.secrets]
         subprocess.run(script, env={**os.environ, "TOKENKEEP": str(tokenkeep)}, check=True, capture_output=True)
 
-    def _prepared(self, service: str) -> tuple[list[str], dict[str, str], Mapping[str, object], int]:
+    def _prepared(self, service: str) -> tuple[list[str], dict[str, str], Mounts, int]:
         it = compose()["services"][service]
         given = self.place / f"{service}.secrets"
         given.mkdir(exist_ok=True)
@@ -132,8 +136,8 @@ class Installation:
         # The network is this machine's, where the usual ports may be taken.
         variables |= {"TOKENKEEP_SECRETS_DIR": "/run/secrets/tokenkeep", "TOKENKEEP_LOG_LEVEL": "info"}
         variables |= dict.fromkeys(("TOKENKEEP_API_PORT", "TOKENKEEP_METRICS_PORT"), str(port))
-        mounts = {"secrets": given, "data": data, "sockets": self.sockets}
-        command = self.image.command(*it["command"], **mounts)  # type: ignore[arg-type]
+        mounts = Mounts(given, data, self.sockets)
+        command = self.image.command(*it["command"], mounts=mounts)
         return command, self.image.environment(**variables), mounts, port
 
 

@@ -10,8 +10,8 @@ from tokenkeep.adapters.postgres.migrate import migrate
 from tokenkeep.domain.secret import Secret
 
 
-def new_database(postgres_url: str, name: str) -> str:
-    """The URL of a new database with nothing in it."""
+def migrated_database(postgres_url: str, name: str) -> str:
+    """The URL of a new database at the present schema."""
 
     async def create() -> None:
         engine = create_async_engine(asyncpg_url(Secret(postgres_url)), isolation_level="AUTOCOMMIT")
@@ -21,12 +21,7 @@ def new_database(postgres_url: str, name: str) -> str:
 
     asyncio.run(create())
     url = asyncpg_url(Secret(postgres_url)).set(database=name, drivername="postgresql")
-    return url.render_as_string(hide_password=False)
-
-
-def migrated_database(postgres_url: str, name: str) -> str:
-    """The URL of a new database at the present schema."""
-    made = new_database(postgres_url, name)
+    made = url.render_as_string(hide_password=False)
     migrate(Secret(made))
     return made
 

@@ -10,10 +10,9 @@ import json
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,7 +24,9 @@ ROOT = Path(__file__).parents[1]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 MOUNTED = ("/run/secrets/tokenkeep", "/run/sockets", "/var/lib/tokenkeep")
 """Directories that an engine would make, to mount something there."""
+TMP = "/tmp"  # noqa: S108 - a container's own
 BUILDING_S = 240
+UNSHARE = shutil.which("unshare") or "/usr/bin/unshare"
 KEPT = Path(sys.prefix) / "image-layers"
 """Layers of dependencies, as an engine keeps them; they go when the environment goes."""
 
@@ -108,10 +109,11 @@ class Layer:
             self.run(command)
             shutil.rmtree(KEPT, ignore_errors=True)
             KEPT.mkdir()
-            subprocess.run(["cp", "-a", self.files, f"{kept}.new"], check=True)
-            Path(f"{kept}.new").rename(kept)
+            unfinished = kept.with_suffix(".new")
+            _link(self.files, unfinished)
+            unfinished.rename(kept)
             return
-        subprocess.run(["cp", "-a", f"{kept}/.", self.files], check=True)
+        _link(kept, self.files)
 
     def run(self, command: str) -> None:
         """A RUN: by a shell, as root, with this layer to write to. A cache that is to be mounted is this machine's own."""
@@ -122,10 +124,10 @@ class Layer:
         for made in (work, root):
             made.mkdir(exist_ok=True)
         mount = f"mount -t overlay overlay -o lowerdir=/,upperdir={self.files},workdir={work} {root}"
-        enter = f"{mount} && mount -t proc proc {root}/proc && mount --bind /dev {root}/dev && mount -t tmpfs tmp {root}/tmp"
+        enter = f"{mount} && mount -t proc proc {root}/proc && mount --bind /dev {root}/dev && mount -t tmpfs tmp {root}{TMP}"
         script = f"{enter} && exec chroot {root} /bin/sh -ec {shlex.quote(f'cd {self.directory}; {command}')}"
         done = subprocess.run(
-            ["unshare", "--mount", "/bin/sh", "-c", script],
+            [UNSHARE, "--mount", "/bin/sh", "-c", script],
             env={"HOME": "/root", **_outside(), **self.environment},
             capture_output=True,
             text=True,
@@ -136,6 +138,16 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Mounts:
+    """What an engine would mount: secrets at /run/secrets/tokenkeep, a volume at /var/lib/tokenkeep, and, by the name under /run/sockets,
+    Unix sockets of servers outside."""
+
+    secrets: Path
+    data: Path
+    sockets: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Image:
     """What was built, held read-only in the mount namespace of a process that does nothing else."""
 
@@ -143,33 +155,29 @@ class Image:
     root: Path
     holder: int
 
-    def command(
-        self, *arguments: str, secrets: Path, data: Path, sockets: Mapping[str, Path], entrypoint: Sequence[str] = ()
-    ) -> list[str]:
+    def command(self, *arguments: str, mounts: Mounts, entrypoint: Sequence[str] = ()) -> list[str]:
         """A command line that runs it as a hardened container. A signal to it reaches the program inside: all is done by `exec`.
 
         Args:
             arguments: What is said behind the entrypoint.
-            secrets: What is mounted at /run/secrets/tokenkeep.
-            data: The volume at /var/lib/tokenkeep.
-            sockets: Unix sockets of servers outside, by the name under /run/sockets.
+            mounts: What is mounted into it.
             entrypoint: Another program instead of the image's own.
         """
         root, (uid, gid) = self.root, self.layer.user.split(":")
-        mounts = [
-            f"mount -t tmpfs -o size=64m,noexec,nosuid,nodev tmp {root}/tmp",
-            f"mount --bind -o ro {secrets} {root}/run/secrets/tokenkeep",
-            f"mount --bind {data} {root}/var/lib/tokenkeep",
+        steps = [
+            f"mount -t tmpfs -o size=64m,noexec,nosuid,nodev tmp {root}{TMP}",
+            f"mount --bind -o ro {mounts.secrets} {root}/run/secrets/tokenkeep",
+            f"mount --bind {mounts.data} {root}/var/lib/tokenkeep",
             f"mount -t tmpfs sockets {root}/run/sockets",
         ]
-        for name, path in sockets.items():
+        for name, path in mounts.sockets.items():
             inside = f"{root}/run/sockets/{name}"
-            mounts += [f"mkdir -p {Path(inside).parent}", f"touch {inside}", f"mount --bind {path} {inside}"]
+            steps += [f"mkdir -p {Path(inside).parent}", f"touch {inside}", f"mount --bind {path} {inside}"]
         drop = f"setpriv --reuid {uid} --regid {gid} --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all"
         program = shlex.join([*(entrypoint or self.layer.entrypoint), *arguments])
         enter = f"cd {self.layer.directory} && exec {drop} {program}"
-        script = f"{' && '.join(mounts)} && exec chroot {root} /bin/sh -c {shlex.quote(enter)}"
-        return ["nsenter", f"--mount=/proc/{self.holder}/ns/mnt", "unshare", "--mount", "/bin/sh", "-c", script]
+        script = f"{' && '.join(steps)} && exec chroot {root} /bin/sh -c {shlex.quote(enter)}"
+        return ["nsenter", f"--mount=/proc/{self.holder}/ns/mnt", UNSHARE, "--mount", "/bin/sh", "-c", script]
 
     def environment(self, **variables: str) -> dict[str, str]:
         return {**self.layer.environment, "HOME": "/nonexistent", **variables}
@@ -185,7 +193,7 @@ def held(layer: Layer, place: Path) -> Iterator[Image]:
         f"mount -t overlay overlay -o lowerdir=/,upperdir={layer.files},workdir={work} {root} && mount -o remount,ro {root}"
         f" && mount -t proc proc {root}/proc && mount --bind /dev {root}/dev && echo held && exec sleep infinity"
     )
-    with subprocess.Popen(["unshare", "--mount", "/bin/sh", "-c", script], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen([UNSHARE, "--mount", "/bin/sh", "-c", script], stdout=subprocess.PIPE, text=True) as holder:
         try:
             assert holder.stdout is not None
             assert holder.stdout.readline() == "held\n"
@@ -229,40 +237,68 @@ def _base(files: Path) -> Layer:
     return Layer(files, {"PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"})
 
 
+_ONLY_SAID = {"FROM", "ARG", "LABEL", "CMD", "VOLUME", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK"}
+
+
 def _carry_out(instruction: Instruction, layer: Layer, context: Path, built: Mapping[str, Layer]) -> None:
-    words = [] if instruction.name in {"RUN", "HEALTHCHECK"} else instruction.words
     match instruction.name:
         case "RUN" if "--require-hashes" in instruction.text:
             layer.run_once(instruction.text)
         case "RUN":
             layer.run(instruction.text)
         case "ENV":
-            for word in words:
-                name, _, value = word.partition("=")
-                layer.environment[name] = value.replace("$PATH", layer.environment["PATH"])
+            said = dict(word.split("=", 1) for word in instruction.words)
+            layer.environment |= {k: v.replace("$PATH", layer.environment["PATH"]) for k, v in said.items()}
         case "WORKDIR":
-            layer.directory = words[0]
+            layer.directory = instruction.text
             layer.inside(".").mkdir(parents=True, exist_ok=True)
         case "COPY":
-            source = context
-            if words[0].startswith("--from="):
-                layer_of = built[words.pop(0).removeprefix("--from=")]
-                source, words[:-1] = layer_of.files, [word.lstrip("/") for word in words[:-1]]
-            for name in words[:-1]:
-                _copy(source / name, layer.inside(words[-1]), into=words[-1].endswith("/"))
+            _copy_all(instruction.words, layer, context, built)
         case "USER":
-            layer.user = words[0]
+            layer.user = instruction.text
         case "ENTRYPOINT":
-            layer.entrypoint = words
-        case "FROM" | "ARG" | "LABEL" | "CMD" | "VOLUME" | "EXPOSE" | "STOPSIGNAL" | "HEALTHCHECK":
-            pass
+            layer.entrypoint = instruction.words
         case name:
-            raise AssertionError(f"nobody knows how to carry out {name}")
+            assert name in _ONLY_SAID, f"nobody knows how to carry out {name}"
+
+
+def _copy_all(words: list[str], layer: Layer, context: Path, built: Mapping[str, Layer]) -> None:
+    source = context
+    if words[0].startswith("--from="):
+        source = built[words[0].removeprefix("--from=")].files
+        words = words[1:]
+    for name in words[:-1]:
+        _copy(source / name.lstrip("/"), layer.inside(words[-1]), into=words[-1].endswith("/"))
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same files once more, without their bytes where that can be: nothing changes a file of a layer, it puts another in its place."""
+
+    def link(one: str, other: str) -> None:
+        Path(other).unlink(missing_ok=True)
+        try:
+            os.link(one, other)
+        except OSError:
+            shutil.copy2(one, other)
+
+    shutil.copytree(
+        source, target, symlinks=True, dirs_exist_ok=True, copy_function=link, ignore=_there(source, target)
+    )
+
+
+def _there(source: Path, target: Path) -> Callable[[str, list[str]], list[str]]:
+    """Symbolic links that the target has: they can't be made over."""
+
+    def ignore(directory: str, names: list[str]) -> list[str]:
+        place = target / Path(directory).relative_to(source)
+        return [name for name in names if (place / name).is_symlink()]
+
+    return ignore
 
 
 def _copy(source: Path, target: Path, *, into: bool) -> None:
     if source.is_dir():
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+        _link(source, target)
         return
     place = target / source.name if into else target
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -291,6 +327,6 @@ def _missing() -> str | None:
             return f"there is no {program}"
     probe = "mount -t tmpfs tmp /mnt && mkdir /mnt/u /mnt/w /mnt/r && mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r"
     done = subprocess.run(
-        ["unshare", "--mount", "/bin/sh", "-c", probe], capture_output=True, text=True, check=False, timeout=30
+        [UNSHARE, "--mount", "/bin/sh", "-c", probe], capture_output=True, text=True, check=False, timeout=30
     )
     return None if done.returncode == 0 else (done.stderr.strip() or "no overlayfs")

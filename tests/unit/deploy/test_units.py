@@ -13,7 +13,7 @@ MOST_EXPOSED = "20"
 
 
 def test_there_is_one_for_each_command() -> None:
-    assert UNITS == sorted(f"tokenkeep-{name}.service" for name in (*PROCESSES, "migrate"))
+    assert sorted(f"tokenkeep-{name}.service" for name in (*PROCESSES, "migrate")) == UNITS
     for name in (*PROCESSES, "migrate"):
         assert unit(f"tokenkeep-{name}.service")["ExecStart"] == [f"/opt/tokenkeep/bin/tokenkeep {name}"]
         assert f"tokenkeep-{name}.service" in unit("tokenkeep.target")["Wants"][0].split()
@@ -45,7 +45,7 @@ def test_secrets_come_as_credentials_and_schedulers_have_no_keyring(name: str) -
     assert ("tokenkeep_keyring" in given) is opening
     assert ("tokenkeep_redis_url" in given) is (name != "tokenkeep-migrate.service")
     assert "tokenkeep_database_url" in given
-    assert it["Environment"][-1].startswith("TOKENKEEP_SECRETS_DIR=%d ")
+    assert any("TOKENKEEP_SECRETS_DIR=%d" in line.split() for line in it["Environment"])
     assert it["User"] == ["tokenkeep"]
 
 
