@@ -56,9 +56,12 @@ class SecretFiles(PydanticBaseSettingsSource):
         said = self.current_state.get(SECRETS_DIR)
         if not said:
             return {}
-        directory = Path(said).expanduser()
+        try:
+            directory = Path(said).expanduser()
+        except RuntimeError:
+            return {}  # no such home: the field's own check says so
         if not directory.is_dir():
-            return {}  # the field's own check says so
+            return {}  # as above
         files = names_in(directory)
         fields = [
             name for name in self.settings_cls.model_fields if name != SECRETS_DIR and self._prefix + name in files

@@ -1,7 +1,8 @@
 """What the environment says: every `TOKENKEEP_*` variable, checked once at the start of a process.
 
-This is the one module that reads the environment; in a variable's place a file may say it (`secret_files`). A wrong value ends the process with one line that names the
-variable and says what it must be; the value itself is never quoted, for it may be a secret.
+This is the one module that reads the environment; in a variable's place a file may say it (`secret_files`). A wrong value ends
+the process with one line that names the variable and says what it must be; the value itself is never quoted, for it may be a
+secret.
 """
 
 import difflib
