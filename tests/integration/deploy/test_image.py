@@ -13,6 +13,7 @@ from containers import STARTING_S, USER, Container, Installation, nobody_listens
 from deployment import PROCESSES, compose
 from image import BUILDING_S, Image, Mounts
 from token_server import TokenServer
+from tokenkeep.adapters.vault.keyring import Keyring
 
 SECRETS = {"TOKENKEEP_SECRETS_DIR": "/run/secrets/tokenkeep"}
 
@@ -136,7 +137,7 @@ def test_a_keyring_that_is_open_to_others_or_closed_to_us_is_told_in_one_line(
     image: Image, mounts: Mounts, owner: int, mode: int, told: str
 ) -> None:
     keyring = mounts.secrets / "tokenkeep_keyring"
-    keyring.write_text(ended(image, mounts, "keys", "generate").stdout)
+    keyring.write_text(Keyring.generate().to_text().reveal())
     os.chown(keyring, owner, owner)
     keyring.chmod(mode)
     stores = {"TOKENKEEP_DATABASE_URL": "postgresql://127.0.0.1:1/none", "TOKENKEEP_REDIS_URL": "redis://127.0.0.1:1"}
