@@ -1,6 +1,8 @@
 """The Helm chart, rendered by Helm, and what comes of it by the schemas of Kubernetes."""
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,3 +192,17 @@ def test_rules_and_dashboard_are_those_of_this_repository() -> None:
     assert one(manifests, "PrometheusRule", "monitoring")["spec"]["groups"] == groups
     dashboard = one(manifests, "ConfigMap", "monitoring")["data"]["tokenkeep.json"]
     assert json.loads(dashboard) == json.loads((DEPLOY / "grafana" / "tokenkeep.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("left", ["", "../../somewhere"], ids=["missing", "a text"])
+@pytest.mark.parametrize("name", ["recording.rules.yml", "alert.rules.yml", "dashboard.json"])
+def test_a_link_that_was_lost_on_the_way_is_told_instead_of_rules_that_are_empty(
+    tmp_path: Path, name: str, left: str
+) -> None:
+    chart = shutil.copytree(CHART, tmp_path / "tokenkeep")
+    (chart / name).unlink()
+    if left:
+        (chart / name).write_text(left)
+
+    with pytest.raises(Exception, match=f"{name} is not in the chart: symbolic links were lost"):
+        rendered(EVERYTHING, chart)
