@@ -42,7 +42,8 @@ keyring() {
     if [ -n "${TOKENKEEP:-}" ]; then
         "$TOKENKEEP" keys generate
     else
-        docker run --rm --network none --read-only "$image" keys generate
+        # What it says is the key: no log driver may take it down.
+        docker run --rm --log-driver none --network none --read-only "$image" keys generate
     fi
 }
 
