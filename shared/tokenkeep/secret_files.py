@@ -51,7 +51,7 @@ class SecretFiles(PydanticBaseSettingsSource):
         """What the files hold, by field.
 
         Raises:
-            SettingsError: The directory or a file can't be read, or a file holds no short text.
+            SettingsError: The directory or a file can't be read, a file holds no short text, or two name a keyring.
         """
         said = self.current_state.get(SECRETS_DIR)
         if not said:
@@ -66,6 +66,10 @@ class SecretFiles(PydanticBaseSettingsSource):
         fields = [
             name for name in self.settings_cls.model_fields if name != SECRETS_DIR and self._prefix + name in files
         ]
+        if {"keyring", "keyring_file"} <= set(fields):
+            # As with variables: which of the two opens the database must not be a guess.
+            msg = f"{self._prefix}keyring: must not lie beside {self._prefix}keyring_file in TOKENKEEP_SECRETS_DIR"
+            raise SettingsError(msg)
         said_there = (self._setting(name, files[self._prefix + name]) for name in fields)
         return {name: value for name, value in said_there if value}
 

@@ -55,6 +55,20 @@ def test_a_keyring_in_a_variable_and_one_in_a_file_exclude_each_other(
         load_settings()
 
 
+def test_a_keyring_and_the_name_of_another_one_in_files_exclude_each_other(secrets: Path) -> None:
+    (secrets / "tokenkeep_keyring").write_text("k1:hush")
+    (secrets / "tokenkeep_keyring_file").write_text("/another/keyring")
+
+    with pytest.raises(SettingsError, match=r"^tokenkeep_keyring: must not lie beside tokenkeep_keyring_file"):
+        load_settings()
+
+
+def test_an_empty_keyring_is_not_taken_for_none_so_that_nobody_makes_a_new_one(secrets: Path) -> None:
+    (secrets / "tokenkeep_keyring").touch()
+
+    assert load_settings().keyring_file == secrets / "tokenkeep_keyring"
+
+
 def test_files_are_links_to_a_hidden_directory_in_kubernetes(secrets: Path) -> None:
     hidden = secrets / "..2026_11_27"
     hidden.mkdir()

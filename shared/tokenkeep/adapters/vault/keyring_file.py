@@ -156,7 +156,8 @@ def _read(path: Path) -> tuple[Keyring, _Stamp | None]:
         raise _unusable(path, "read", error) from None
     if not _is_closed(found):
         mode = stat.S_IMODE(found.st_mode)
-        msg = f"{KEYRING_FILE_SETTING}: {path} is open to group or others (mode {mode:04o}); chmod 600 it"
+        mend = "chmod 600 it" if found.st_uid == os.geteuid() else "let its owner alone read it, or root's be 0440 and our group's"
+        msg = f"{KEYRING_FILE_SETTING}: {path} is open to group or others (mode {mode:04o}); {mend}"
         raise SettingsError(msg)
     if len(content) > _MAX_BYTES:
         msg = f"{KEYRING_FILE_SETTING}: {path} does not hold a keyring"
