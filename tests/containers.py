@@ -17,7 +17,7 @@ from household import a_free_port
 from image import Image, Mounts
 
 USER = 10001
-STARTING_S = 60.0
+STARTING_S = 120.0
 PUBLIC_URL = "https://tokenkeep.example.com"
 
 

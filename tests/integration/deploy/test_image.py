@@ -17,7 +17,7 @@ from tokenkeep.adapters.vault.keyring import Keyring
 
 SECRETS = {"TOKENKEEP_SECRETS_DIR": "/run/secrets/tokenkeep"}
 
-pytestmark = pytest.mark.timeout(BUILDING_S + 120)
+pytestmark = pytest.mark.timeout(BUILDING_S + 6 * STARTING_S)
 
 
 def until_ready(installation: Installation, container: Container) -> None:
