@@ -109,6 +109,16 @@ def test_a_secret_of_somebody_else_s_making_is_named_with_its_key() -> None:
     assert files["tokenkeep_redis_url"] == ("tokenkeep", "tokenkeep_redis_url")
 
 
+def test_a_setting_is_written_as_the_process_reads_it() -> None:
+    said = {"STREAM_MAX_ENTRIES": 1_000_000, "TICK_INTERVAL_S": 0.5, "CUSTODY_HOLD": True, "LOG_LEVEL": "debug"}
+    (container,) = pod(rendered({**REQUIRED, "settings": {**REQUIRED["settings"], **said}}), "worker")["containers"]
+    variables = {it["name"].removeprefix("TOKENKEEP_"): it["value"] for it in container["env"]}
+    assert variables["STREAM_MAX_ENTRIES"] == "1000000"
+    assert variables["TICK_INTERVAL_S"] == "0.5"
+    assert variables["CUSTODY_HOLD"] == "true"
+    assert variables["LOG_LEVEL"] == "debug"
+
+
 def test_the_chart_makes_no_secret() -> None:
     assert "Secret" not in {it["kind"] for it in rendered(EVERYTHING)}
 

@@ -38,7 +38,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
   value: /run/secrets/tokenkeep
 {{- range $name, $value := .Values.settings }}
 - name: TOKENKEEP_{{ $name }}
+  {{- /* Helm holds every number as a float, and would write a million as 1e+06. */}}
+  {{- if and (kindIs "float64" $value) (eq $value (floor $value)) }}
+  value: {{ $value | int64 | quote }}
+  {{- else }}
   value: {{ $value | toString | quote }}
+  {{- end }}
 {{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
