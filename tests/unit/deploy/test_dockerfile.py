@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from deployment import ROOT, need_checker, said_by
 from image import DOCKERFILE, allowed, instructions, stages
 
@@ -25,6 +27,16 @@ def test_all_that_it_copies_is_let_through_and_nothing_else() -> None:
     }
     assert copied == set(allowed())
     assert all((ROOT / path).exists() for path in copied)
+
+
+@pytest.mark.parametrize("lock", ["server.txt", "build.txt"])
+def test_what_it_installs_is_what_the_tests_ran_with(lock: str) -> None:
+    def pins(name: str) -> set[str]:
+        lines = (ROOT / "requirements" / name).read_text(encoding="utf-8").splitlines()
+        return {line.split()[0] for line in lines if "==" in line and line[0].isalnum()}
+
+    assert pins(lock)
+    assert pins(lock) <= pins("dev.txt")
 
 
 def test_what_must_not_get_in_is_not_let_through() -> None:

@@ -156,7 +156,8 @@ def _read(path: Path) -> tuple[Keyring, _Stamp | None]:
         raise _unusable(path, "read", error) from None
     if not _is_closed(found):
         mode = stat.S_IMODE(found.st_mode)
-        mend = "chmod 600 it" if found.st_uid == os.geteuid() else "let its owner alone read it, or root's be 0440 and our group's"
+        is_ours = found.st_uid == os.geteuid()
+        mend = "chmod 600 it" if is_ours else "what is not ours must be root's, with mode 0440 and our group"
         msg = f"{KEYRING_FILE_SETTING}: {path} is open to group or others (mode {mode:04o}); {mend}"
         raise SettingsError(msg)
     if len(content) > _MAX_BYTES:
