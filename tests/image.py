@@ -110,17 +110,23 @@ class Layer:
             _link(kept, self.files)
             return
         try:
-            self.run(command)
+            done = self._attempt(command)
         except subprocess.TimeoutExpired:
-            pytest.skip(f"the package registry has not answered for {BUILDING_S} s")
+            pytest.skip(f"the package registry has not given everything in {BUILDING_S} s")
+        if done.returncode != 0 and "Retrying (Retry(" in done.stderr:
+            pytest.skip("the package registry does not answer")
+        _see_it_done(command, done)
         shutil.rmtree(KEPT, ignore_errors=True)
-        KEPT.mkdir()
+        KEPT.mkdir(exist_ok=True)
         unfinished = kept.with_suffix(".new")
         _link(self.files, unfinished)
         unfinished.rename(kept)
 
     def run(self, command: str) -> None:
         """A RUN: by a shell, as root, with this layer to write to. A cache that is to be mounted is this machine's own."""
+        _see_it_done(command, self._attempt(command))
+
+    def _attempt(self, command: str) -> "subprocess.CompletedProcess[str]":
         while command.startswith("--mount=type=cache,"):
             command = command.split(maxsplit=1)[1]
         work = self.files.with_suffix(".work")
@@ -130,7 +136,7 @@ class Layer:
         mount = f"mount -t overlay overlay -o lowerdir=/,upperdir={self.files},workdir={work} {root}"
         enter = f"{mount} && mount -t proc proc {root}/proc && mount --bind /dev {root}/dev && mount -t tmpfs tmp {root}{TMP}"
         script = f"{enter} && exec chroot {root} /bin/sh -ec {shlex.quote(f'cd {self.directory}; {command}')}"
-        done = subprocess.run(
+        return subprocess.run(
             # Processes of its own, so that what is given up after a while ends as a whole.
             [UNSHARE, "--mount", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", script],
             env={"HOME": "/root", **_outside(), **self.environment},
@@ -139,7 +145,10 @@ class Layer:
             check=False,
             timeout=BUILDING_S,
         )
-        assert done.returncode == 0, f"RUN {command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+def _see_it_done(command: str, done: "subprocess.CompletedProcess[str]") -> None:
+    assert done.returncode == 0, f"RUN {command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
 
 @dataclass(frozen=True)
