@@ -6,7 +6,6 @@ machine's network and processes. Linux and root are needed for that.
 """
 
 import hashlib
-import json
 import os
 import shlex
 import shutil
@@ -21,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+from dockerfile import Instruction, lay_context, stages
+
 MOUNTED = ("/run/secrets/tokenkeep", "/run/sockets", "/var/lib/tokenkeep")
 """Directories that an engine would make, to mount something there."""
 TMP = "/tmp"  # noqa: S108 - a container's own
@@ -30,60 +29,6 @@ BUILDING_S = 600
 UNSHARE = shutil.which("unshare") or "/usr/bin/unshare"
 KEPT = Path(sys.prefix) / "image-layers"
 """Layers of dependencies, as an engine keeps them; they go when the environment goes."""
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """A line of a Dockerfile, continuations put together."""
-
-    name: str
-    text: str
-
-    @property
-    def words(self) -> list[str]:
-        """Its arguments, written as JSON or not."""
-        if self.text.startswith("["):
-            words: list[str] = json.loads(self.text)
-            return words
-        return shlex.split(self.text)
-
-
-def instructions(path: Path = DOCKERFILE) -> list[Instruction]:
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
-    whole = "\n".join(lines).replace("\\\n", " ")
-    return [Instruction(*line.strip().split(maxsplit=1)) for line in whole.splitlines() if line.strip()]
-
-
-def stages(path: Path = DOCKERFILE) -> list[list[Instruction]]:
-    """The instructions of each stage, its FROM first."""
-    found: list[list[Instruction]] = []
-    for instruction in instructions(path):
-        if instruction.name == "FROM":
-            found.append([])
-        if found:
-            found[-1].append(instruction)
-    return found
-
-
-def allowed() -> list[str]:
-    """What .dockerignore lets through: it forbids everything and then names paths."""
-    first, *others = [
-        line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"
-    ]
-    assert first == "*"
-    return [line[1:] for line in others if line.startswith("!")]
-
-
-def lay_context(place: Path) -> None:
-    """What an engine would be sent."""
-    left_out = shutil.ignore_patterns("__pycache__", "*.pyc")
-    for name in allowed():
-        source, target = ROOT / name, place / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=left_out)
-        else:
-            shutil.copy2(source, target)
 
 
 @dataclass

