@@ -10,7 +10,9 @@ SERVER_LOCK := requirements/server.txt
 BUILD_LOCK := requirements/build.txt
 CHECKERS_LOCK := requirements/checkers.txt
 CHECKERS := $(VENV)/.checkers
-ROOMS := shared services deploy tests docs/custody/model
+DOCS_LOCK := requirements/docs.txt
+DOCS_READY := $(VENV)/.docs-ready
+ROOMS := shared services deploy tests docs
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test test-fast bench fuzz storm model check format lint types imports schemas lock clean
@@ -90,6 +92,8 @@ lock: ## Pin the requirements that pyproject.toml names (needs uv; UPGRADE=--upg
 	  --group build --custom-compile-command "make lock" -o $(BUILD_LOCK)
 	@uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url -c $(LOCK) \
 	  --group checkers --custom-compile-command "make lock" -o $(CHECKERS_LOCK)
+	@uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --group docs --constraints $(LOCK) --custom-compile-command "make lock" -o $(DOCS_LOCK)
 
 clean: ## Remove what the other targets made (keeps .tokenkeep, your data)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -92,6 +92,19 @@ def create_app(
     )
     hot = TokenRoutes(wired)
     app.router.routes.extend(hot.routes())
+    routers = described_routers(wired, stream_times)
+    for router in routers:
+        app.include_router(router)
+    app.router.routes.extend(ConnectPages(wired, pages).routes())
+    app.router.routes.extend(operations_routes(wired.foundation.metrics, wired.foundation.checks()))
+    app.router.routes.extend(_documentation(routers, settings.external_url))
+    install(app, wired.connecting.link_account)
+    app.router.routes.extend(console_routes(wired, app, console_pages))
+    return ShortWay(app, hot.token, middleware, Refusing(app.exception_handlers))
+
+
+def described_routers(wired: Wired, stream_times: StreamTimes = STREAM_TIMES) -> list[APIRouter]:
+    """The routes that the API's description is made of, but for the hot ones."""
     modules = (
         providers,
         sources,
@@ -105,16 +118,11 @@ def create_app(
         api_keys,
         audit,
     )
-    routers = [*(module.routes(wired) for module in modules), event_feed.routes(wired, stream_times)]
-    routers.append(provider_hooks.routes(wired))
-    for router in routers:
-        app.include_router(router)
-    app.router.routes.extend(ConnectPages(wired, pages).routes())
-    app.router.routes.extend(operations_routes(wired.foundation.metrics, wired.foundation.checks()))
-    app.router.routes.extend(_documentation(routers, settings.external_url))
-    install(app, wired.connecting.link_account)
-    app.router.routes.extend(console_routes(wired, app, console_pages))
-    return ShortWay(app, hot.token, middleware, Refusing(app.exception_handlers))
+    return [
+        *(module.routes(wired) for module in modules),
+        event_feed.routes(wired, stream_times),
+        provider_hooks.routes(wired),
+    ]
 
 
 def fast_path(wired: Wired, **times: float) -> TokenFastPath | None:

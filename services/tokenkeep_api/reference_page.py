@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from tokenkeep_api.rendering import JSON_TYPE
-from tokenkeep_api.request_bodies import NDJSON
+from tokenkeep_api.described_shapes import METHODS, kind_of, resolved, schemas, shapes
 
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -21,14 +20,12 @@ nav a { margin-right: 1rem; }
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 """The page's Content-Security-Policy: its own style and nothing else."""
 
-_METHODS = ("get", "post", "put", "patch", "delete")
-
 
 def render_reference(document: Mapping[str, Any]) -> str:
     """The page that shows an OpenAPI document."""
     by_tag: dict[str, list[str]] = {}
     for path, operations in document["paths"].items():
-        for method in _METHODS:
+        for method in METHODS:
             if method in operations:
                 operation = operations[method]
                 section = "".join(_operation(document, path, method, operation))
@@ -53,66 +50,30 @@ def _operation(document: Mapping[str, Any], path: str, method: str, operation: M
     if rows := [_row(one["name"], one["schema"], one.get("required"), one) for one in operation.get("parameters", [])]:
         yield f"<table><tr><th>parameter</th><th></th><th></th></tr>{''.join(rows)}</table>"
     if body := operation.get("requestBody"):
-        for title, schema in _schemas("body", body["content"]):
+        for title, schema in schemas("body", body["content"]):
             yield "".join(_members(document, title, schema))
     for status, response in operation["responses"].items():
-        for title, schema in _schemas(f"answer {status}", response.get("content", {})):
+        for title, schema in schemas(f"answer {status}", response.get("content", {})):
             yield "".join(_members(document, title, schema))
     yield "</section>"
 
 
-def _schemas(title: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for media_type, title_of in ((JSON_TYPE, title), (NDJSON, f"each line of the {title}")):
-        if media_type in content:
-            yield title_of, content[media_type]["schema"]
-
-
 def _members(document: Mapping[str, Any], title: str, schema: Mapping[str, Any]) -> Iterator[str]:
-    for shape in _shapes(document, schema):
+    for shape in shapes(document, schema):
         properties = dict(shape.get("properties", {}))
         if "data" in properties:  # the envelope says nothing that its content does not
             yield from _members(document, title, properties["data"])
             continue
         required = shape.get("required", [])
-        rows = [_row(name, _resolved(document, of), name in required, of) for name, of in properties.items()]
+        rows = [_row(name, resolved(document, of), name in required, of) for name, of in properties.items()]
         if rows:
             yield f"<table><tr><th>{escape(title)}</th><th></th><th></th></tr>{''.join(rows)}</table>"
 
 
-def _shapes(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The objects that a schema allows."""
-    schema = _resolved(document, schema)
-    if "items" in schema:
-        yield from _shapes(document, schema["items"])
-    elif choices := schema.get("oneOf", schema.get("anyOf")):
-        for choice in choices:
-            yield from _shapes(document, choice)
-    else:
-        yield schema
-
-
-def _resolved(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    reference = schema.get("$ref")
-    if reference is None:
-        return schema
-    resolved: Mapping[str, Any] = document["components"]["schemas"][reference.rpartition("/")[2]]
-    return resolved
-
-
 def _row(name: str, schema: Mapping[str, Any], required: object, of: Mapping[str, Any]) -> str:
-    kind = _kind(schema) + (", required" if required else "")
+    kind = kind_of(schema) + (", required" if required else "")
     about = of.get("description", schema.get("description", ""))
     return f"<tr><td><code>{escape(name)}</code></td><td>{escape(kind)}</td><td>{_text(about)}</td></tr>"
-
-
-def _kind(schema: Mapping[str, Any]) -> str:
-    if choices := schema.get("anyOf", schema.get("oneOf")):
-        return " or ".join(dict.fromkeys(_kind(choice) for choice in choices))
-    if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
-    if "enum" in schema:
-        return " | ".join(map(str, schema["enum"]))
-    return str(schema.get("format") or schema.get("type", "any"))
 
 
 def _text(markdown: str) -> str:

@@ -75,7 +75,7 @@ def _format_for_this_output() -> LogFormat:
 class Settings(BaseSettings):
     """The settings of one process. Names are those of the variables, without the prefix; `_s` means seconds.
 
-    `redis_url` may be a `unix://` address too, which is what the embedded Valkey has.
+    What stands under a field is what docs/reference/settings.md says of it (`make reference`).
     """
 
     model_config = SettingsConfigDict(
@@ -86,13 +86,25 @@ class Settings(BaseSettings):
     """Files named like variables (`tokenkeep_database_url`), each in the place of one that is not set."""
 
     database_url: DatabaseUrl | None = None
+    """The PostgreSQL that remembers everything. Only `tokenkeep up` and `tokenkeep demo` do without it: they start one of their own."""
+
     redis_url: RedisUrl | None = None
+    """The Redis or Valkey that carries hints, locks and the streams; nothing is lost with it. `up` and `demo` start one of their own, at a `unix://` address."""
+
     keyring: SecretText | None = None
+    """The keyring itself, as `tokenkeep keys generate` prints it: the keys under which all credentials are sealed. Not together with `TOKENKEEP_KEYRING_FILE`."""
+
     keyring_file: Annotated[Path, AfterValidator(expanded_path)] | None = None
+    """The file that holds the keyring, closed to everybody but its owner. A change of it is seen within a second or so, without a restart."""
+
     data_dir: Annotated[Path, AfterValidator(expanded_path)] = Path(".tokenkeep")
+    """Where `up` keeps its servers' data, the keyring and the admin key, and where the spool of a worker is unless it has a place of its own."""
+
     providers_dir: Annotated[Path, AfterValidator(directory)] | None = None
+    """A directory with provider files of your own (docs/how-to/add-a-provider.md). It is read once, at the start. API and workers must see the same."""
+
     spool_dir: Annotated[Path, AfterValidator(expanded_path)] | None = None
-    """Where a worker keeps token sets that the database can't take yet; `spool` in the data directory if it is not set."""
+    """Where a worker keeps token sets that the database can't take yet; `spool` in the data directory if it is not set. Put it on a disk that outlives the process."""
 
     credential_store: Annotated[str, AfterValidator(store_kind)] = "postgres"
     """Where accounts' sealed credentials lie: `postgres`, `directory:/path`, `vault+https://host:8200/mount/path`, or an
@@ -102,23 +114,40 @@ class Settings(BaseSettings):
     """Stores that credentials still lie in, separated by commas: they are read, and what lies there is moved."""
 
     vault_token: SecretText | None = None
+    """A token for HashiCorp Vault, where credentials lie there. In its place an AppRole will do."""
+
     vault_role_id: SecretText | None = None
+    """The first half of an AppRole for HashiCorp Vault."""
+
     vault_secret_id: SecretText | None = None
-    """How to log in at HashiCorp Vault: a token, or an AppRole's two halves."""
+    """The second half of the AppRole."""
 
     api_host: str = "127.0.0.1"
+    """The address at which the API listens, and schedulers and workers with their metrics. `0.0.0.0` is every IPv4 address of the machine."""
+
     api_port: Port = 8080
+    """The port at which the API listens; 0 takes a free one. It serves the API's metrics too."""
+
     public_url: Annotated[str, BeforeValidator(base_url)] | None = None
-    """Where the world finds the API: links for end users lead there, from whichever process makes them."""
+    """Where the world finds the API: links for end users lead there, from whichever process makes them, and providers send users back to it. This machine if it is not set."""
 
     admin_key: SecretText | None = None
+    """A key that may do everything in every environment: choose 32 random characters or more. `up` makes one if it is not set. Make API keys with it, and use those."""
+
     metrics_port: Port = 9464
+    """The port at which schedulers and workers serve `/metrics`, `/healthz` and `/readyz`; the next free one if it is taken. Each says at its start which it is."""
+
     log_level: LogLevel = "info"
+    """How much is logged."""
+
     log_format: LogFormat = Field(default_factory=_format_for_this_output)
+    """One JSON object a line, or lines for people. If it is not set: for people at a terminal, JSON anywhere else."""
+
     log_refreshes_per_s: Rate = 50
     """How many refreshes that succeed a worker tells by a line for each, every second in the long run; the others share a line for their batch."""
 
     allow_private_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(host_list)] = ()
+    """Hosts and networks that providers, webhooks and refresh hooks may be at although they are not public. All others are refused, so that no source can make us call your own network."""
 
     trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(network_list)] = ()
     """The proxies in front of the API whose X-Forwarded-For is believed."""
@@ -142,12 +171,26 @@ class Settings(BaseSettings):
     """How long a delivery to a webhook may take, from the look-up of its name to the last byte of the answer."""
 
     provider_deadline_s: Seconds = 20.0
+    """How long a call to a provider may take in all. Less than the lease."""
+
     write_ahead_s: Seconds = 2.0
+    """How old the note that a token is about to be sent may be when it is sent; after that nothing is."""
+
     lease_s: Seconds = 30.0
+    """For how long a worker holds an account for one refresh. More than the provider's deadline, less than the actor's time."""
+
     quarantine_s: Seconds = 120.0
+    """How long a token whose answer was lost is left alone, before it may be presented again. More than the write-ahead and the provider's deadline together."""
+
     actor_time_limit_s: Seconds = 600.0
+    """After how long a message that a worker is busy with is given up. More than the lease."""
+
     tick_interval_s: Seconds = 1.0
+    """How often a scheduler looks for accounts that are due."""
+
     sweep_interval_s: Seconds = 5.0
+    """How often a scheduler looks for leases whose holder is silent, and for accounts that have run out."""
+
     dispatch_timeout_s: Seconds = 60.0
     """How long a hint on the queue is trusted before the scheduler gives it again."""
 
@@ -158,9 +201,16 @@ class Settings(BaseSettings):
     """Faults on purpose, for tests (`adapters.failpoints`). What it says is read when a worker or scheduler is wired."""
 
     claim_batch: Batch = 1000
+    """How many due accounts a scheduler claims by one statement."""
+
     message_batch: Batch = 50
+    """How many accounts of one source go into one message to the workers."""
+
     worker_threads: Count = 16
+    """How many messages a worker has in hand at once. Times the accounts of a message, it bounds how many refreshes are in flight."""
+
     database_pool_size: Count = 10
+    """How many connections to PostgreSQL a process has at most, besides the few that listen."""
 
     @classmethod
     def settings_customise_sources(
