@@ -12,10 +12,10 @@ CHECKERS_LOCK := requirements/checkers.txt
 CHECKERS := $(VENV)/.checkers
 DOCS_LOCK := requirements/docs.txt
 DOCS_READY := $(VENV)/.docs-ready
-ROOMS := shared services deploy tests docs
+ROOMS := shared services deploy tests docs/conf.py docs/extensions docs/reference_docs docs/examples docs/custody/model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-fast bench fuzz storm model check format lint types imports schemas lock clean
+.PHONY: help setup run demo test test-fast bench fuzz storm model check format lint types imports schemas reference docs lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}'
@@ -80,6 +80,17 @@ imports: $(READY) ## Check who imports whom
 schemas: $(READY) ## Derive deploy/schemas from deploy/asyncapi.yaml
 	@$(BIN)/python deploy/derive_schemas.py
 
+reference: $(READY) ## Derive pages of docs/reference from the code
+	@PYTHONPATH=docs $(BIN)/python -m reference_docs
+
+docs: $(DOCS_READY) ## Build the documentation into docs/_build (a warning is an error)
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -j 2 -b html docs docs/_build
+	@echo "docs/_build/index.html"
+
+$(DOCS_READY): $(READY) $(DOCS_LOCK)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(DOCS_LOCK)
+	@touch $@
+
 lock: ## Pin the requirements that pyproject.toml names (needs uv; UPGRADE=--upgrade takes the newest)
 	@uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --extra streams --extra server --extra embedded --extra demo --extra otel --extra bench --group dev \
@@ -96,5 +107,5 @@ lock: ## Pin the requirements that pyproject.toml names (needs uv; UPGRADE=--upg
 	  --group docs --constraints $(LOCK) --custom-compile-command "make lock" -o $(DOCS_LOCK)
 
 clean: ## Remove what the other targets made (keeps .tokenkeep, your data)
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -90,7 +90,11 @@ def _rows(document: Document, shape: Mapping[str, Any], prefix: str = "", deep: 
     for name, of in shape.get("properties", {}).items():
         within = _object(document, of)
         dotted = f"{prefix}{name}"
-        yield _name(dotted, required=name in shape.get("required", ())), _kind(document, of), _about(of, resolved(document, of))
+        yield (
+            _name(dotted, required=name in shape.get("required", ())),
+            _kind(document, of),
+            _about(of, resolved(document, of)),
+        )
         if within is not None and deep < _DEEPEST:
             yield from _rows(document, within, f"{dotted}.", deep + 1)
 
