@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -41,9 +42,7 @@ def links(text: str) -> Iterator[str]:
 def anchors(page: Path) -> frozenset[str]:
     """The anchors that forges make of a page's headings: a second one of the same words ends in -1."""
     tokens = _READER.parse(page.read_text(encoding="utf-8"))
-    headings = [
-        following.content for token, following in zip(tokens, tokens[1:], strict=False) if token.type == "heading_open"
-    ]
+    headings = [following.content for token, following in pairwise(tokens) if token.type == "heading_open"]
     seen: Counter[str] = Counter()
     found = set()
     for heading in headings:

@@ -33,7 +33,11 @@ def written_in_the_api() -> Iterator[tuple[int, str]]:
     """Problems that are written where they are answered, by a status and a code."""
     for path in Path(str(tokenkeep_api.__file__)).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"Problem", "_retryable"}:
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in {"Problem", "_retryable"}
+            ):
                 status, code = node.args[:2]
                 if isinstance(status, ast.Constant) and isinstance(code, ast.Constant):
                     yield int(str(status.value)), str(code.value)

@@ -34,7 +34,9 @@ def test_an_orphan_and_a_link_to_nowhere_end_the_build(tmp_path: Path) -> None:
     for section in ("tutorials", "how-to", "reference", "explanation"):
         (pages / section).mkdir()
         (pages / section / "index.md").write_text("# Index\n")
-    (pages / "index.md").write_text("# Top\n\n[a](orphans/page.md) [b](gone.md) [c](how-to/index.md#gone) [d](../gone)\n")
+    (pages / "index.md").write_text(
+        "# Top\n\n[a](orphans/page.md) [b](gone.md) [c](how-to/index.md#gone) [d](../gone)\n"
+    )
     (pages / "orphans").mkdir()
     (pages / "orphans" / "page.md").write_text("# Page\n")
     done = check(pages, tmp_path)

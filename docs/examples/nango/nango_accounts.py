@@ -1,0 +1,132 @@
+"""Nango's connections, fetched and written as lines for `tokenkeep accounts import`. Standard library only.
+
+    NANGO_SECRET_KEY=… python nango_accounts.py fetch quickbooks > connections.ndjson
+    python nango_accounts.py convert --property realmId connections.ndjson > accounts.ndjson
+
+`fetch` asks Nango for each connection of one integration, one after another, with its refresh token; Nango refreshes what has run out as it is asked.
+`convert` writes a line for each and says on standard error which ones it leaves out, and why. Both outputs hold secrets: `umask 077` first.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+from urllib.request import Request, urlopen
+
+Document = dict[str, Any]
+
+NANGO = "https://api.nango.dev"
+PAGE = 100
+MOST_PAGES = 10_000
+DEADLINE_S = 60
+
+
+class NotTaken(Exception):
+    """Why a connection is left out."""
+
+
+def fetched(nango: str, key: str, integration: str) -> Iterator[Document]:
+    """Each connection of an integration, with its credentials."""
+    for number in range(MOST_PAGES):
+        page = ask(nango, key, "/connections", integrationId=integration, limit=PAGE, page=number)["connections"]
+        for listed in page:
+            # A server that knows no filter lists those of other integrations too.
+            if listed["provider_config_key"] == integration:
+                path = f"/connections/{quote(listed['connection_id'], safe='')}"
+                yield ask(nango, key, path, provider_config_key=integration, refresh_token="true")
+        if len(page) < PAGE:
+            return
+
+
+def ask(nango: str, key: str, path: str, **query: object) -> Any:
+    """The answer to one GET."""
+    request = Request(f"{nango}{path}?{urlencode(query)}", headers={"Authorization": f"Bearer {key}"})  # noqa: S310 - the address is the operator's own
+    with urlopen(request, timeout=DEADLINE_S) as answer:  # noqa: S310 - as above
+        return json.load(answer)
+
+
+def account(connection: Document, properties: Iterable[str]) -> Document:
+    """A line of the import.
+
+    Raises:
+        NotTaken: There is nothing in it that could be taken over.
+    """
+    config = connection.get("connection_config") or {}
+    return {
+        "external_id": (connection.get("end_user") or {}).get("id") or connection["connection_id"],
+        "credentials": credentials(connection["credentials"]),
+        "metadata": {"nango_connection_id": connection["connection_id"], **texts(connection.get("metadata") or {})},
+        "properties": {name: str(config[name]) for name in properties if name in config},
+    }
+
+
+def credentials(given: Document) -> Document:
+    """The credentials of a connection, in tokenkeep's words."""
+    match given.get("type"):
+        case "OAUTH2":
+            scope = (given.get("raw") or {}).get("scope")
+            found = {name: given.get(name) for name in ("access_token", "refresh_token", "expires_at")}
+            found["scopes"] = [one for one in re.split(r"[ ,]+", scope) if one] if isinstance(scope, str) else None
+            return {name: value for name, value in found.items() if value is not None}
+        case "OAUTH1":
+            return {name: given[name] for name in ("oauth_token", "oauth_token_secret")}
+        case "API_KEY":
+            return {"api_key": given["apiKey"]}
+        case "BASIC":
+            return {name: given[name] for name in ("username", "password")}
+        case other:
+            reason = f"{other}: make it with POST /v1/accounts"
+            raise NotTaken(reason)
+
+
+def texts(metadata: Document) -> dict[str, str]:
+    """Metadata whose values are texts, as tokenkeep has them."""
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in metadata.items()}
+
+
+def converted(lines: Iterable[str], properties: Iterable[str]) -> tuple[list[Document], list[str]]:
+    """The lines of the import, and what is left out, with its reason."""
+    wanted = tuple(properties)
+    taken: list[Document] = []
+    left: list[str] = []
+    for line in filter(str.strip, lines):
+        connection = json.loads(line)
+        try:
+            taken.append(account(connection, wanted))
+        except (NotTaken, KeyError) as error:
+            # A KeyError names the member that is missing, and no value.
+            left.append(f"{connection.get('connection_id')}: {error}")
+    return taken, left
+
+
+def main() -> int:
+    """Do one of the two; 1 if anything was left out."""
+    described = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = described.add_subparsers(dest="command", required=True)
+    fetch = commands.add_parser("fetch", help="connections with their credentials, one a line")
+    fetch.add_argument("integration", help="Nango's integration id (provider_config_key)")
+    fetch.add_argument("--nango", default=NANGO, metavar="URL", help=f"default: {NANGO}")
+    convert = commands.add_parser("convert", help="lines for `tokenkeep accounts import`")
+    convert.add_argument(
+        "--property", action="append", default=[], metavar="NAME", help="of connection_config; may be repeated"
+    )
+    convert.add_argument("file", type=argparse.FileType(encoding="utf-8"))
+    given = described.parse_args()
+    if given.command == "fetch":
+        for connection in fetched(given.nango.rstrip("/"), os.environ["NANGO_SECRET_KEY"], given.integration):
+            print(json.dumps(connection), flush=True)
+        return 0
+    taken, left = converted(given.file, given.property)
+    for one in taken:
+        print(json.dumps(one))
+    for line in left:
+        print(line, file=sys.stderr)
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
