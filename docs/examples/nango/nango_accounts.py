@@ -4,7 +4,7 @@
     python nango_accounts.py convert --property realmId connections.ndjson > accounts.ndjson
 
 `fetch` asks Nango for each connection of one integration, one after another, with its refresh token; Nango refreshes what has run out as it is asked.
-`convert` writes a line for each and says on standard error which ones it leaves out, and why. Both outputs hold secrets: `umask 077` first.
+`convert` writes a line for each. Both name what they leave out on standard error, with the reason, and end with 1 then. Both outputs hold secrets: `umask 077` first.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
@@ -29,16 +30,21 @@ class NotTaken(Exception):
     """Why a connection is left out."""
 
 
-def fetched(nango: str, key: str, integration: str) -> Iterator[Document]:
-    """Each connection of an integration, with its credentials."""
+def fetched(nango: str, key: str, integration: str, left: list[str]) -> Iterator[Document]:
+    """Each connection of an integration, with its credentials. Those that Nango can't give are named in `left`, with its status."""
+    seen: set[str] = set()
     for number in range(MOST_PAGES):
         page = ask(nango, key, "/connections", integrationId=integration, limit=PAGE, page=number)["connections"]
-        for listed in page:
-            # A server that knows no filter lists those of other integrations too.
-            if listed["provider_config_key"] == integration:
-                path = f"/connections/{quote(listed['connection_id'], safe='')}"
+        # A server that knows no pages or no filter tells all there are, again and again, or those of other integrations too.
+        fresh = [one for one in page if one["provider_config_key"] == integration and one["connection_id"] not in seen]
+        for connection_id in (one["connection_id"] for one in fresh):
+            seen.add(connection_id)
+            path = f"/connections/{quote(connection_id, safe='')}"
+            try:
                 yield ask(nango, key, path, provider_config_key=integration, refresh_token="true")
-        if len(page) < PAGE:
+            except HTTPError as error:
+                left.append(f"{connection_id}: HTTP {error.code}")
+        if len(page) < PAGE or (number and not fresh):
             return
 
 
@@ -88,19 +94,16 @@ def texts(metadata: Document) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in metadata.items()}
 
 
-def converted(lines: Iterable[str], properties: Iterable[str]) -> tuple[list[Document], list[str]]:
-    """The lines of the import, and what is left out, with its reason."""
+def converted(lines: Iterable[str], properties: Iterable[str], left: list[str]) -> Iterator[Document]:
+    """The lines of the import. What can't be taken over is named in `left`, with the reason."""
     wanted = tuple(properties)
-    taken: list[Document] = []
-    left: list[str] = []
     for line in filter(str.strip, lines):
         connection = json.loads(line)
         try:
-            taken.append(account(connection, wanted))
+            yield account(connection, wanted)
         except (NotTaken, KeyError) as error:
             # A KeyError names the member that is missing, and no value.
             left.append(f"{connection.get('connection_id')}: {error}")
-    return taken, left
 
 
 def main() -> int:
@@ -116,13 +119,17 @@ def main() -> int:
     )
     convert.add_argument("file", type=argparse.FileType(encoding="utf-8"))
     given = described.parse_args()
+    left: list[str] = []
     if given.command == "fetch":
-        for connection in fetched(given.nango.rstrip("/"), os.environ["NANGO_SECRET_KEY"], given.integration):
-            print(json.dumps(connection), flush=True)
-        return 0
-    taken, left = converted(given.file, given.property)
-    for one in taken:
-        print(json.dumps(one))
+        key = os.environ["NANGO_SECRET_KEY"]
+        try:
+            for connection in fetched(given.nango.rstrip("/"), key, given.integration, left):
+                print(json.dumps(connection), flush=True)
+        except HTTPError as error:
+            left.append(f"the list of connections: HTTP {error.code}")
+    else:
+        for one in converted(given.file, given.property, left):
+            print(json.dumps(one))
     for line in left:
         print(line, file=sys.stderr)
     return 1 if left else 0

@@ -63,6 +63,8 @@ class Nango(BaseHTTPRequestHandler):
             start, size = int(asked["page"]) * int(asked["limit"]), int(asked["limit"])
             listed = [{**one, "credentials": None} for one in self.connections]
             return {"connections": listed[start : start + size]}
+        if path.endswith("/7"):
+            return None
         assert asked == {"provider_config_key": "zendesk", "refresh_token": "true"}
         [found] = [one for one in self.connections if f"/connections/{one['connection_id']}" == path]
         return found
@@ -101,14 +103,15 @@ async def imported(service: Service, body: dict[str, Any], lines: str) -> list[d
 
 async def test_what_is_fetched_page_by_page_can_be_imported(service: Service, nango: str, tmp_path: Path) -> None:
     fetched = run("fetch", "zendesk", "--nango", nango)
-    assert (fetched.returncode, fetched.stdout.count("\n")) == (0, 102)
+    assert (fetched.returncode, fetched.stdout.count("\n")) == (1, 101)
+    assert fetched.stderr == "c/7: HTTP 401\n"
     (tmp_path / "connections.ndjson").write_text(fetched.stdout)
     converted = run("convert", "--property", "subdomain", str(tmp_path / "connections.ndjson"))
     assert (converted.returncode, converted.stderr) == (0, "")
     accounts = await imported(
         service, {"provider": "zendesk", "client_id": "c", "client_secret": "s"}, converted.stdout
     )
-    assert len(accounts) == 102
+    assert len(accounts) == 101
     first = accounts[0]
     assert (first["external_id"], first["scopes"], first["custody"]) == ("user-0", ["read", "write"], "held")
     assert first["metadata"] == {"nango_connection_id": "c/0", "team": "blue", "seats": "3"}
@@ -135,8 +138,16 @@ async def test_other_kinds_are_converted_or_named(service: Service, tmp_path: Pa
     assert json.loads(oauth1)["credentials"] == {"oauth_token": "t", "oauth_token_secret": "s"}
 
 
-def test_a_wrong_key_ends_it_without_showing_it(nango: str) -> None:
+def test_a_server_without_pages_is_asked_for_each_connection_once(nango: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def all_of_them(_self: Nango, path: str, _asked: dict[str, str]) -> Any:
+        return {"connections": Nango.connections} if path == "/connections" else {"connection_id": path}
+
+    monkeypatch.setattr(Nango, "answer", all_of_them)
+    done = run("fetch", "zendesk", "--nango", nango)
+    assert (done.returncode, done.stdout.count("\n")) == (0, 102)
+
+
+def test_a_wrong_key_ends_it_in_one_line_that_does_not_show_it(nango: str) -> None:
     done = run("fetch", "zendesk", "--nango", nango, secret="wrong-secret-key")
-    assert done.returncode != 0
-    assert "401" in done.stderr
-    assert "wrong-secret-key" not in done.stderr + done.stdout
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "the list of connections: HTTP 401\n"
