@@ -21,10 +21,16 @@ def setup(app: "Sphinx") -> dict[str, Any]:
 def _lead(app: "Sphinx", doctree: "document") -> None:
     source = Path(app.srcdir)
     for link in list(doctree.findall(pending_xref)):
-        # A page is named by its path without the suffix, from the root of the pages; anything else as it was written.
-        start = source if link.get("refdomain") == "doc" else (source / link["refdoc"]).parent
+        # A page is named by its path without the suffix, from the root of the pages; anything else as it was written,
+        # which in a file of the root is seen from there.
+        beside = source.parent if link["refdoc"] in _PAGES.values() else (source / link["refdoc"]).parent
+        start = source if link.get("refdomain") == "doc" else beside
         target = start.joinpath(link["reftarget"]).resolve()
-        if target.parent == source.parent and target.name in _PAGES:
-            link["reftarget"] = _PAGES[target.name]
+        if target.parent == source.parent and target.stem in _PAGES:
+            link.attributes |= {
+                "refdomain": "doc",
+                "reftarget": _PAGES[target.stem],
+                "reftargetid": link.get("reftargetid"),
+            }
         elif target.is_dir() and target.is_relative_to(source.parent):
             link.replace_self(link.children)
