@@ -66,7 +66,7 @@ def _call(document: Document, method: str, path: str, operation: Operation) -> I
     )
     if body := operation.get("requestBody"):
         for title, schema in schemas("body", body["content"]):
-            yield from _members(document, title, schema)
+            yield from _members(document, title, schema, sent=True)
     for status, response in operation["responses"].items():
         for title, schema in schemas(f"answer {status}", response.get("content", {})):
             yield from _members(document, title, schema)
@@ -76,27 +76,32 @@ def _call(document: Document, method: str, path: str, operation: Operation) -> I
     yield f"Refusals: {', '.join(f'[{status}](../problems.md#{status})' for status in sorted(refusals))}\n\n"
 
 
-def _members(document: Document, title: str, schema: Mapping[str, Any]) -> Iterator[str]:
+def _members(document: Document, title: str, schema: Mapping[str, Any], *, sent: bool = False) -> Iterator[str]:
     for shape in shapes(document, schema):
         properties = dict(shape.get("properties", {}))
         if "data" in properties:  # the envelope says nothing that its content does not
-            yield from _members(document, title, properties["data"])
+            yield from _members(document, title, properties["data"], sent=sent)
             continue
-        yield table((title, "type", "meaning"), _rows(document, shape))
+        yield table((title, "type", "meaning"), _rows(document, shape, sent=sent))
 
 
-def _rows(document: Document, shape: Mapping[str, Any], prefix: str = "", deep: int = 1) -> Iterator[tuple[str, ...]]:
-    """A member a row; the members of an object below it, by dotted names, as deep as a reader follows."""
+def _rows(
+    document: Document, shape: Mapping[str, Any], prefix: str = "", deep: int = 1, *, sent: bool
+) -> Iterator[tuple[str, ...]]:
+    """A member a row; the members of an object below it, by dotted names, as deep as a reader follows.
+
+    What must be there is said of what is sent; an answer has all its members.
+    """
     for name, of in shape.get("properties", {}).items():
         within = _object(document, of)
         dotted = f"{prefix}{name}"
         yield (
-            _name(dotted, required=name in shape.get("required", ())),
+            _name(dotted, required=sent and name in shape.get("required", ())),
             _kind(document, of),
             _about(of, resolved(document, of)),
         )
         if within is not None and deep < _DEEPEST:
-            yield from _rows(document, within, f"{dotted}.", deep + 1)
+            yield from _rows(document, within, f"{dotted}.", deep + 1, sent=sent)
 
 
 def _object(document: Document, schema: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -4,10 +4,13 @@ from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table, or nothing where it would have no row."""
-    lines = [f"| {' | '.join(cell(one) for one in row)} |" for row in rows]
-    if not lines:
+    """A table, or nothing where it would have no row. A last column that says nothing is left out."""
+    cells = [[cell(one) for one in row] for row in rows]
+    if not cells:
         return ""
+    if not any(row[-1] for row in cells):
+        head, cells = head[:-1], [row[:-1] for row in cells]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
     return "\n".join([f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *lines, "", ""])
 
 
