@@ -82,7 +82,8 @@ def _members(document: Document, title: str, schema: Mapping[str, Any], *, sent:
         if "data" in properties:  # the envelope says nothing that its content does not
             yield from _members(document, title, properties["data"], sent=sent)
             continue
-        yield table((title, "type", "meaning"), _rows(document, shape, sent=sent))
+        if rows := table((title, "type", "meaning"), _rows(document, shape, sent=sent)):
+            yield f"{_about(shape)}\n\n{rows}"
 
 
 def _rows(
@@ -98,7 +99,7 @@ def _rows(
         yield (
             _name(dotted, required=sent and name in shape.get("required", ())),
             _kind(document, of),
-            _about(of, resolved(document, of)),
+            _about(of, within or resolved(document, of)),
         )
         if within is not None and deep < _DEEPEST:
             yield from _rows(document, within, f"{dotted}.", deep + 1, sent=sent)

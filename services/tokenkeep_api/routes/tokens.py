@@ -5,6 +5,7 @@ service makes. `descriptions` tells the API's description what FastAPI can't see
 """
 
 from datetime import timedelta
+from inspect import getdoc
 from typing import Any
 
 from pydantic import ValidationError
@@ -130,14 +131,14 @@ def descriptions() -> list[tuple[str, str, ApiScope, dict[str, Any], type[Any]]]
             TOKEN_PATH,
             "post",
             ApiScope.CREDENTIALS_READ,
-            {**token, "tags": ["accounts"], "responses": also(409), "description": TokenEndpoint.__doc__},
+            {**token, "tags": ["accounts"], "responses": also(409), "description": getdoc(TokenEndpoint)},
             Data[TokenAnswer],
         ),
         (
             ACCOUNT_PATH,
             "get",
             ApiScope.ACCOUNTS_READ,
-            {**account, "tags": ["accounts"], "responses": also(409), "description": TokenRoutes.get_account.__doc__},
+            {**account, "tags": ["accounts"], "responses": also(409), "description": getdoc(TokenRoutes.get_account)},
             Data[AccountWithCredentialsAnswer],
         ),
     ]
