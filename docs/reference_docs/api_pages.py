@@ -20,6 +20,7 @@ The API serves its own description: `/openapi.json` (OpenAPI 3.1) for programs, 
 
 """
 _DEEPEST = 3
+_MOST_CHOICES = 12
 
 
 def api_pages() -> dict[str, str]:
@@ -120,6 +121,8 @@ def _kind(document: Document, schema: Mapping[str, Any]) -> str:
     whole = resolved(document, schema)
     if whole.get("type") == "array" and "items" in whole:
         return f"array of {_kind(document, whole['items'])}"
+    if len(whole.get("enum", ())) > _MOST_CHOICES:
+        return f"one of {len(whole['enum'])} words"
     return kind_of(whole)
 
 
