@@ -5,6 +5,7 @@ from typing import Any
 
 from reference_docs.markdown import anchor, table
 from reference_docs.openapi import openapi_document
+from tokenkeep.domain.events import EventType
 from tokenkeep_api.described_shapes import METHODS, kind_of, resolved, schemas, shapes
 
 Document = Mapping[str, Any]
@@ -20,7 +21,6 @@ The API serves its own description: `/openapi.json` (OpenAPI 3.1) for programs, 
 
 """
 _DEEPEST = 3
-_MOST_CHOICES = 12
 
 
 def api_pages() -> dict[str, str]:
@@ -121,8 +121,8 @@ def _kind(document: Document, schema: Mapping[str, Any]) -> str:
     whole = resolved(document, schema)
     if whole.get("type") == "array" and "items" in whole:
         return f"array of {_kind(document, whole['items'])}"
-    if len(whole.get("enum", ())) > _MOST_CHOICES:
-        return f"one of {len(whole['enum'])} words"
+    if set(EventType) <= set(whole.get("enum", ())):
+        return "[type of event](../event-types.md)"
     return kind_of(whole)
 
 
