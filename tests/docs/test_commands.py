@@ -15,7 +15,7 @@ from tokenkeep.client import Event
 from tokenkeep.settings import PREFIX, Settings
 
 DOCS = ROOT / "docs"
-# Decisions and the changelog tell of what was; bench has its scenarios' names in the place of commands.
+# Decisions tell of what was.
 PAGES = sorted(
     path
     for path in (*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "SECURITY.md")
