@@ -41,8 +41,7 @@ class Step:
 def steps(ports: dict[str, int]) -> Iterator[Step]:
     """What the page has its reader do, in order, with ports that are free here."""
     page = PAGE.read_text(encoding="utf-8")
-    for written, port in ports.items():
-        page = page.replace(written, str(port))
+    page = re.sub("|".join(ports), lambda found: str(ports[found[0]]), page)
     for found in STEP.finditer(page):
         if found["mark"] or found["block"]:
             yield Step(found["mark"] or "", found["language"] or "", found["block"] or "")
