@@ -25,7 +25,7 @@ _HEAD = """# Settings
 
 Every setting is an environment variable, read once when a process starts. A wrong one ends the process with one line that names it and says what it must be. A misspelt one is warned of in the log. An empty variable counts as one that is not set. The names end in their unit: `_S` is seconds.
 
-*Read by* says which processes look at a setting: `api`, `scheduler`, `worker`, and `cli`, the command line with `tokenkeep up` and `tokenkeep demo`. Give all processes of an installation the same settings: each passes over those that are not for it.
+*Read by* says which processes look at a setting: `api`, `scheduler`, `worker`, and `cli`, the command line with `tokenkeep up` and `tokenkeep demo`. All processes of an installation may have the same settings: each passes over those that are not for it. Better keep the keyring from those that do not read it.
 
 Traces have no settings of ours: OpenTelemetry's own variables are read ([how](../how-to/trace-with-opentelemetry.md)).
 """

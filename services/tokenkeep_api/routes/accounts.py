@@ -153,7 +153,7 @@ def _add_creation(router: APIRouter, wired: Wired) -> None:
 def _add_reads(router: APIRouter, wired: Wired) -> None:
     @router.get("", response_model=Page[AccountAnswer])
     async def list_accounts(query: Annotated[AccountQuery, Query()], caller: Reader) -> Response:
-        """The environment's accounts, oldest first."""
+        """The environment's accounts, oldest first. `metadata.KEY=value` filters by metadata, besides the parameters below."""
         wanted, after = query.filter(), id_after(query.cursor)
         async with wired.works.reading() as work:
             found = await work.accounts.list(caller.environment, wanted, after=after, limit=query.limit + 1)
