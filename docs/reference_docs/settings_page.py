@@ -20,12 +20,14 @@ _READ_AS = {
     "external_url": ("public_url", "api_host", "api_port"),
     "spool_path": ("spool_dir", "data_dir"),
 }
+# What is read while settings are loaded, which every process does.
+_READ_FIRST = ("secrets_dir",)
 _REQUIRED = {"require_database(": "database_url", "require_redis(": "redis_url"}
 _HEAD = """# Settings
 
-Every setting is an environment variable, read once when a process starts. A wrong one ends the process with one line that names it and says what it must be. A misspelt one is warned of in the log. An empty variable counts as one that is not set. The names end in their unit: `_S` is seconds.
+Every setting is an environment variable, or a file of that name in [`TOKENKEEP_SECRETS_DIR`](#tokenkeep_secrets_dir), read once when a process starts. A wrong one ends the process with one line that names it and says what it must be. A misspelt one is warned of in the log. An empty variable counts as one that is not set. The names end in their unit: `_S` is seconds.
 
-*Read by* says which processes look at a setting: `api`, `scheduler`, `worker`, and `cli`, the command line with `tokenkeep up` and `tokenkeep demo`. All processes of an installation may have the same settings: each passes over those that are not for it. Better keep the keyring from those that do not read it.
+*Read by* says which processes look at a setting: `api`, `scheduler`, `worker`, and `cli`, the command line with `tokenkeep up` and `tokenkeep demo`. All processes of an installation may have the same settings: each passes over those that are not for it. Secrets are better kept from those that do not read them ([who needs which](../how-to/deploy.md#secrets)).
 
 Traces have no settings of ours: OpenTelemetry's own variables are read ([how](../how-to/trace-with-opentelemetry.md)).
 """
@@ -93,7 +95,7 @@ def _default(field: FieldInfo) -> str:
 
 def _readers() -> dict[str, set[str]]:
     """Who reads which setting, by the code of each room. What every process is made of counts for all of them."""
-    found: dict[str, set[str]] = {}
+    found: dict[str, set[str]] = {name: {*_PROCESSES, "cli"} for name in _READ_FIRST}
     for rooms, who in _rooms():
         for path in rooms:
             text = path.read_text(encoding="utf-8")

@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     )
 
     secrets_dir: Annotated[Path, AfterValidator(directory)] | None = None
-    """Files named like variables (`tokenkeep_database_url`), each in the place of one that is not set."""
+    """Files named like variables (`tokenkeep_database_url`), each in the place of one that is not set (docs/how-to/deploy.md)."""
 
     database_url: DatabaseUrl | None = None
     """The PostgreSQL that remembers everything. Only `tokenkeep up` and `tokenkeep demo` do without it: they start one of their own."""
