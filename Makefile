@@ -93,7 +93,7 @@ $(DOCS_READY): $(READY) $(DOCS_LOCK)
 
 lock: ## Pin the requirements that pyproject.toml names (needs uv; UPGRADE=--upgrade takes the newest)
 	@uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --extra streams --extra server --extra embedded --extra demo --extra otel --extra bench --group dev \
+	  --extra streams --extra server --extra embedded --extra demo --extra otel --extra aws --extra gcp --extra bench --group dev \
 	  --custom-compile-command "make lock" -o $(LOCK) pyproject.toml
 	@uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --group fuzz --custom-compile-command "make lock" -o $(FUZZ_LOCK)

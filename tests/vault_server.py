@@ -1,10 +1,14 @@
-"""As much of HashiCorp Vault's API as its documentation says of KV version 2 and of logins by AppRole."""
+"""As much of HashiCorp Vault's API as its documentation says of KV version 2, of the transit engine, and of logins by AppRole."""
 
+import base64
+import os
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,7 +23,10 @@ NAMESPACE = "team"
 
 @dataclass
 class VaultServer:
-    """KV version 2, mounted at `secret`. `losing` answers to writes are lost after they were done."""
+    """KV version 2, mounted at `secret`, and transit, mounted at `transit`. `losing` answers to writes are lost after they were done.
+
+    `keys` are those of the transit engine, of the type `aes256-gcm96`, by name.
+    """
 
     tokens: set[str] = field(default_factory=lambda: {ROOT_TOKEN})
     secrets: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -27,11 +34,14 @@ class VaultServer:
     losing: int = 0
     sealed: bool = False
     namespace: str | None = None
+    keys: dict[str, bytes] = field(default_factory=lambda: {"tokenkeep": AESGCM.generate_key(256)})
 
     def serve(self) -> ProviderServer:
         routes = [
             Route("/v1/auth/approle/login", self._log_in, methods=["POST"]),
             Route("/v1/secret/data/{path:path}", self._data, methods=["GET", "POST"]),
+            Route("/v1/transit/encrypt/{key}", self._encrypt, methods=["POST"]),
+            Route("/v1/transit/decrypt/{key}", self._decrypt, methods=["POST"]),
             Route("/v1/secret/metadata/{path:path}", self._metadata, methods=["GET", "DELETE"]),
         ]
         return ProviderServer(cast("DemoProvider", SimpleNamespace(app=Starlette(routes=routes))))
@@ -72,6 +82,35 @@ class VaultServer:
             return JSONResponse({"errors": ["the answer was lost"]}, 502)
         return JSONResponse({"data": {"version": 1}})
 
+    async def _encrypt(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
+        body = await request.json()
+        # Vault makes a key that is not there yet, where its policy allows `create`.
+        key = self.keys.setdefault(request.path_params["key"], AESGCM.generate_key(256))
+        nonce = os.urandom(12)
+        sealed = nonce + AESGCM(key).encrypt(nonce, _plain(body["plaintext"]), _plain(body["associated_data"]))
+        ciphertext = f"vault:v1:{base64.b64encode(sealed).decode()}"
+        return JSONResponse({"data": {"ciphertext": ciphertext, "key_version": 1}})
+
+    async def _decrypt(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
+        body = await request.json()
+        key = self.keys.get(request.path_params["key"])
+        if key is None:
+            return JSONResponse({"errors": ["encryption key not found"]}, 400)
+        prefix, version, sealed = body["ciphertext"].split(":")
+        assert (prefix, version) == ("vault", "v1")
+        content = _plain(sealed)
+        try:
+            plain = AESGCM(key).decrypt(content[:12], content[12:], _plain(body["associated_data"]))
+        except InvalidTag:
+            return JSONResponse({"errors": ["cipher: message authentication failed"]}, 400)
+        return JSONResponse({"data": {"plaintext": base64.b64encode(plain).decode()}})
+
     async def _metadata(self, request: Request) -> Response:
         refused = self._refused(request)
         if refused is not None:
@@ -85,3 +124,7 @@ class VaultServer:
         below = {name.removeprefix(folder) for name in self.secrets if name.startswith(folder)}
         keys = sorted({name if "/" not in name else name.partition("/")[0] + "/" for name in below})
         return JSONResponse({"data": {"keys": keys}}) if keys else JSONResponse({"errors": []}, 404)
+
+
+def _plain(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)

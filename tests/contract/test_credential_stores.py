@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 
 from tokenkeep.adapters.credential_stores.directory import DirectoryStore
-from tokenkeep.adapters.credential_stores.hashicorp_vault import HashicorpVaultStore, VaultLogin, VaultRefused
+from tokenkeep.adapters.credential_stores.hashicorp_vault import HashicorpVaultStore
+from tokenkeep.adapters.hashicorp_http import VaultLogin, VaultRefused
 from tokenkeep.domain.credential_store import CredentialStore, KeptName
 from tokenkeep.domain.errors import NotStored
 from tokenkeep.domain.secret import Secret

@@ -45,6 +45,8 @@
     │   └── StoreTaken               it is another installation's
     ├── NotStored                    a credential store has nothing of this name
     ├── StoredElsewhere              what a transaction needs lies in a store, and was not fetched before it
+    ├── KeyServiceError              a key service does not open a key of the keyring
+    │   └── KeyServiceUnavailable    it can't be had now
     └── VaultError                   a ciphertext or a key does not fit
         └── UnknownKey               the keyring lacks the key that wrapped a row
 
@@ -454,6 +456,18 @@ class UnknownKey(VaultError):
     def __init__(self, key_id: str) -> None:
         super().__init__(f"the keyring has no key {key_id!r}")
         self.key_id = key_id
+
+
+class KeyServiceError(TokenkeepError):
+    """A key service refuses: it does not know the key, may not use it, or what it was given was made by another or for another."""
+
+    def __init__(self, service: str, problem: str) -> None:
+        super().__init__(f"{service}: {problem}")
+        self.service = service
+
+
+class KeyServiceUnavailable(KeyServiceError):
+    """A key service can't be had now; asked later it may answer."""
 
 
 class SourcePaused(TokenkeepError):

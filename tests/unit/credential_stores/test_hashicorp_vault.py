@@ -5,8 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from tokenkeep.adapters.credential_stores.hashicorp_vault import HashicorpVaultStore, VaultLogin, VaultRefused
+from tokenkeep.adapters.credential_stores.hashicorp_vault import HashicorpVaultStore
 from tokenkeep.adapters.demo_provider import ProviderServer
+from tokenkeep.adapters.hashicorp_http import VaultLogin, VaultRefused
 from tokenkeep.domain.credential_store import KeptName
 from tokenkeep.domain.secret import Secret
 from vault_server import NAMESPACE, ROLE_ID, ROOT_TOKEN, SECRET_ID, VaultServer

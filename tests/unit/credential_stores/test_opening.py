@@ -7,8 +7,9 @@ import pytest
 
 from memory_store import MemoryStore
 from tokenkeep.adapters.credential_stores.directory import DirectoryStore
-from tokenkeep.adapters.credential_stores.hashicorp_vault import HashicorpVaultStore, VaultLogin
+from tokenkeep.adapters.credential_stores.hashicorp_vault import HashicorpVaultStore
 from tokenkeep.adapters.credential_stores.opening import GROUP, open_stores
+from tokenkeep.adapters.hashicorp_http import VaultLogin
 from tokenkeep.adapters.vault.envelope import Vault
 from tokenkeep.adapters.vault.keyring import Keyring
 from tokenkeep.domain.errors import SettingsError

@@ -12,7 +12,8 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from tokenkeep.adapters.credential_stores.directory import DirectoryStore
-from tokenkeep.adapters.credential_stores.hashicorp_vault import HashicorpVaultStore, VaultLogin
+from tokenkeep.adapters.credential_stores.hashicorp_vault import HashicorpVaultStore
+from tokenkeep.adapters.hashicorp_http import VaultLogin
 from tokenkeep.application.credential_stores import CredentialStores
 from tokenkeep.application.ports import Vault
 from tokenkeep.domain.credential_store import CredentialStore
@@ -88,7 +89,7 @@ def _vault(setting: str, text: str, login: VaultLogin) -> CredentialStore:
     mount, _, prefix = parts.path.strip("/").partition("/")
     if not parts.hostname or not mount or not prefix or parts.username is not None:
         raise SettingsError(f"{setting}: must be like vault+https://host:8200/mount/path")
-    if (login.token is None) == (login.role_id is None) or (login.role_id is None) != (login.secret_id is None):
+    if not login.is_whole:
         raise SettingsError(
             f"{setting}: vault wants TOKENKEEP_VAULT_TOKEN, or TOKENKEEP_VAULT_ROLE_ID and TOKENKEEP_VAULT_SECRET_ID"
         )
