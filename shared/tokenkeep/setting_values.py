@@ -140,6 +140,16 @@ def store_kinds(value: object) -> tuple[str, ...]:
     return tuple(store_kind(entry) for entry in entries if entry.strip())
 
 
+def key_services(value: object) -> tuple[str, ...]:
+    """Keys of key services, separated by commas: `aws-kms:…`, `gcp-kms:…`, `vault-transit+https://…`."""
+    entries = value.split(",") if isinstance(value, str) else _entries(value)
+    named = tuple(entry.strip() for entry in entries if entry.strip())
+    if not all(_STORE.fullmatch(text) for text in named):
+        msg = "must be aws-kms:ARN, gcp-kms:projects/…/cryptoKeys/… or vault-transit+https://host/mount/key"
+        raise ValueError(msg)
+    return named
+
+
 def expanded_path(path: Path) -> Path:
     """The path with `~` put in full."""
     try:

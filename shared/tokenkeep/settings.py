@@ -26,6 +26,7 @@ from tokenkeep.setting_values import (
     directory,
     expanded_path,
     host_list,
+    key_services,
     network_list,
     number_of_seconds,
     redacted_url,
@@ -96,6 +97,10 @@ class Settings(BaseSettings):
 
     keyring_file: Annotated[Path, AfterValidator(expanded_path)] | None = None
     """The file that holds the keyring, closed to everybody but its owner. A change of it is seen within a second or so, without a restart."""
+
+    keyring_kms: Annotated[tuple[str, ...], NoDecode, BeforeValidator(key_services)] = ()
+    """The keys of key services that have encrypted the keyring's keys, separated by commas; the first encrypts new ones
+    (docs/how-to/keep-keys-in-a-kms.md)."""
 
     data_dir: Annotated[Path, AfterValidator(expanded_path)] = Path(".tokenkeep")
     """Where `up` keeps its servers' data, the keyring and the admin key, and where the spool of a worker is unless it has a place of its own."""
