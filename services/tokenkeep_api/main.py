@@ -10,8 +10,9 @@ import structlog
 import uvloop
 
 from tokenkeep.adapters.client_keys.assertions import JoseAssertions
-from tokenkeep.adapters.credential_stores.hashicorp_vault import VaultLogin
 from tokenkeep.adapters.credential_stores.opening import open_stores
+from tokenkeep.adapters.hashicorp_http import VaultLogin
+from tokenkeep.adapters.key_services.opening import open_key_services
 from tokenkeep.adapters.oauth1.signing import AuthlibSigner
 from tokenkeep.adapters.postgres.api_keys import PostgresKeyLookup
 from tokenkeep.adapters.postgres.audit import append_audit
@@ -19,6 +20,7 @@ from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.event_feed import PostgresEventFeed
 from tokenkeep.adapters.postgres.event_log import OUTBOX_CHANNEL
 from tokenkeep.adapters.postgres.event_tail import EventTail
+from tokenkeep.adapters.postgres.keyring_holders import PostgresKeyringHolders
 from tokenkeep.adapters.postgres.notifications import Listener
 from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
 from tokenkeep.adapters.postgres.token_reads import PostgresDemands, PostgresTokenReads
@@ -35,7 +37,9 @@ from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
 from tokenkeep.adapters.token_endpoint.tls_contexts import TlsContexts
 from tokenkeep.adapters.tracing.opening import open_traces
 from tokenkeep.adapters.vault.envelope import Vault
+from tokenkeep.adapters.vault.key_opener import KeyOpener
 from tokenkeep.adapters.vault.keyring_file import read_keyring
+from tokenkeep.adapters.vault.keyring_reports import KeyringReports
 from tokenkeep.application.accept_events import AcceptEvents
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.check_credentials import LONGEST_CHECK, CheckCredentials
@@ -70,13 +74,14 @@ from tokenkeep.application.sign_request import SignRequest
 from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.application.start_authorization import StartAuthorization
 from tokenkeep.application.take_provider_hook import TakeProviderHook
+from tokenkeep.application.tell_keyring import TellKeyring
 from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.update_account import UpdateAccount
 from tokenkeep.application.vend_token import VendToken
 from tokenkeep.application.verify_account import VerifyAccount
 from tokenkeep.application.withdraw_account import WithdrawAccount
 from tokenkeep.bootstrap import Foundation, ProcessClocks, calm_collector, lay_foundation, stop_on_signals, wall_clock
-from tokenkeep.domain.ids import SourceId
+from tokenkeep.domain.ids import SourceId, new_id
 from tokenkeep.domain.mass_revocation import RevocationGuard
 from tokenkeep.domain.rate_limit import Rate
 from tokenkeep.settings import Settings, require_database, require_redis, trace_exporters
@@ -112,11 +117,12 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         SettingsError: There is no usable keyring, or the credential store can't be understood.
     """
     settings, database = foundation.settings, foundation.database
-    keyring = read_keyring(settings.keyring, settings.keyring_file)
+    login = VaultLogin(settings.vault_token, settings.vault_role_id, settings.vault_secret_id)
+    opener = KeyOpener(open_key_services(settings.keyring_kms, login))
+    keyring = read_keyring(settings.keyring, settings.keyring_file, opener)
     foundation.metrics.keyring.watch(keyring)
     vault = Vault(keyring)
     sealer = TokenSealer(vault)
-    login = VaultLogin(settings.vault_token, settings.vault_role_id, settings.vault_secret_id)
     stores = open_stores(vault, settings.credential_store, settings.former_credential_stores, login)
     tls = TlsContexts()
     clients = SourceClients(vault, JoseAssertions(), tls, wall_clock)
@@ -245,6 +251,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         waiters=waiters,
         endpoints=endpoints,
         stores=stores,
+        keyring_reports=KeyringReports(TellKeyring(new_id(), "api", PostgresKeyringHolders(database), keyring)),
     )
 
 
@@ -264,6 +271,7 @@ class Api:
         self._wired.event_tail.start_watching()
         self._listener.start()
         self._flusher.start()
+        await self._wired.keyring_reports.start()
 
     def drain(self) -> None:
         """End what would go on by itself: streams, and waits for events."""
@@ -277,6 +285,7 @@ class Api:
         await self._wired.waiters.stop()
         await self._wired.endpoints.close()
         await self._wired.stores.close()
+        await self._wired.keyring_reports.stop()
 
 
 async def serve(settings: Settings, listener: socket.socket) -> None:

@@ -8,6 +8,7 @@ from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
 from tokenkeep.adapters.redis.wakeups import RedisWaiters
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
+from tokenkeep.adapters.vault.keyring_reports import KeyringReports
 from tokenkeep.application.accept_events import AcceptEvents
 from tokenkeep.application.console_sessions import SignIn
 from tokenkeep.application.create_account import CreateAccount
@@ -86,3 +87,4 @@ class Wired:
     waiters: RedisWaiters
     endpoints: ConnectionPool
     stores: CredentialStores
+    keyring_reports: KeyringReports

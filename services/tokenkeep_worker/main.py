@@ -223,7 +223,11 @@ async def serve(settings: Settings) -> None:
         inbox = wire_inbox(foundation, queue, refreshing.stores, refreshing.sealer)
         webhooks = wire_webhooks(foundation, refreshing.sealer.vault)
         calm_collector()
-        await Worker(foundation, refreshing, inbox, webhooks).run(stopping)
+        await refreshing.keyring_reports.start()
+        try:
+            await Worker(foundation, refreshing, inbox, webhooks).run(stopping)
+        finally:
+            await refreshing.keyring_reports.stop()
     finally:
         await refreshing.close()
         await foundation.close()

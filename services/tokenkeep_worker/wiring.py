@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from tokenkeep.adapters.client_keys.assertions import JoseAssertions
-from tokenkeep.adapters.credential_stores.hashicorp_vault import VaultLogin
 from tokenkeep.adapters.credential_stores.opening import open_stores
 from tokenkeep.adapters.failpoints.ledgers import FailingLedgers
 from tokenkeep.adapters.failpoints.striking import arm
 from tokenkeep.adapters.failpoints.worker_ports import FailingEndpoints, FailingLocks, FailingRefreshers, FailingSpool
+from tokenkeep.adapters.hashicorp_http import VaultLogin
+from tokenkeep.adapters.key_services.opening import open_key_services
 from tokenkeep.adapters.postgres.credential_rows import PostgresCredentialRows
 from tokenkeep.adapters.postgres.due_revocations import PostgresRevocationRequests
 from tokenkeep.adapters.postgres.instance_keys import PostgresStoreKey
+from tokenkeep.adapters.postgres.keyring_holders import PostgresKeyringHolders
 from tokenkeep.adapters.postgres.schedule import PostgresSchedule
 from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
 from tokenkeep.adapters.postgres.unit_of_work import PostgresLedgers
@@ -33,7 +35,9 @@ from tokenkeep.adapters.token_endpoint.lending import LentConnections
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
 from tokenkeep.adapters.token_endpoint.tls_contexts import TlsContexts
 from tokenkeep.adapters.vault.envelope import Vault
+from tokenkeep.adapters.vault.key_opener import KeyOpener
 from tokenkeep.adapters.vault.keyring_file import read_keyring
+from tokenkeep.adapters.vault.keyring_reports import KeyringReports
 from tokenkeep.application.admission import Admission
 from tokenkeep.application.bulkheads import Bulkheads
 from tokenkeep.application.credential_stores import CredentialStores
@@ -53,6 +57,7 @@ from tokenkeep.application.settle_attempts import SettleAttempts
 from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.application.source_turns import SourceTurns
 from tokenkeep.application.sweep_stores import SweepStores
+from tokenkeep.application.tell_keyring import TellKeyring
 from tokenkeep.application.watch_sources import WatchSources
 from tokenkeep.bootstrap import Foundation, ProcessClocks, wall_clock
 from tokenkeep.domain.ids import new_id
@@ -70,6 +75,7 @@ class Refreshing:
     stores: CredentialStores
     move: MoveCredentials
     sweep: SweepStores
+    keyring_reports: KeyringReports
 
     async def close(self) -> None:
         """Close what was opened."""
@@ -96,10 +102,11 @@ def wire(foundation: Foundation) -> Refreshing:
         SettingsError: There is no usable keyring, a refresher or a store can't be had, or the failpoints can't be understood.
     """
     settings, times = foundation.settings, foundation.times
-    keyring = read_keyring(settings.keyring, settings.keyring_file)
+    login = VaultLogin(settings.vault_token, settings.vault_role_id, settings.vault_secret_id)
+    opener = KeyOpener(open_key_services(settings.keyring_kms, login))
+    keyring = read_keyring(settings.keyring, settings.keyring_file, opener)
     foundation.metrics.keyring.watch(keyring)
     sealer = TokenSealer(Vault(keyring))
-    login = VaultLogin(settings.vault_token, settings.vault_role_id, settings.vault_secret_id)
     stores = open_stores(
         sealer.vault,
         settings.credential_store,
@@ -111,13 +118,17 @@ def wire(foundation: Foundation) -> Refreshing:
     tls = TlsContexts()
     clients = SourceClients(sealer.vault, JoseAssertions(), tls, wall_clock)
     endpoints = ConnectionPool(AddressPolicy(settings.allow_private_hosts), tls=tls)
+    spool = FileSpool(settings.spool_path)
+    reports = KeyringReports(
+        TellKeyring(new_id(), "worker", PostgresKeyringHolders(foundation.database), keyring, spool)
+    )
     ports = _Ports(
         ledgers=PostgresLedgers(foundation.database),
         locks=RedisCustodyLocks(foundation.redis, ttl=times.lease),
         endpoints=LentConnections(endpoints),
         refreshers=RunningRefreshers(installed_refreshers()),
         announcer=RedisAnnouncer(foundation.redis),
-        spool=FileSpool(settings.spool_path),
+        spool=spool,
     )
     if settings.failpoints is not None:
         ports = _armed(ports, settings.failpoints)
@@ -170,7 +181,8 @@ def wire(foundation: Foundation) -> Refreshing:
         times.write_ahead,
     )
     move = MoveCredentials(stores, sealer.vault, rows, StoreLog())
-    return Refreshing(refresh, sealer, endpoints, drain, revoke, stores, move, SweepStores(stores, rows, clocks))
+    sweep = SweepStores(stores, rows, clocks)
+    return Refreshing(refresh, sealer, endpoints, drain, revoke, stores, move, sweep, reports)
 
 
 def _admission(foundation: Foundation, watch: WatchSources, clocks: ProcessClocks) -> Admission:

@@ -53,7 +53,7 @@ def sealed_revocation(
     return NewRevocation(
         account_id,
         source_id,
-        key,
+        sealer.up_to_date(account_id, key),
         refresh_ciphertext=sealed.get(TokenKind.REFRESH),
         access_ciphertext=sealed.get(TokenKind.ACCESS),
         fingerprint=fingerprint(refresh or tokens.access),

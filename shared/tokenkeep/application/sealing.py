@@ -14,6 +14,7 @@ from uuid import UUID
 from tokenkeep.application.ports import Vault
 from tokenkeep.application.token_documents import document_of, tokens_of
 from tokenkeep.domain.credential import CredentialVersion, SealedKey, SealedTokens, StaticCredentials, TokenSet
+from tokenkeep.domain.errors import VaultError
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.entry import Presented
 from tokenkeep.providers.revocation_way import TokenKind
@@ -104,6 +105,17 @@ class TokenSealer:
         """What a machine proves itself with, as one document. Only a worker that is about to present it calls this."""
         at = (version.epoch, version.generation)
         return Secret(self.vault.open(owner, key, MACHINE, at, ciphertext).decode())
+
+    def up_to_date(self, owner: UUID, key: SealedKey) -> SealedKey:
+        """The same data key as it is to be written down now, if it was read a while ago: wrapped by the current key.
+
+        So that nothing is written by a key that has been rotated away meanwhile. As it is where it can't be wrapped anew: what it has
+        sealed must not be lost over that.
+        """
+        try:
+            return self.vault.rewrap(owner, key)
+        except VaultError:
+            return key
 
     def seal_receipt(self, owner: UUID, key: SealedKey, tokens: TokenSet, *, epoch: int, fence: int) -> bytes:
         """A token set that is kept in the receipt journal instead of being installed."""

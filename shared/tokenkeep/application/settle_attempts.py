@@ -209,7 +209,7 @@ class SettleAttempts:
             source_id=item.source.id,
             secret_version=item.source.secret_version,
             presentations=item.presentations,
-            sealed_key=key,
+            sealed_key=key if receipt is None else self.sealer.up_to_date(account.id, key),
             sealed=sealed,
             receipt=receipt,
         )

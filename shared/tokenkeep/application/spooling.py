@@ -2,6 +2,7 @@
 
 from tokenkeep.application.ports import Vault
 from tokenkeep.application.refreshing import Answered, SpooledAnswer
+from tokenkeep.application.sealing import TokenSealer
 from tokenkeep.application.token_documents import document_of, tokens_of
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.verdict import Granted
@@ -17,6 +18,7 @@ def spool_answer(vault: Vault, answered: Answered) -> SpooledAnswer:
     """
     assert isinstance(answered.verdict, Granted)  # noqa: S101 - whatever else was said may be lost, and is said again
     attempt = answered.attempt
+    key = TokenSealer(vault).up_to_date(attempt.account_id, answered.sealed_key)
     plaintext = document_of(
         answered.verdict.tokens,
         http_status=answered.verdict.http_status,
@@ -32,8 +34,8 @@ def spool_answer(vault: Vault, answered: Answered) -> SpooledAnswer:
         doubts=answered.doubts,
         presentations=answered.presentations,
         properties=answered.properties,
-        sealed_key=answered.sealed_key,
-        ciphertext=vault.seal(attempt.account_id, answered.sealed_key, SPOOL, at, plaintext),
+        sealed_key=key,
+        ciphertext=vault.seal(attempt.account_id, key, SPOOL, at, plaintext),
     )
 
 

@@ -98,6 +98,7 @@ def demo_settings(settings: Settings) -> Settings:
         "redis_url": None,
         "keyring": None,
         "keyring_file": None,
+        "keyring_kms": (),
         "admin_key": None,
         "public_url": None,
         "allow_private_hosts": _ON_LOOPBACK,

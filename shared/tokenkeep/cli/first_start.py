@@ -48,7 +48,7 @@ def make_belongings(settings: Settings, data_dir: Path) -> Belongings:
     made: list[str] = []
     changes: dict[str, object] = {"data_dir": data_dir}
     if settings.keyring is None and settings.keyring_file is None:
-        changes["keyring_file"] = _keyring(data_dir, made)
+        changes["keyring_file"] = _keyring(settings, data_dir, made)
     admin_key_file = None
     if settings.admin_key is None:
         admin_key_file = data_dir / ADMIN_KEY_FILE
@@ -56,8 +56,9 @@ def make_belongings(settings: Settings, data_dir: Path) -> Belongings:
     return Belongings(settings.model_copy(update=changes), admin_key_file, tuple(made))
 
 
-def _keyring(data_dir: Path, made: list[str]) -> Path:
+def _keyring(settings: Settings, data_dir: Path, made: list[str]) -> Path:
     from tokenkeep.adapters.vault.keyring_file import create_keyring_file  # noqa: PLC0415  # see the package
+    from tokenkeep.cli.keys.installation import encrypting_service  # noqa: PLC0415  # as above
 
     path = data_dir / KEYRING_FILE
     if path.exists():
@@ -66,7 +67,7 @@ def _keyring(data_dir: Path, made: list[str]) -> Path:
         # A new one would open nothing of what is stored, and hide that the old one is missed.
         msg = f"TOKENKEEP_KEYRING_FILE: {path} is gone, but the database beside it needs it; put the file back"
         raise SettingsError(msg)
-    create_keyring_file(path)
+    create_keyring_file(path, encrypting_service(settings))
     made.append(f"made a keyring: {path} (without it, stored credentials can't be read: keep a copy)")
     return path
 

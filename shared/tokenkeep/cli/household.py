@@ -43,7 +43,10 @@ def _ours(*words: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "tokenkeep", *words)
 
 
-_ALL_SECRETS = ("keyring", "keyring_file", "admin_key", "vault_token", "vault_role_id", "vault_secret_id")
+_ALL_SECRETS = (
+    *("keyring", "keyring_file", "keyring_kms", "admin_key"),
+    *("vault_token", "vault_role_id", "vault_secret_id"),
+)
 MIGRATION = Service("migrate", _ours("migrate"), without=_ALL_SECRETS)
 SERVICES = (
     Service("api", _ours("api", "--parent-pipe", "{pipe}")),

@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 
 from tokenkeep import __version__
-from tokenkeep.cli import bench, demo, keys, processes, providers, up
+from tokenkeep.cli import bench, demo, processes, providers, up
 from tokenkeep.cli.accounts import commands as accounts
 from tokenkeep.cli.events import commands as events
+from tokenkeep.cli.keys import commands as keys
 from tokenkeep.cli.one_line_errors import OneLineErrors
 
 app = typer.Typer(

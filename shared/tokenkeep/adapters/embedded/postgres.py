@@ -107,7 +107,7 @@ def start_postgres(
         _ensure_cluster(cluster)
         program = _program(cluster, {**_SETTINGS, **({} if durable else _CARELESS), **(settings or {})})
         postgres = EmbeddedPostgres(
-            url=f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(sockets), safe='/')}",
+            url=_url(sockets),
             claim=claim,
             stop_patience_s=_STOP_PATIENCE_S,
             launch=lambda: _launch(cluster, program),
@@ -121,6 +121,19 @@ def start_postgres(
         postgres.stop()
         raise
     return postgres
+
+
+def running_postgres_url(data_dir: Path) -> str | None:
+    """The URL of the server that another process runs on this data directory; None if none does."""
+    home = data_dir.resolve() / "postgres"
+    if not home.is_dir():
+        return None
+    sockets = socket_directory(home, _SOCKET, owner=postgres_user().user_id)
+    return _url(sockets) if (sockets / _SOCKET).is_socket() else None
+
+
+def _url(sockets: Path) -> str:
+    return f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(sockets), safe='/')}"
 
 
 def _launch(cluster: _Cluster, program: Program) -> ServerProcess:

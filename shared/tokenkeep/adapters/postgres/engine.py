@@ -104,6 +104,14 @@ class Database:
         async with self._engine.connect() as connection:
             yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction whose statements all see the database as it was at the first of them; it writes nothing."""
+        async with self._engine.connect() as connection:
+            reading = await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            async with reading.begin():
+                yield reading
+
     async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """The rows of one reading statement, in the driver's own form (`$1`), on a connection of the pool.
 

@@ -19,6 +19,7 @@ from tokenkeep.application.refreshing import SpooledAnswer
 from tokenkeep.domain.attempt import Attempt, Trigger
 from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.ids import AccountId, AttemptId, SourceId
+from tokenkeep.domain.key_removal import UNREADABLE
 
 _SUFFIX = ".answer"
 _UNFINISHED = ".tmp"
@@ -53,6 +54,26 @@ class FileSpool:
     async def entries(self) -> Sequence[SpooledAnswer]:
         """Every answer that can be read, oldest attempt first."""
         return await asyncio.to_thread(self._entries)
+
+    @property
+    def place(self) -> str:
+        """Where the answers are."""
+        return str(self._directory.absolute())
+
+    async def key_ids(self) -> frozenset[str]:
+        """The keys of the keyring without which the answers can't be opened; `UNREADABLE` for those that can't even be read."""
+        return await asyncio.to_thread(self._key_ids)
+
+    def _key_ids(self) -> frozenset[str]:
+        found: set[str] = set()
+        for path in self._directory.glob(f"*{_SUFFIX}"):  # no directory, no answers
+            try:
+                found.add(str(json.loads(_read(path))["key_id"]))
+            except FileNotFoundError:
+                continue  # it was drained
+            except Exception:  # noqa: BLE001 - as for entries, which tells of it
+                found.add(UNREADABLE)
+        return frozenset(found)
 
     def _path(self, attempt_id: AttemptId) -> Path:
         return self._directory / f"{attempt_id.hex}{_SUFFIX}"

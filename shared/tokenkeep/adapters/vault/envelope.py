@@ -51,8 +51,7 @@ class Vault:
         """
         if key.key_id == self._wrapper.key_id:
             return key
-        context = _key_context(owner.bytes, key.key_id)
-        return self._wrapped(owner.bytes, self._wrapper.unwrap(key.key_id, key.wrapped, context))
+        return self._wrapped(owner.bytes, self._data_key(owner.bytes, key.key_id, key.wrapped))
 
     def seal(self, owner: UUID, key: SealedKey, field: str, version: tuple[int, int], plaintext: bytes) -> bytes:
         """The ciphertext of one field, bound to the owner, the field and its (epoch, generation).

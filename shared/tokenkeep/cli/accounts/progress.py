@@ -35,12 +35,12 @@ class Advance:
         if self._bar is not None:
             self._bar.stop()
 
-    def step(self) -> None:
-        """One more is done."""
-        self._done += 1
+    def step(self, count: int = 1) -> None:
+        """One more is done, or so many."""
+        before, self._done = self._done, self._done + count
         if self._bar is not None:
-            self._bar.advance(self._task)
-        elif self._done % _LINES_APART == 0:
+            self._bar.advance(self._task, count)
+        elif self._done // _LINES_APART > before // _LINES_APART:
             of = "" if self._total is None else f" of {self._total}"
             typer.echo(f"{self._what}: {self._done}{of}", err=True)
 

@@ -34,6 +34,7 @@ from tokenkeep.adapters.postgres.schema.events import (
     OutboxShardRow,
 )
 from tokenkeep.adapters.postgres.schema.inbox import InboxEventRow
+from tokenkeep.adapters.postgres.schema.keyring import KeyringHolderRow
 from tokenkeep.adapters.postgres.schema.metadata import NOW, Base
 from tokenkeep.adapters.postgres.schema.sources import ProviderNoticeRow, RevocationRow, SourceRow
 from tokenkeep.adapters.postgres.schema.webhooks import (
@@ -66,6 +67,7 @@ __all__ = [
     "ImportedGrantRow",
     "InboxEventRow",
     "InstanceKeyRow",
+    "KeyringHolderRow",
     "LeaseRow",
     "OutboxMarkRow",
     "OutboxRow",

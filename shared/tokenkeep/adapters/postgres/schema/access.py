@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tokenkeep.adapters.postgres.schema.metadata import NOW, Base
+from tokenkeep.adapters.postgres.schema.metadata import NOW, Base, wrapped_for
 
 
 class ApiKeyRow(Base):
@@ -63,7 +63,7 @@ class IdempotencyRow(Base):
     owner: Mapped[UUID]
     status: Mapped[int | None]
     key_id: Mapped[str]
-    wrapped_key: Mapped[bytes]
+    wrapped_key: Mapped[bytes] = mapped_column(info=wrapped_for("owner"))
     request_ciphertext: Mapped[bytes]
     ciphertext: Mapped[bytes | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
@@ -79,7 +79,7 @@ class ConsoleSessionRow(Base):
     owner: Mapped[UUID]
     environment: Mapped[str]
     key_id: Mapped[str]
-    wrapped_key: Mapped[bytes]
+    wrapped_key: Mapped[bytes] = mapped_column(info=wrapped_for("owner"))
     key_hash_ciphertext: Mapped[bytes]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     expires_at: Mapped[datetime]

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tokenkeep.adapters.postgres.schema.metadata import NOW, Base, one_of
+from tokenkeep.adapters.postgres.schema.metadata import NOW, Base, one_of, wrapped_for
 from tokenkeep.domain.connect_session import StoredState
 
 
@@ -51,7 +51,7 @@ class ConnectSessionRow(Base):
     state_hash: Mapped[bytes | None]
     browser_hash: Mapped[bytes | None]
     key_id: Mapped[str | None]
-    wrapped_key: Mapped[bytes | None]
+    wrapped_key: Mapped[bytes | None] = mapped_column(info=wrapped_for("id"))
     ciphertext: Mapped[bytes | None]
     result_hash: Mapped[bytes | None]
     redeemed_at: Mapped[datetime | None]
@@ -75,7 +75,7 @@ class ImportRow(Base):
     source: Mapped[str | None]
     holder: Mapped[UUID]
     key_id: Mapped[str]
-    wrapped_key: Mapped[bytes]
+    wrapped_key: Mapped[bytes] = mapped_column(info=wrapped_for("id"))
     digest_key: Mapped[bytes]
     lines: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     overdue: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tokenkeep.adapters.postgres.schema.metadata import NOW, Base, one_of
+from tokenkeep.adapters.postgres.schema.metadata import NOW, Base, one_of, wrapped_for
 from tokenkeep.domain.attempt import Disposition, Outcome, Resolution, Trigger
 from tokenkeep.domain.lease import Phase
 
@@ -29,7 +29,7 @@ class CredentialRow(Base):
     generation: Mapped[int] = mapped_column(BigInteger)
     installed_fence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     key_id: Mapped[str]
-    wrapped_key: Mapped[bytes]
+    wrapped_key: Mapped[bytes] = mapped_column(info=wrapped_for("account_id"))
     access_ciphertext: Mapped[bytes]
     refresh_ciphertext: Mapped[bytes | None]
     token_type: Mapped[str]
@@ -142,7 +142,7 @@ class ReceiptRow(Base):
     fence: Mapped[int] = mapped_column(BigInteger)
     presented_generation: Mapped[int] = mapped_column(BigInteger)
     key_id: Mapped[str]
-    wrapped_key: Mapped[bytes]
+    wrapped_key: Mapped[bytes] = mapped_column(info=wrapped_for("account_id"))
     ciphertext: Mapped[bytes]
     received_at: Mapped[datetime] = mapped_column(server_default=NOW)
     disposition: Mapped[str]

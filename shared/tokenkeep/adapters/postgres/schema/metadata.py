@@ -10,6 +10,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase
 
 NOW = text("clock_timestamp()")
+WRAPPED_FOR = "wrapped_for"
+"""Under which name a column of wrapped data keys has its owner's column in its `info`."""
 
 
 class Base(DeclarativeBase):
@@ -40,3 +42,8 @@ def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     """A column that holds one of these values."""
     allowed = ", ".join(f"'{value.value}'" for value in values)
     return CheckConstraint(f"{column} IN ({allowed})", name=column)
+
+
+def wrapped_for(owner: str) -> dict[str, Any]:
+    """What a column of wrapped data keys says of itself: the column of its row that holds their owner, whom they are bound to."""
+    return {WRAPPED_FOR: owner}

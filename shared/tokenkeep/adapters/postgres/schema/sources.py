@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tokenkeep.adapters.postgres.schema.metadata import NOW, Base, one_of
+from tokenkeep.adapters.postgres.schema.metadata import NOW, Base, one_of, wrapped_for
 from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.source import SourceState
 
@@ -42,7 +42,7 @@ class SourceRow(Base):
     auth_type: Mapped[str]
     client_id: Mapped[str | None]
     key_id: Mapped[str]
-    wrapped_key: Mapped[bytes]
+    wrapped_key: Mapped[bytes] = mapped_column(info=wrapped_for("id"))
     client_secret_ciphertext: Mapped[bytes | None]
     callout_secret_ciphertext: Mapped[bytes | None]
     hook_secret_ciphertext: Mapped[bytes | None]

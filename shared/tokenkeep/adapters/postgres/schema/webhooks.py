@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tokenkeep.adapters.postgres.schema.metadata import NOW, Base, one_of
+from tokenkeep.adapters.postgres.schema.metadata import NOW, Base, one_of, wrapped_for
 from tokenkeep.domain.webhook import WebhookDisabledReason
 from tokenkeep.domain.webhook_tries import DeliveryState
 
@@ -32,7 +32,7 @@ class WebhookRow(Base):
     heard_from: Mapped[int] = mapped_column(BigInteger)
     event_sequence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     key_id: Mapped[str]
-    wrapped_key: Mapped[bytes]
+    wrapped_key: Mapped[bytes] = mapped_column(info=wrapped_for("id"))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tokenkeep.adapters.postgres.schema.metadata import NOW, Base
+from tokenkeep.adapters.postgres.schema.metadata import NOW, Base, wrapped_for
 
 
 class ReleaseRow(Base):
@@ -53,7 +53,7 @@ class RevocationRequestRow(Base):
     account_id: Mapped[UUID]
     source_id: Mapped[UUID]
     key_id: Mapped[str]
-    wrapped_key: Mapped[bytes]
+    wrapped_key: Mapped[bytes] = mapped_column(info=wrapped_for("account_id"))
     ciphertext: Mapped[bytes | None]
     access_ciphertext: Mapped[bytes | None]
     fingerprint: Mapped[bytes]

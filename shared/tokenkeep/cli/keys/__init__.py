@@ -1,0 +1,1 @@
+"""`tokenkeep keys`: the keyring that wraps every data key, and its rotation."""
