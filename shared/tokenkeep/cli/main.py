@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tokenkeep import __version__
-from tokenkeep.cli import bench, demo, processes, providers, up
+from tokenkeep.cli import bench, demo, processes, providers, restored, up
 from tokenkeep.cli.accounts import commands as accounts
 from tokenkeep.cli.events import commands as events
 from tokenkeep.cli.keys import commands as keys
@@ -34,6 +34,7 @@ app.add_typer(accounts.app, name="accounts", rich_help_panel=_TENDING)
 app.add_typer(events.app, name="events", rich_help_panel=_TENDING)
 app.add_typer(keys.app, name="keys", rich_help_panel=_TENDING)
 app.add_typer(providers.app, name="providers", rich_help_panel=_TENDING)
+app.command("restored", rich_help_panel=_TENDING)(restored.restored)
 app.add_typer(bench.app, name="bench", rich_help_panel=_MEASURING)
 
 

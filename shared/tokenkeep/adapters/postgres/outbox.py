@@ -26,6 +26,7 @@ UPDATE outbox_shards AS s
  WHERE s.shard = free.shard
 RETURNING s.shard, s.fence
 """)
+_RAISE = text("UPDATE outbox_shards SET fence = :fence + 1 WHERE shard = :shard AND fence <= :fence")
 _GIVE_BACK = text("UPDATE outbox_shards SET holder = NULL, lease_until = NULL WHERE holder = :holder")
 _PENDING = text("""
 SELECT o.position, o.shard, e.subject, e.sequence, e.id, e.subject_kind, e.environment, e.type, e.time,
@@ -97,6 +98,18 @@ class PostgresOutbox:
         async with self._database.transaction() as connection:
             result = await connection.execute(_TAKE, {"holder": holder, "lease_s": lease_s})
             return {row.shard: row.fence for row in result}
+
+    async def raise_fences(self, known: Mapping[int, int]) -> int:
+        """Have the numbers of these shards be younger than those that Redis knows; returns how many were not.
+
+        For a database that went back in time: its relays would be taken for old ones, and refused.
+        """
+        rows = [{"shard": shard, "fence": fence} for shard, fence in known.items()]
+        async with self._database.transaction() as connection:
+            raised = 0
+            for row in rows:  # there are 16 shards
+                raised += (await connection.execute(_RAISE, row)).rowcount
+        return raised
 
     async def give_back(self, holder: UUID) -> None:
         """Let another relay go on at once."""

@@ -67,6 +67,7 @@ class RedisCustodyLocks:
     """Locks by owner token: taken if free, renewed and deleted only by whoever took them, gone by themselves after `ttl`."""
 
     def __init__(self, client: "redis.asyncio.Redis", *, ttl: timedelta) -> None:
+        self._client = client
         self._ttl_ms = int(ttl.total_seconds() * 1000)
         self._take = client.register_script(_TAKE)
         self._renew = client.register_script(_RENEW)
@@ -103,6 +104,19 @@ class RedisCustodyLocks:
             await self._give_back(keys=keys, args=args)
         except RedisError as error:
             _log.warning("custody_lock_unavailable", error=type(error).__name__)
+
+    async def mirrored(self, account_ids: Sequence[AccountId]) -> dict[AccountId, Mirrored]:
+        """What the mirror remembers of these accounts; those of which it knows nothing are left out.
+
+        Raises:
+            RedisError: It can't be asked.
+        """
+        reading = self._client.pipeline(transaction=False)
+        for one in account_ids:
+            reading.hget(_bucket(one), one.bytes)
+        answers = await reading.execute()
+        found = ((one, _mirrored(answer or "")) for one, answer in zip(account_ids, answers, strict=True))
+        return {one: newest for one, newest in found if newest is not None}
 
     async def correct(self, account_id: AccountId, generation: int) -> None:
         """Set the mirror back: that the row is behind it is written down in the database now."""

@@ -72,6 +72,11 @@ class RedisEventStream:
         if arguments:
             await self._fence(keys=[_FENCES], args=arguments)
 
+    async def fences(self) -> dict[int, int]:
+        """The numbers that are known, by shards. Raises `RedisError` when Redis can't be asked."""
+        known: Any = await self._client.hgetall(_FENCES)
+        return {int(shard): int(fence) for shard, fence in known.items()}
+
     async def reached(self, shards: Iterable[int]) -> dict[int, Reached]:
         """How far the stream is in these shards."""
         wanted = [str(shard) for shard in shards]
