@@ -84,7 +84,11 @@ class HashicorpHttp:
             answer = await self._send("POST", "/v1/auth/approle/login", body, None)
             if answer.status_code != httpx.codes.OK:
                 raise VaultRefused(answer.status_code)
-            self._token = Secret(answer.json()["auth"]["client_token"])
+            try:
+                self._token = Secret(answer.json()["auth"]["client_token"])
+            except (ValueError, KeyError, TypeError):
+                # From None: the answer may hold a token, if not where it belongs.
+                raise VaultRefused(answer.status_code) from None
             return self._token
 
     async def _send(

@@ -112,7 +112,7 @@ def _reason_of(key_id: str, holder: KeyringHolder, now: datetime) -> str | None:
         spool = "" if holder.spool is None else f" and may have left answers in its spool {holder.spool}"
         return f"{since}{spool}; start it again, or if it is gone for good: `tokenkeep keys forget {holder.id}`"
     settled_at = holder.current_since + SETTLED_AFTER
-    if now < settled_at and key_id in holder.key_ids:
+    if now < settled_at:  # also if it lacks the key by now: what it had before, it does not tell
         left = int((settled_at - now).total_seconds()) + 1
-        return f"wraps by another key since a moment only and may be about to write what it wrapped before; ask again in {left} s"
+        return f"has its present key since a moment only and may be about to write what it wrapped before; ask again in {left} s"
     return None

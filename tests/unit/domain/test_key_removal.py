@@ -63,10 +63,16 @@ def test_what_a_process_may_still_write_or_need_keeps_a_key(changes: dict[str, o
     assert said in reason
 
 
-def test_a_process_that_never_had_the_key_keeps_it_only_by_its_spool() -> None:
-    stranger = replace(WORKER, key_ids=("new",), current_since=NOW)
-    assert reasons_to_keep("old", use(stranger)) == []
-    assert reasons_to_keep("old", use(replace(stranger, spooled_keys=frozenset({"old"})))) != []
+def test_a_process_without_the_key_keeps_it_only_by_its_spool() -> None:
+    without = replace(WORKER, key_ids=("new",))
+    assert reasons_to_keep("old", use(without)) == []
+    assert reasons_to_keep("old", use(replace(without, spooled_keys=frozenset({"old"})))) != []
+
+
+def test_a_process_whose_keyring_was_exchanged_a_moment_ago_may_still_write_by_the_key_that_it_lacks_now() -> None:
+    exchanged = replace(WORKER, key_ids=("new",), current_since=NOW - SETTLED_AFTER + MOMENT)
+    [reason] = reasons_to_keep("old", use(exchanged))
+    assert "ask again in 2 s" in reason
 
 
 def test_a_silent_process_without_a_spool_is_gone_after_a_while_and_one_with_a_spool_is_not() -> None:

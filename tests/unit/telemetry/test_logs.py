@@ -16,7 +16,7 @@ from tokenkeep.domain.secret import Secret
 CANARY = "canary7f3a9c"
 LIBRARIES = ["uvicorn.error", "dramatiq.worker.Worker", "apscheduler.executors.default", "asyncio", "alembic.runtime"]
 TOUCHED = ["uvicorn", "uvicorn.error", "uvicorn.access", "dramatiq", "apscheduler", "asyncio", "sqlalchemy"]
-TOUCHED += ["alembic", "httpcore", "httpx", "sqlalchemy.engine", "sqlalchemy.pool"]
+TOUCHED += ["alembic", "boto3", "botocore", "google", "httpcore", "httpx", "sqlalchemy.engine", "sqlalchemy.pool", "urllib3"]
 
 
 @pytest.fixture(autouse=True)
@@ -80,10 +80,19 @@ def test_a_librarys_text_goes_through_the_same_formatter(stream: io.StringIO, na
     assert line["message"] == "Sent Bearer *** to there"
 
 
-@pytest.mark.parametrize("name", ["sqlalchemy.engine.Engine", "httpx", "httpcore.http11", "uvicorn.access"])
-def test_libraries_that_write_queries_or_parameters_are_silent_below_a_warning(stream: io.StringIO, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sqlalchemy.engine.Engine", "httpx", "httpcore.http11", "uvicorn.access"),
+        *("botocore.endpoint", "botocore.parsers", "google.cloud.kms_v1", "urllib3.connectionpool"),
+    ],
+)
+def test_libraries_that_write_queries_parameters_or_bodies_are_silent_below_a_warning(
+    stream: io.StringIO, name: str
+) -> None:
     configure_logging("debug", "json", "worker", stream=stream)
     logging.getLogger(name).info("[generated in 0.1s] ('%s',)", CANARY)
+    logging.getLogger(name).debug("Response body: %r", CANARY)
     assert stream.getvalue() == ""
 
 

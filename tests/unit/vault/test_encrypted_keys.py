@@ -96,6 +96,12 @@ def test_an_entry_of_a_service_that_is_not_set_names_the_setting(service: Memory
         read_keyring(entry, None, KeyOpener([MemoryService("gcp-kms")]))
 
 
+@pytest.mark.parametrize("material", ["A", "AAAAA", "AAAAAAAAA"])
+def test_an_entry_that_is_no_base64_is_told_by_its_number(service: MemoryService, material: str) -> None:
+    with pytest.raises(SettingsError, match=r"^TOKENKEEP_KEYRING: entry 1 does not hold a key"):
+        read_keyring(Secret(f"k1:aws-kms:{material}"), None, KeyOpener([service]))
+
+
 def test_an_entry_under_another_id_is_refused(service: MemoryService) -> None:
     _, entry = new_entry(service)
     renamed = Secret("mine:" + entry.reveal().partition(":")[2])

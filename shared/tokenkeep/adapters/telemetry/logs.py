@@ -35,17 +35,22 @@ _LIBRARIES: Final = (
     "sqlalchemy",
     "alembic",
 )
-# Below a warning they write URLs with their queries, headers, statement parameters, or a line for every tick.
+# Below a warning they write URLs with their queries, headers, statement parameters, bodies (botocore's hold the keyring's keys, as
+# AWS KMS has decrypted them), or a line for every tick.
 _NEVER_BELOW_WARNING: Final = (
     "apscheduler",
     "asyncio",
+    "boto3",
+    "botocore",
     "dramatiq",
+    "google",
     "httpcore",
     "httpx",
     "sqlalchemy.engine",
     "sqlalchemy.pool",
     "uvicorn.access",
     "uvicorn.error",
+    "urllib3",
 )
 
 

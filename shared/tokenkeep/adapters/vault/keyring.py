@@ -25,7 +25,7 @@ KEYRING_SETTING: Final = "TOKENKEEP_KEYRING"
 # Shorter than any key, so that a key in the id's place is never taken, nor shown, for an id.
 _KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}=?")
-_ENCRYPTED = re.compile(r"([a-z][a-z0-9-]{0,31}):([A-Za-z0-9_-]{1,8192})={0,2}")
+_ENCRYPTED = re.compile(r"([a-z][a-z0-9-]{0,31}):((?:[A-Za-z0-9_-]{4}){0,2048}[A-Za-z0-9_-]{2,4})={0,2}")
 
 
 @dataclass(frozen=True, slots=True)

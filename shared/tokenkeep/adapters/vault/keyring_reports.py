@@ -1,6 +1,7 @@
 """A process's reports of the keys that it holds, now and then, until it ends."""
 
 import asyncio
+from typing import Final
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -8,11 +9,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from tokenkeep.adapters.ending import end
 from tokenkeep.application.tell_keyring import TELL_EVERY_S, TellKeyring
 
+_UNHEARD_EVERY_S: Final = 1.0
+
 _log = structlog.get_logger("tokenkeep.keyring")
 
 
 class KeyringReports:
-    """Tells at the start, every 10 seconds, and at the end. A database that is away is told later; the log says so once."""
+    """Tells at the start, every 10 seconds, and at the end. A database that is away is told once it is back; the log says so once."""
 
     def __init__(self, tell: TellKeyring, *, every_s: float = TELL_EVERY_S) -> None:
         self._tell = tell
@@ -35,7 +38,8 @@ class KeyringReports:
 
     async def _run(self) -> None:
         while True:  # until it is cancelled
-            await asyncio.sleep(self._every_s)
+            # Nothing can be written while the database is away; once it is back, a key must not be found unused before we have told.
+            await asyncio.sleep(self._every_s if self._is_heard else min(self._every_s, _UNHEARD_EVERY_S))
             await self._try()
 
     async def _try(self) -> None:
