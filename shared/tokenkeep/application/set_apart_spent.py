@@ -3,26 +3,27 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from enum import Enum
+from typing import Final, Protocol, assert_never
 from uuid import UUID
 
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.custody import Mirrored
 from tokenkeep.application.linking import ConnectLinks
 from tokenkeep.application.ports import SourceConfigs
-from tokenkeep.application.refreshing import LockedAccount, SettlementWrite, SourceConfig
+from tokenkeep.application.refreshing import SettlementWrite, SourceConfig
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Works
 from tokenkeep.domain.account import AccountState, DisabledReason
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.errors import TokenkeepError
 from tokenkeep.domain.ids import AccountId, IdKind, SourceId, format_id
-from tokenkeep.domain.rotation import Rotation, RotationKind
-from tokenkeep.domain.standing import Settlement
+from tokenkeep.domain.lease import Phase
+from tokenkeep.domain.standing import Settlement, Standing
 from tokenkeep.domain.takeover import went_back
 from tokenkeep.domain.transitions import disable
 from tokenkeep.providers.catalogue import Catalogue
-from tokenkeep.providers.options import effective_rules
+from tokenkeep.providers.options import effective_rules, is_single_use
 
 ACTOR: Final = "restore"
 """Who does it, in the audit trail and in an account's `disabled.by`."""
@@ -66,14 +67,20 @@ class SetApart:
     doubtful: int = 0
 
 
+class _Finding(Enum):
+    SPENT = "spent"
+    DOUBTFUL = "doubtful"
+
+
 @dataclass(frozen=True, slots=True)
 class SetApartSpent:
     """Looks at every active account that we refresh.
 
-    The mirror's word that a younger generation was installed is sure: the stored refresh token was spent, and nobody has its
-    successor. Where a second presentation may do harm, the account is disabled as `in_doubt` and nothing is presented. Where nothing
-    is remembered of an account, only time can tell: one whose refresh was owed before the former database was lost may have been
-    refreshed by it. It is put in doubt, so that a refusal is not taken for a revocation.
+    The mirror remembers that younger credentials were installed than the backup has. Where each refresh is known to spend the token,
+    it is spent then, and nobody has its successor: the account is disabled as `in_doubt`, and nothing is presented. Anywhere else the
+    token may have stayed the same, or may still do for a while, so only the provider can tell: the account is put in doubt, that is,
+    it is tried, and a refusal is not taken for a revocation. So is, where nothing is remembered, one whose refresh was owed before
+    the former database was lost.
     """
 
     accounts: RestoredAccounts
@@ -96,60 +103,59 @@ class SetApartSpent:
         while page := await self.accounts.page(after, limit=_PAGE):  # each page begins behind the one before
             after = page[-1].id
             found.looked_at += len(page)
-            ids = [one.id for one in page]
-            mirrored = {} if self.mirror is None else await self.mirror.mirrored(ids)
+            mirrored = {} if self.mirror is None else await self.mirror.mirrored([one.id for one in page])
             sources = await self.sources({one.source_id for one in page})
-            spent = [one for one in page if self._is_spent(one, mirrored.get(one.id), sources.get(one.source_id))]
-            sure = {one.id for one in spent}
-            perhaps = [
-                one
-                for one in page
-                if one.id not in sure
-                and one.id not in mirrored
-                and _was_owed(one, owed_before)
-                and _spends(self._rotation(sources.get(one.source_id)))
-            ]
-            if dry_run:
-                found.spent += len(spent)
-                found.doubtful += len(perhaps)
-                continue
-            await self._set_apart(found, [*spent, *perhaps], sure, sources, correlation_id)
+            findings: list[tuple[RestoredAccount, _Finding]] = []
+            for one in page:
+                finding = self._finding(one, mirrored.get(one.id), sources.get(one.source_id), owed_before)
+                if finding is not None:
+                    findings.append((one, finding))
+            if not dry_run and findings:
+                findings = await self._set_apart(findings, sources, correlation_id)
+            found.spent += sum(finding is _Finding.SPENT for _, finding in findings)
+            found.doubtful += sum(finding is _Finding.DOUBTFUL for _, finding in findings)
         return found
 
-    def _rotation(self, source: SourceConfig | None) -> Rotation | None:
+    def _finding(
+        self, one: RestoredAccount, newest: Mirrored | None, source: SourceConfig | None, owed_before: datetime | None
+    ) -> _Finding | None:
         if source is None:
             return None
         try:
-            return effective_rules(self.catalogue.get(source.provider), source.options).rotation
+            provider = self.catalogue.get(source.provider)
+            spends = effective_rules(provider, source.options).rotation.spends
+            single_use = is_single_use(provider, source.options)
         except TokenkeepError:
             return None  # the catalogue does not know the provider any more: nobody refreshes its accounts
-
-    def _is_spent(self, one: RestoredAccount, newest: Mirrored | None, source: SourceConfig | None) -> bool:
-        rotation = self._rotation(source)
-        if newest is None or rotation is None or newest.generation <= one.generation:
-            return False
-        # Where the old token may still do, the ordinary way is the better one: it is noticed, and tried.
-        return rotation.kind in {RotationKind.STRICT, RotationKind.STRICT_REVOKE}
+        if not spends:
+            return None
+        if newest is None:
+            return _Finding.DOUBTFUL if _was_owed(one, owed_before) else None
+        if newest.generation <= one.generation:
+            return None
+        return _Finding.SPENT if single_use else _Finding.DOUBTFUL
 
     async def _set_apart(
         self,
-        found: SetApart,
-        page: Sequence[RestoredAccount],
-        sure: set[AccountId],
+        findings: Sequence[tuple[RestoredAccount, _Finding]],
         sources: Mapping[SourceId, SourceConfig],
         correlation_id: str,
-    ) -> None:
-        if not page:
-            return
+    ) -> list[tuple[RestoredAccount, _Finding]]:
+        """Writes them down; those of which there was something to write."""
         makers = (await self.links()).each(sources)
-        done: list[RestoredAccount] = []
+        done: list[tuple[RestoredAccount, _Finding]] = []
+        accepted: list[RestoredAccount] = []
         async with self.works() as work:
-            locked = await work.ledger.lock([one.id for one in page])
-            for one in page:
+            locked = await work.ledger.lock([one.id for one, _ in findings])
+            for one, finding in findings:
                 account = locked.get(one.id)
-                decided = None if account is None else _decided(one, account, spent=one.id in sure)
-                if account is None or decided is None:
+                if account is None or not _is_as_found(one, account.standing):
                     continue
+                accepted.append(one)
+                decided = _decided(account.standing, finding, now=account.now)
+                if decided is None:
+                    continue
+                done.append((one, finding))
                 settlement, events = number_events(
                     decided, now=account.now, correlation_id=correlation_id, links=makers.get(one.source_id)
                 )
@@ -159,27 +165,31 @@ class SetApartSpent:
                 await work.ledger.write([write])
                 caller = Caller(ACTOR, one.environment, frozenset())
                 await work.audit(AuditEntry(caller, ACTION, format_id(IdKind.ACCOUNT, one.id)))
-                done.append(one)
-        for one in done:
-            # Only now may the mirror forget what it knew: else new credentials of the account would seem to be behind it.
+        for one in accepted:
+            # Only now may the mirror forget what it knew: else new credentials of the account would seem to be behind it, and a worker
+            # that tries one in doubt would pause its source.
             if self.mirror is not None:
                 await self.mirror.correct(one.id, one.generation)
-        found.spent += sum(one.id in sure for one in done)
-        found.doubtful += sum(one.id not in sure for one in done)
+        return done
 
 
-def _decided(one: RestoredAccount, account: LockedAccount, *, spent: bool) -> Settlement | None:
-    standing = account.standing
-    if standing.account.state is not AccountState.ACTIVE or standing.credential.generation != one.generation:
-        return None
-    if spent:
-        return disable(standing, DisabledReason.IN_DOUBT, by=ACTOR, now=account.now, detail=DETAIL)
-    return None if standing.lease.doubts else went_back(standing, now=account.now)
+def _is_as_found(one: RestoredAccount, standing: Standing) -> bool:
+    return standing.account.state is AccountState.ACTIVE and standing.credential.generation == one.generation
+
+
+def _decided(standing: Standing, finding: _Finding, *, now: datetime) -> Settlement | None:
+    """None for one that is in doubt as it is: its answer was lost, or a sweeper will see that it was."""
+    match finding:
+        case _Finding.SPENT:
+            return disable(standing, DisabledReason.IN_DOUBT, by=ACTOR, now=now, detail=DETAIL)
+        case _Finding.DOUBTFUL:
+            lease = standing.lease
+            # A token that may be on the wire is not to be presented by another, whatever the backup has of it.
+            idle = lease.phase in {Phase.IDLE, Phase.LEASED}
+            return went_back(standing, now=now) if idle and not lease.doubts else None
+        case _:
+            assert_never(finding)
 
 
 def _was_owed(one: RestoredAccount, before: datetime | None) -> bool:
     return before is not None and one.owed_at is not None and one.owed_at <= before
-
-
-def _spends(rotation: Rotation | None) -> bool:
-    return rotation is not None and rotation.spends

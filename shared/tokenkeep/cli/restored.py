@@ -33,7 +33,8 @@ def restored(
     """After a restore, while workers are held (TOKENKEEP_CUSTODY_HOLD=1): set apart the accounts whose grants have moved on since.
 
     Those whose refresh token was surely spent after the backup are disabled as in_doubt, and their users are asked to connect again;
-    nothing is presented for them. Run it before the hold is lifted; again, if you like.
+    nothing is presented for them. Those where only the provider can tell are put in doubt: they are tried, and a refusal is no
+    revocation. Run it before the hold is lifted; again, if you like.
     """
     from tokenkeep.settings import load_settings  # noqa: PLC0415  # see the package `cli`
 

@@ -221,6 +221,20 @@ def _rotation(provider: Provider, options: Mapping[str, Any], presented: Present
     )
 
 
+def is_single_use(provider: Provider, options: Mapping[str, Any]) -> bool:
+    """Whether it is established that each refresh spends the token, and that it is refused from then on.
+
+    `effective_rules` assumes as much of every provider of whom nothing is known: careful enough for a refresh, but no ground to
+    give a grant up on. Raises as `effective_rules` does.
+    """
+    kind = effective_rules(provider, options).rotation.kind
+    return (
+        kind in {RotationKind.STRICT, RotationKind.STRICT_REVOKE}
+        and _established(provider, options, "refresh_rotates") == "yes"
+        and _established(provider, options, "reuse_detection") in {"revokes", "refuses"}
+    )
+
+
 def _established(provider: Provider, options: Mapping[str, Any], name: str) -> Any:
     """What the source says, else the entry; but nothing that the entry has from memory alone."""
     value = options.get(name)

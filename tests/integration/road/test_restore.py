@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,18 @@ from road_processes import environment_of
 from token_server import Said, TokenServer, says
 from tokenkeep.adapters.embedded.postgres import VERSION, EmbeddedPostgres, start_postgres
 from tokenkeep.adapters.postgres.migrate import migrate
+from tokenkeep.adapters.postgres.restored_accounts import PostgresRestoredAccounts
+from tokenkeep.adapters.postgres.sources import PostgresSourceConfigs
+from tokenkeep.adapters.redis.custody_lock import RedisCustodyLocks
 from tokenkeep.application.keep_credentials import LiveTokens
 from tokenkeep.application.replace_credentials import ReplaceCredentials
+from tokenkeep.application.set_apart_spent import SetApart, SetApartSpent
 from tokenkeep.domain.account import AccountState, DisabledReason
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep_scheduler.main import wire
+
+SINGLE_USE = {"refresh_rotates": "yes", "reuse_detection": "revokes"}
 
 
 @dataclass
@@ -86,7 +92,7 @@ async def lose(former: EmbeddedPostgres, redis_url: str, provider: TokenServer, 
     dump = directory / "tokenkeep.dump"
     async with open_road(former.url, redis_url) as road:
         await road.foundation.redis.flushall()
-        source_id = await road.source(provider.url)
+        source_id = await road.source(provider.url, **SINGLE_USE)
         moved = [await road.account(source_id, f"moved{number}") for number in range(3)]
         still = [await road.account(source_id, f"still{number}") for number in range(3)]
         await relayed(road)
@@ -240,3 +246,78 @@ async def test_a_redis_that_is_away_is_not_taken_for_one_that_knows_nothing(
         code, _, err = await restored(road, redis_url=Secret("redis://127.0.0.1:9/0"))
     assert code == 1
     assert err.startswith("TOKENKEEP_REDIS_URL: Redis can't be had: ")
+
+
+async def remembered(road: Road, account_id: AccountId, generation: int) -> None:
+    """Redis remembers that so young credentials were installed once."""
+    await RedisCustodyLocks(road.foundation.redis, ttl=timedelta(seconds=1)).correct(account_id, generation)
+
+
+async def set_apart(road: Road) -> SetApart:
+    """What `tokenkeep restored` does, without a process of its own."""
+    foundation, database = road.foundation, road.foundation.database
+    run_it = SetApartSpent(
+        PostgresRestoredAccounts(database),
+        RedisCustodyLocks(foundation.redis, ttl=timedelta(seconds=1)),
+        PostgresSourceConfigs(database),
+        road.works,
+        foundation.catalogue,
+        foundation.links,
+    )
+    return await run_it(owed_before=None, correlation_id="cor_test")
+
+
+@pytest.mark.parametrize(
+    ("options", "spent", "doubtful"),
+    [
+        (SINGLE_USE, 1, 0),
+        ({"refresh_rotates": "yes", "reuse_detection": "refuses"}, 1, 0),
+        ({}, 0, 1),
+        ({"refresh_rotates": "yes"}, 0, 1),
+        ({"refresh_rotates": "sometimes", "reuse_detection": "revokes"}, 0, 1),
+        ({"refresh_rotates": "yes", "reuse_detection": "none"}, 0, 1),
+        ({"refresh_rotates": "yes", "reuse_detection": "revokes", "old_refresh_grace_s": 600}, 0, 1),
+        ({"refresh_rotates": "no"}, 0, 0),
+    ],
+)
+async def test_only_where_each_refresh_is_known_to_spend_the_token_is_a_grant_given_up_unasked(
+    road: Road, provider: ReuseDetectingServer, options: dict[str, Any], spent: int, doubtful: int
+) -> None:
+    """Of most providers nothing is known, and many of them keep the token: a restore must not disable all who refreshed since."""
+    account_id = await road.account(await road.source(provider.url, **options))
+    await remembered(road, account_id, 7)
+    assert await set_apart(road) == SetApart(looked_at=1, spent=spent, doubtful=doubtful)
+    view = await road.view(account_id)
+    assert (view.account.state is AccountState.DISABLED, view.in_doubt is not None) == (spent == 1, doubtful == 1)
+
+
+async def test_what_is_in_doubt_after_a_restore_is_tried_and_no_source_pauses_over_it(
+    road: Road, server: TokenServer
+) -> None:
+    server.rotates = False
+    account_id = await road.account(await road.source(server.url))
+    await remembered(road, account_id, 7)
+    assert await set_apart(road) == SetApart(looked_at=1, doubtful=1)
+    assert await set_apart(road) == SetApart(looked_at=1)
+    await refresh_all(road, [account_id])
+    view = await road.view(account_id)
+    assert (view.account.state, view.in_doubt) == (AccountState.ACTIVE, None)
+    assert view.generation in {2, 3}
+    assert await road.sql("SELECT state FROM sources") == [{"state": "active"}]
+
+
+async def test_a_token_that_may_be_on_the_wire_is_left_to_the_sweeper(
+    road: Road, provider: ReuseDetectingServer
+) -> None:
+    """In the backup, or because somebody forgot the hold."""
+    account_id = await road.account(await road.source(provider.url))
+    provider.gate = asyncio.Event()
+    flight = asyncio.create_task(road.refresh(account_id))
+    await provider.arrived.wait()
+    await remembered(road, account_id, 7)
+    assert await set_apart(road) == SetApart(looked_at=1)
+    [lease] = await road.sql("SELECT phase FROM leases")
+    provider.gate.set()
+    await flight
+    assert lease["phase"] == "sent"
+    assert provider.most_presented() == 1

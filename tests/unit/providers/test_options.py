@@ -11,7 +11,7 @@ from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.rotation import Rotation, RotationKind
 from tokenkeep.providers.catalogue import load_catalogue
 from tokenkeep.providers.fields import CLIENT_AUTH
-from tokenkeep.providers.options import effective_rules, url_options, validate_options
+from tokenkeep.providers.options import effective_rules, is_single_use, url_options, validate_options
 from tokenkeep.providers.rules import AssertionRules, ClientAuth
 from tokenkeep.providers.schemas import credential_schema, options_schema, property_schema
 
@@ -188,3 +188,16 @@ def test_secrets_are_write_only_in_the_credential_schema() -> None:
     assert tokens["required"] == ["access_token"]
     assert tokens["properties"]["refresh_token"]["writeOnly"]
     assert code["required"] == ["authorization_code", "redirect_uri"]
+
+
+def test_single_use_is_what_somebody_established_and_not_what_is_assumed() -> None:
+    token_url = {"token_url": "https://example.com/token"}
+    known = replace(GENERIC, refresh_rotates="yes", reuse_detection="revokes")
+    assert is_single_use(known, token_url)
+    assert is_single_use(GENERIC, {**token_url, "refresh_rotates": "yes", "reuse_detection": "refuses"})
+    assert effective_rules(GENERIC, token_url).rotation.kind is RotationKind.STRICT_REVOKE
+    assert not is_single_use(GENERIC, token_url)
+    for name in ("refresh_rotates", "reuse_detection"):
+        assert not is_single_use(replace(known, recalled_fields=(name,)), token_url)
+    assert not is_single_use(known, {**token_url, "old_refresh_grace_s": 600})
+    assert not is_single_use(known, {**token_url, "refresh_with": "access_token"})

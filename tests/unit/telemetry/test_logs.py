@@ -16,7 +16,17 @@ from tokenkeep.domain.secret import Secret
 CANARY = "canary7f3a9c"
 LIBRARIES = ["uvicorn.error", "dramatiq.worker.Worker", "apscheduler.executors.default", "asyncio", "alembic.runtime"]
 TOUCHED = ["uvicorn", "uvicorn.error", "uvicorn.access", "dramatiq", "apscheduler", "asyncio", "sqlalchemy"]
-TOUCHED += ["alembic", "boto3", "botocore", "google", "httpcore", "httpx", "sqlalchemy.engine", "sqlalchemy.pool", "urllib3"]
+TOUCHED += [
+    "alembic",
+    "boto3",
+    "botocore",
+    "google",
+    "httpcore",
+    "httpx",
+    "sqlalchemy.engine",
+    "sqlalchemy.pool",
+    "urllib3",
+]
 
 
 @pytest.fixture(autouse=True)
