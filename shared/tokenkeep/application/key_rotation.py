@@ -54,6 +54,8 @@ class KeyringHolders(Protocol):
 
     async def all(self) -> tuple[datetime, Sequence[KeyringHolder]]: ...
 
+    async def connected(self) -> frozenset[str]: ...
+
 
 @dataclass(frozen=True, slots=True)
 class HolderReport:

@@ -61,6 +61,9 @@ class KeyringUse:
 
     holders: Sequence[KeyringHolder]
 
+    connected: frozenset[str] = frozenset()
+    """The kinds of processes that wrap, and have a session at the database."""
+
     def total(self, key_id: str) -> int:
         """How many rows this key wraps."""
         return sum(self.rows.get(key_id, {}).values())
@@ -83,6 +86,11 @@ def without_key(key_id: str, holders: Iterable[KeyringHolder], now: datetime) ->
     return [holder for holder in holders if not holder.is_silent(now) and key_id not in holder.key_ids]
 
 
+def untold(connected: Iterable[str], holders: Iterable[KeyringHolder], now: datetime) -> list[str]:
+    """The kinds of processes that are there though none tells which keys it has: of an older release, which knows no telling."""
+    return sorted(set(connected) - {holder.process for holder in holders if not holder.is_silent(now)})
+
+
 def reasons_to_keep(key_id: str, use: KeyringUse) -> list[str]:
     """Why this key may not be removed, in plain words; nothing when it may be."""
     reasons: list[str] = []
@@ -91,6 +99,10 @@ def reasons_to_keep(key_id: str, use: KeyringUse) -> list[str]:
         where = ", ".join(f"{table} {count}" for table, count in sorted(use.rows[key_id].items()) if count)
         rows = "1 row is" if total == 1 else f"{total} rows are"
         reasons.append(f"{rows} wrapped by it ({where}); `tokenkeep keys rotate` wraps anew")
+    reasons += [
+        f"a process `{process}` is at the database and tells nothing of its keys: it may be of an older release"
+        for process in untold(use.connected, use.holders, use.counted_at)
+    ]
     for holder in use.present():
         said = _reason_of(key_id, holder, use.counted_at)
         if said is not None:

@@ -17,6 +17,7 @@ from sqlalchemy import text
 from road import Road, open_road
 from road_processes import environment_of, process
 from token_server import TokenServer
+from tokenkeep.adapters.postgres.engine import create_engine
 from tokenkeep.adapters.postgres.keyring_holders import PostgresKeyringHolders
 from tokenkeep.adapters.postgres.schema import Base
 from tokenkeep.adapters.postgres.wrapped_keys import PostgresWrappedKeys, wrapped_tables
@@ -237,6 +238,34 @@ async def test_nothing_is_wrapped_by_a_key_that_a_running_process_lacks(
     assert await key_of(road, account_id) == old
     code, _, _ = await run_keys(road, "rotate", "--unasked", **keyring)
     assert (code, await key_of(road, account_id)) == (0, both.current)
+
+
+async def test_a_process_of_a_release_that_tells_nothing_holds_a_rotation_up(
+    road: Road, database_url: str, tmp_path: Path
+) -> None:
+    old = Keyring.parse(road.keyring).current
+    text, both, _ = renewed(road.keyring)
+    keyring = in_file(tmp_path / "keyring", text)
+    async with session_of(database_url, "tokenkeep worker"):
+        for words in (["use", old], ["rotate"]):
+            code, _, err = await run_keys(road, *words, **keyring)
+            assert code == 1
+            assert err.startswith("a process `worker` is at the database and tells nothing of its keys")
+        code, said, _ = await run_keys(road, "status", "--removable", old, **keyring)
+        assert code == 1
+        assert "a process `worker` is at the database and tells nothing" in said
+    assert Keyring.parse(Secret((tmp_path / "keyring").read_text())).current == both.current
+
+
+@asynccontextmanager
+async def session_of(database_url: str, name: str) -> AsyncIterator[None]:
+    """A session as a process of this name has it."""
+    engine = create_engine(Secret(database_url), pool_size=1, process=name)
+    try:
+        async with engine.connect():
+            yield
+    finally:
+        await engine.dispose()
 
 
 async def test_a_key_goes_from_its_making_to_its_removal_by_commands(

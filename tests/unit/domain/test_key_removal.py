@@ -14,6 +14,7 @@ from tokenkeep.domain.key_removal import (
     KeyringHolder,
     KeyringUse,
     reasons_to_keep,
+    untold,
     without_key,
 )
 
@@ -93,3 +94,13 @@ def test_a_silent_worker_is_forgotten_once_another_looks_after_its_spool() -> No
 def test_processes_that_lack_a_key_are_named_unless_they_are_silent() -> None:
     late = replace(API, key_ids=("old",))
     assert without_key("new", [WORKER, late, replace(late, seen_at=NOW - SILENT_AFTER - MOMENT)], NOW) == [late]
+
+
+def test_a_process_that_is_there_and_tells_nothing_keeps_every_key() -> None:
+    """One of an older release, which may still wrap by any."""
+    assert untold({"api", "worker"}, [WORKER, API], NOW) == []
+    assert untold({"api", "worker"}, [WORKER], NOW) == ["api"]
+    silent = replace(API, seen_at=NOW - SILENT_AFTER - MOMENT)
+    assert untold({"api"}, [silent], NOW) == ["api"]
+    [reason] = reasons_to_keep("old", replace(use(WORKER), connected=frozenset({"api", "worker"})))
+    assert reason.startswith("a process `api` ")

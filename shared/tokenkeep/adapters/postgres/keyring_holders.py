@@ -33,6 +33,12 @@ SELECT id, process, host, pid, spool, key_ids, spooled_keys, current_since, seen
   FROM keyring_holders ORDER BY process, host, pid, id
 """)
 _NOW: Final = text("SELECT clock_timestamp()")
+# As `lay_foundation` names the sessions. The scheduler has no keyring.
+_CONNECTED: Final = text("""
+SELECT DISTINCT substr(application_name, length('tokenkeep ') + 1) AS process
+  FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name IN ('tokenkeep api', 'tokenkeep worker')
+""")
 
 
 class PostgresKeyringHolders:
@@ -68,6 +74,16 @@ class PostgresKeyringHolders:
             holders = await holders_in(connection)
             now: datetime = (await connection.execute(_NOW)).scalar_one()
         return now, holders
+
+    async def connected(self) -> frozenset[str]:
+        """The kinds of processes that wrap and have a session here, whether they tell or not."""
+        async with self._database.reading() as connection:
+            return await connected_in(connection)
+
+
+async def connected_in(connection: AsyncConnection) -> frozenset[str]:
+    """The kinds of processes that wrap and have a session at this database."""
+    return frozenset(row.process for row in await connection.execute(_CONNECTED))
 
 
 async def holders_in(connection: AsyncConnection) -> Sequence[KeyringHolder]:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.audit import write_audit
 from tokenkeep.adapters.postgres.engine import Database
-from tokenkeep.adapters.postgres.keyring_holders import holders_in
+from tokenkeep.adapters.postgres.keyring_holders import connected_in, holders_in
 from tokenkeep.adapters.postgres.schema import Base
 from tokenkeep.adapters.postgres.schema.metadata import WRAPPED_FOR
 from tokenkeep.application.auditing import AuditEntry
@@ -41,12 +41,12 @@ class PostgresWrappedKeys:
         """Exact counts of all tables and the processes, all as of one moment. Reads every row: a minute for some ten million."""
         rows: dict[str, dict[str, int]] = {}
         async with self._database.snapshot() as connection:
-            holders = await holders_in(connection)
+            holders, connected = await holders_in(connection), await connected_in(connection)
             counted_at: datetime = (await connection.execute(_NOW)).scalar_one()
             for name, table in self._tables.items():
                 for key_id, count in await _counts(connection, table):
                     rows.setdefault(key_id, {})[name] = count
-        return KeyringUse(counted_at, rows, holders)
+        return KeyringUse(counted_at, rows, holders, connected)
 
     async def page(
         self, table: str, after: Place | None, *, current: str, limit: int

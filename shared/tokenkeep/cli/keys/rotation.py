@@ -17,7 +17,7 @@ from tokenkeep.cli.accounts.progress import Advance
 from tokenkeep.cli.interruption import Interruption
 from tokenkeep.cli.keys.installation import find_installation, opened_database, opened_keyring
 from tokenkeep.domain.errors import SettingsError
-from tokenkeep.domain.key_removal import without_key
+from tokenkeep.domain.key_removal import untold, without_key
 from tokenkeep.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +37,14 @@ def require_key_everywhere(settings: Settings, key: str) -> None:
 
 
 async def _require(database: "Database", key: str) -> None:
-    now, holders = await PostgresKeyringHolders(database).all()
+    told = PostgresKeyringHolders(database)
+    now, holders = await told.all()
+    mute = untold(await told.connected(), holders, now)
+    if mute:
+        raise SettingsError(
+            f"a process `{mute[0]}` is at the database and tells nothing of its keys, so nobody knows whether it has {key}:"
+            " bring all to this release first"
+        )
     lacking = [holder.name for holder in without_key(key, holders, now)]
     if lacking:
         raise SettingsError(
