@@ -23,7 +23,8 @@ NAMESPACE = "team"
 
 @dataclass
 class VaultServer:
-    """KV version 2, mounted at `secret`, and transit, mounted at `transit`. `losing` answers to writes are lost after they were done.
+    """KV version 2, mounted at `secret`, and transit, mounted at `transit`. `losing` answers to writes are lost after they were done;
+    `tokenless` logins bring no token where it belongs.
 
     `keys` are those of the transit engine, of the type `aes256-gcm96`, by name.
     """
@@ -33,6 +34,7 @@ class VaultServer:
     logins: int = 0
     losing: int = 0
     sealed: bool = False
+    tokenless: bool = False
     namespace: str | None = None
     keys: dict[str, bytes] = field(default_factory=lambda: {"tokenkeep": AESGCM.generate_key(256)})
 
@@ -51,6 +53,8 @@ class VaultServer:
         if (body["role_id"], body["secret_id"]) != (ROLE_ID, SECRET_ID):
             return JSONResponse({"errors": ["invalid role or secret ID"]}, 400)
         self.logins += 1
+        if self.tokenless:
+            return JSONResponse({"auth": None, "data": {"client_token": "hvs.canary"}})
         token = f"hvs.{uuid4().hex}"
         self.tokens.add(token)
         return JSONResponse({"auth": {"client_token": token, "lease_duration": 3600}})

@@ -51,6 +51,14 @@ async def test_a_role_that_may_not_log_in_is_told_by_the_status_alone(served: Pr
     await store.close()
 
 
+async def test_a_login_without_a_token_is_told_by_the_status_alone(vault: VaultServer, served: ProviderServer) -> None:
+    vault.tokenless = True
+    store = store_of(served, BY_ROLE)
+    with pytest.raises(VaultRefused, match=r"^Vault answered 200$"):
+        await store.put(NAME, b"sealed")
+    await store.close()
+
+
 async def test_a_token_that_is_refused_stays_refused(vault: VaultServer, served: ProviderServer) -> None:
     store = store_of(served, VaultLogin(Secret("canary")))
     with pytest.raises(VaultRefused, match=r"^Vault answered 403$"):
