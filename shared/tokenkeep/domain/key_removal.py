@@ -2,7 +2,7 @@
 
 A count of rows alone proves nothing. A process that still has the key as its current one may wrap by it right after the count; one
 that has only just changed may be about to commit what it wrapped before; and an answer in a spool is sealed under a key that no row
-need name any more.
+need name any more. Who does not tell of himself can't be judged: an older release among newer ones is not seen here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
