@@ -15,7 +15,7 @@ DOCS_READY := $(VENV)/.docs-ready
 ROOMS := shared services deploy tests docs/conf.py docs/extensions docs/reference_docs docs/examples docs/custody/model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-fast bench fuzz storm model check format lint types imports schemas reference docs lock clean
+.PHONY: help setup run demo test test-fast bench fuzz storm model check format lint types imports schemas reference docs client lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}'
@@ -90,6 +90,9 @@ docs: $(DOCS_READY) ## Build the documentation into docs/_build (a warning is an
 $(DOCS_READY): $(READY) $(DOCS_LOCK)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(DOCS_LOCK)
 	@touch $@
+
+client: $(READY) ## Derive the SDK's calls that block from those for event loops
+	@$(BIN)/python deploy/derive_client.py
 
 lock: ## Pin the requirements that pyproject.toml names (needs uv; UPGRADE=--upgrade takes the newest)
 	@uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

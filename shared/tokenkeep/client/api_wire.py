@@ -2,23 +2,44 @@
 
 import asyncio
 import json
+import os
+import platform
+import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
 
+import tokenkeep
 from tokenkeep.client.effects import Call, Effect
-from tokenkeep.client.errors import ApiProblem, NotConfigured, Unreachable
-from tokenkeep.domain.errors import CursorExpired, NotAuthenticated, TokenkeepError
+from tokenkeep.client.errors import DeadlineExceeded, NotConfigured, Unreachable
+from tokenkeep.client.problem_answers import fault
 from tokenkeep.domain.secret import Secret
 
-LONGEST_RETRY_AFTER_S = 300.0
 _CONNECT_S = 5.0
 _MOST_BYTES = 16 * 1024 * 1024
-_AWAY = frozenset({429, 500, 502, 503, 504})
-_GONE, _UNAUTHORIZED = 410, 401
+_AGENT = f"tokenkeep-python/{tokenkeep.__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+"""After these nothing has left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A successful answer as it came. `body` may hold a secret."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    def document(self) -> dict[str, Any]:
+        """Its JSON. Raises `Unreachable` if it is no JSON object: something that is not the API answered."""
+        document = parsed(self.body)
+        if not isinstance(document, dict):
+            raise Unreachable(f"the answer {self.status} is no JSON object")
+        return document
 
 
 class Address:
@@ -48,7 +69,7 @@ class Address:
         key = "" if self._api_key is None else self._api_key.reveal()
         # Only the admin key, which belongs to every environment, is asked which one is meant; others pass it over.
         chosen = {} if self._environment is None else {"X-Tokenkeep-Environment": self._environment}
-        return {"Authorization": f"Bearer {key}", "Accept": "application/json", **chosen}
+        return {"Authorization": f"Bearer {key}", "Accept": "application/json", "User-Agent": _AGENT, **chosen}
 
     @staticmethod
     def _is_usable(base_url: str) -> bool:
@@ -58,58 +79,94 @@ class Address:
 
 
 class ApiWire:
-    """Calls the API and waits for its answers. Opens connections when they are needed."""
+    """Calls the API and waits for its answers. Opens connections when they are needed, in each process its own.
 
-    def __init__(self, address: Address, transport: httpx.BaseTransport | None = None) -> None:
+    Threads may share it. `http_client`, a caller's own, stays open when this is closed.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        transport: httpx.BaseTransport | None = None,
+        http_client: httpx.Client | None = None,
+    ) -> None:
         self._address = address
         self._transport = transport
+        self._given = http_client
         self._client: httpx.Client | None = None
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
 
     def carry_out(self, effect: Effect) -> Any:
-        """The JSON of an answer. Raises `Unreachable`, `ApiProblem`, `NotAuthenticated` or `CursorExpired`."""
+        """The JSON of an answer. Raises as `exchange` does."""
         assert isinstance(effect, Call)  # noqa: S101 - nothing else is wanted of it
-        if self._client is None:
-            self._client = httpx.Client(transport=self._transport, follow_redirects=False)
-        request = _request(self._client, self._address, effect)
-        until = time.monotonic() + _deadline(effect)
+        return self.exchange(effect).document()
+
+    def exchange(self, call: Call) -> Reply:
+        """The answer to a call. Raises `Unreachable` or `ApiProblem`."""
+        client = self._opened()
+        request = _request(client, self._address, call)
+        until = time.monotonic() + _deadline(call)
         try:
-            response = self._client.send(request, stream=True)
+            response = client.send(request, stream=True, auth=None, follow_redirects=False)
             try:
                 body = bytearray()
                 for piece in response.iter_bytes():
                     body += piece
-                    if len(body) > _MOST_BYTES or time.monotonic() > until:
-                        raise Unreachable("the answer is too long, or comes too slowly")
+                    if len(body) > _MOST_BYTES:
+                        raise Unreachable("the answer is too long")
+                    if time.monotonic() > until:
+                        raise DeadlineExceeded("the answer comes too slowly")
             finally:
                 response.close()
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise Unreachable(type(error).__name__) from error
-        return answer(response.status_code, response.headers, bytes(body))
+            raise _lost(error) from error
+        return succeeded(response.status_code, response.headers, bytes(body))
 
     def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
+        if self._client is not None and self._pid == os.getpid():
             self._client.close()
-            self._client = None
+        self._client = None
+
+    def _opened(self) -> httpx.Client:
+        if self._given is not None:
+            return self._given
+        if self._pid != os.getpid():
+            # After a fork both processes would read from the parent's connections; a lock may be held for ever.
+            self._client, self._lock, self._pid = None, threading.Lock(), os.getpid()
+        with self._lock:
+            if self._client is None:
+                self._client = httpx.Client(transport=self._transport, follow_redirects=False)
+            return self._client
 
 
 class AsyncApiWire:
     """As `ApiWire`, on an event loop."""
 
-    def __init__(self, address: Address, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        transport: httpx.AsyncBaseTransport | None = None,
+        http_client: httpx.AsyncClient | None = None,
+    ) -> None:
         self._address = address
         self._transport = transport
+        self._given = http_client
         self._client: httpx.AsyncClient | None = None
 
     async def carry_out(self, effect: Effect) -> Any:
-        """The JSON of an answer. Raises `Unreachable`, `ApiProblem`, `NotAuthenticated` or `CursorExpired`."""
+        """The JSON of an answer. Raises as `exchange` does."""
         assert isinstance(effect, Call)  # noqa: S101 - as above
-        if self._client is None:
-            self._client = httpx.AsyncClient(transport=self._transport, follow_redirects=False)
-        request = _request(self._client, self._address, effect)
+        return (await self.exchange(effect)).document()
+
+    async def exchange(self, call: Call) -> Reply:
+        """The answer to a call. Raises `Unreachable` or `ApiProblem`."""
+        client = self._opened()
+        request = _request(client, self._address, call)
         try:
-            async with asyncio.timeout(_deadline(effect)):
-                response = await self._client.send(request, stream=True)
+            async with asyncio.timeout(_deadline(call)):
+                response = await client.send(request, stream=True, auth=None, follow_redirects=False)
                 try:
                     body = bytearray()
                     async for piece in response.aiter_bytes():
@@ -119,8 +176,8 @@ class AsyncApiWire:
                 finally:
                     await response.aclose()
         except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
-            raise Unreachable(type(error).__name__) from error
-        return answer(response.status_code, response.headers, bytes(body))
+            raise _lost(error) from error
+        return succeeded(response.status_code, response.headers, bytes(body))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -128,50 +185,62 @@ class AsyncApiWire:
             await self._client.aclose()
             self._client = None
 
+    def _opened(self) -> httpx.AsyncClient:
+        if self._given is not None:
+            return self._given
+        if self._client is None:
+            self._client = httpx.AsyncClient(transport=self._transport, follow_redirects=False)
+        return self._client
 
-def answer(status: int, headers: Mapping[str, str], body: bytes) -> Any:
-    """What the API says.
+
+def succeeded(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+    """The answer, if it is a success.
 
     Raises:
-        Unreachable: It can't answer now, or something that is not the API answered.
-        CursorExpired: Events after the cursor are not kept any more.
-        NotAuthenticated: The key is not valid.
+        Unreachable: It can't answer now.
         ApiProblem: It refuses.
     """
-    try:
-        document: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
     if httpx.codes.is_success(status):
-        if not isinstance(document, dict):
-            raise Unreachable(f"the answer {status} is no JSON object")
-        return document
-    raise _fault(status, headers, document if isinstance(document, dict) else {})
+        return Reply(status, headers, body)
+    document = parsed(body)
+    raise fault(status, headers, document if isinstance(document, dict) else {})
 
 
-def _fault(status: int, headers: Mapping[str, str], document: Mapping[str, Any]) -> TokenkeepError:
-    code = str(document.get("code", "unknown"))
-    if status in _AWAY:
-        return Unreachable(f"{status} {code}", retry_after=_retry_after(headers.get("retry-after", "")))
-    if status == _GONE and code == CursorExpired.code:
-        return CursorExpired()
-    if status == _UNAUTHORIZED:
-        return NotAuthenticated()
-    return ApiProblem(status, code, str(document.get("detail", "")), document.get("field"))
+def answer(status: int, headers: Mapping[str, str], body: bytes) -> Any:
+    """The JSON of an answer. Raises as `succeeded` does, and `Unreachable` if something that is not the API answered."""
+    return succeeded(status, headers, body).document()
 
 
-def _retry_after(value: str) -> float | None:
-    """The seconds of a Retry-After; a date in it is not counted on."""
-    return min(float(value), LONGEST_RETRY_AFTER_S) if value.isascii() and value.isdigit() else None
+def parsed(body: bytes) -> Any:
+    """A body's JSON; None if it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _lost(error: Exception) -> Unreachable:
+    name = type(error).__name__
+    if isinstance(error, _NOT_SENT):
+        return Unreachable(name, maybe_done=False)
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return DeadlineExceeded("no answer in time")
+    return Unreachable(name)
 
 
 def _request(client: httpx.Client | httpx.AsyncClient, address: Address, call: Call) -> httpx.Request:
     parameters = {name: value for name, value in call.parameters.items() if value is not None}
-    timeout = httpx.Timeout(_deadline(call), connect=_CONNECT_S)
+    deadline = _deadline(call)
     return client.build_request(
-        call.method, address.url(call.path), params=parameters, json=call.body, headers=address.headers, timeout=timeout
+        call.method,
+        address.url(call.path),
+        params=parameters,
+        content=call.content,
+        json=call.body,
+        headers={**address.headers, **call.headers},
+        timeout=httpx.Timeout(deadline, connect=min(_CONNECT_S, deadline)),
     )
 
 
 def _deadline(call: Call) -> float:
-    return call.patience + 2 * _CONNECT_S
+    return call.patience + 2 * _CONNECT_S if call.deadline is None else call.deadline

@@ -45,17 +45,22 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of the API; the answer is its JSON. It may take as long as `patience`, in seconds.
+    """A call of the API; the answer is its JSON. It may take as long as `patience`, in seconds, beside the way there and back.
 
-    `idle`: it only waits, and may be broken off when the consumer stops; the answer is None then.
+    `idle`: it only waits, and may be broken off when the consumer stops; the answer is None then. `content`: a body as it is
+    sent, whose kind `headers` name; `body` is sent as JSON. `deadline`: the call takes no longer than that, in seconds, the way
+    there and back included.
     """
 
     method: str
     path: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    body: Any = None
+    body: Any = field(default=None, repr=False)
     patience: float = 10.0
     idle: bool = False
+    content: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

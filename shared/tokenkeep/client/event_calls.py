@@ -5,10 +5,10 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tokenkeep.client.api_wire import LONGEST_RETRY_AFTER_S
 from tokenkeep.client.effects import Call, Effect, Pause
 from tokenkeep.client.errors import Unreachable
 from tokenkeep.client.event import Event
+from tokenkeep.client.problem_answers import LONGEST_RETRY_AFTER_S
 from tokenkeep.client.reports import Reception, Report
 from tokenkeep.domain.event_feed import full_types
 
