@@ -34,6 +34,10 @@ class Patience:
         if not 0 <= self.retries <= _MOST_RETRIES:
             raise InvalidInput("max_retries", f"is from 0 to {_MOST_RETRIES}")
 
+    def changed(self, timeout: float | None, retries: int | None) -> "Patience":
+        """The same but for what is given."""
+        return Patience(self.timeout if timeout is None else timeout, self.retries if retries is None else retries)
+
 
 @dataclass(frozen=True, slots=True)
 class Ask(Generic[Result]):

@@ -1,0 +1,117 @@
+"""A request that bears credentials, and where they may go."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from tokenkeep.client.answers.token import Token
+from tokenkeep.client.errors import OriginNotAllowed
+from tokenkeep.domain.errors import InvalidInput
+
+Origin = tuple[str, str, int]
+
+_UNAUTHORIZED = 401
+_PORTS = {"http": 80, "https": 443}
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_SENDING = ".send_request_headers.started"
+
+
+class Origins:
+    """Where credentials may go: to `https://…` origins that are named; without any, to wherever a request is sent by https."""
+
+    def __init__(self, named: Iterable[str] | None) -> None:
+        self._named = None if named is None else frozenset(_parsed(one) for one in named)
+
+    def check(self, url: httpx.URL) -> None:
+        """Raises `OriginNotAllowed`. Its message names the host alone: the rest of an address may hold a secret."""
+        origin = origin_of(url)
+        if self._named is not None:
+            if origin not in self._named:
+                raise OriginNotAllowed(f"{url.scheme}://{url.host} is none of this account's origins")
+        elif url.scheme != "https" and url.host not in _LOOPBACK:
+            raise OriginNotAllowed(f"credentials don't go to {url.host} by {url.scheme}: it takes https, or `origins`")
+
+
+def origin_of(url: httpx.URL) -> Origin:
+    """Scheme, host and port (RFC 6454)."""
+    return url.scheme, url.host.lower(), url.port or _PORTS.get(url.scheme, 0)
+
+
+class Credentialed:
+    """One request on its way. Raises `OriginNotAllowed` at once if its origin is not one for credentials."""
+
+    def __init__(self, request: httpx.Request, origins: Origins, *, on_loop: bool = False) -> None:
+        origins.check(request.url)
+        self._request = request
+        self._url = request.url
+        self._origin = origin_of(request.url)
+        self._borne: frozenset[tuple[bytes, bytes]] = frozenset()
+        given = request.extensions.get("trace")
+        watch = self._watching_on_loop(given) if on_loop else self._watching(given)
+        # Redirects are followed beneath the flow of an `httpx.Auth`; of the headers only Authorization is taken away then.
+        request.extensions = {**request.extensions, "trace": watch}
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether its body can be sent once more."""
+        return isinstance(self._request.stream, httpx.ByteStream)
+
+    def bearing(self, token: Token, signature: Mapping[str, str] | None = None) -> httpx.Request:
+        """The request with these credentials, in the place of former ones."""
+        headers = token.headers if signature is None else signature
+        for name, value in headers.items():
+            self._request.headers[name] = value
+        self._borne = frozenset((name.lower().encode(), value.encode()) for name, value in headers.items())
+        url = self._url
+        if token.path is not None:
+            path = quote(token.path, safe="/:@").rstrip("/").encode() + url.raw_path
+            url = url.copy_with(raw_path=path)
+        self._request.url = url.copy_merge_params(dict(token.query)) if token.query else url
+        return self._request
+
+    def is_refused(self, response: httpx.Response) -> bool:
+        """Whether the answer is about the credentials: after a redirect to elsewhere, they were not there."""
+        return response.status_code == _UNAUTHORIZED and origin_of(response.request.url) == self._origin
+
+    def _check(self, event: str, info: Mapping[str, Any]) -> None:
+        """Before headers leave: none of the credentials goes to another origin."""
+        if not event.endswith(_SENDING):
+            return
+        request = info["request"]
+        target = request.url
+        where = (
+            target.scheme.decode(),
+            target.host.decode().lower(),
+            target.port or _PORTS.get(target.scheme.decode(), 0),
+        )
+        if target.target.startswith(b"http"):  # a proxy is told the whole address (RFC 9112, section 3.2.2)
+            where = origin_of(httpx.URL(target.target.decode()))
+        if where != self._origin and any((name.lower(), value) in self._borne for name, value in request.headers):
+            raise OriginNotAllowed(f"a redirect leads to {where[0]}://{where[1]}, and credentials don't go there")
+
+    def _watching(self, given: Callable[..., None] | None) -> Callable[[str, Mapping[str, Any]], None]:
+        def watch(event: str, info: Mapping[str, Any]) -> None:
+            self._check(event, info)
+            if given is not None:
+                given(event, info)
+
+        return watch
+
+    def _watching_on_loop(
+        self, given: Callable[..., Awaitable[None]] | None
+    ) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
+        async def watch(event: str, info: Mapping[str, Any]) -> None:
+            self._check(event, info)
+            if given is not None:
+                await given(event, info)
+
+        return watch
+
+
+def _parsed(text: str) -> Origin:
+    parts = urlsplit(text if "://" in text else f"https://{text}")
+    if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc or parts.path.strip("/") or parts.query:
+        raise InvalidInput("origins", "an origin is such as https://api.example.com")
+    return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
