@@ -1,24 +1,12 @@
-"""The clients: one that blocks, and one for programs with an event loop."""
+"""The clients: one that blocks, and one for programs with an event loop. What a program does not use, it does not load."""
 
-from copy import copy
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from tokenkeep.client.answers.token import Token
 from tokenkeep.client.api_wire import Address, ApiWire, AsyncApiWire
 from tokenkeep.client.asking import Patience
-from tokenkeep.client.events import Events
-from tokenkeep.client.events_async import AsyncEvents
 from tokenkeep.client.performing_asks import Asker, AsyncAsker
-from tokenkeep.client.resources.accounts import Accounts
-from tokenkeep.client.resources.accounts_async import AsyncAccounts
-from tokenkeep.client.resources.connecting import Authorizations, ConnectSessions
-from tokenkeep.client.resources.connecting_async import AsyncAuthorizations, AsyncConnectSessions
-from tokenkeep.client.resources.keys import ApiKeys, Audit
-from tokenkeep.client.resources.keys_async import AsyncApiKeys, AsyncAudit
-from tokenkeep.client.resources.sources import Providers, Sources
-from tokenkeep.client.resources.sources_async import AsyncProviders, AsyncSources
-from tokenkeep.client.resources.webhooks import Webhooks
-from tokenkeep.client.resources.webhooks_async import AsyncWebhooks
 from tokenkeep.client.tokens import Keeping, Tokens
 from tokenkeep.client.tokens_async import AsyncTokens
 from tokenkeep.domain.secret import Secret
@@ -27,6 +15,19 @@ if TYPE_CHECKING:
     import httpx
     import redis
     import redis.asyncio
+
+    from tokenkeep.client.events import Events
+    from tokenkeep.client.events_async import AsyncEvents
+    from tokenkeep.client.resources.accounts import Accounts
+    from tokenkeep.client.resources.accounts_async import AsyncAccounts
+    from tokenkeep.client.resources.connecting import Authorizations, ConnectSessions
+    from tokenkeep.client.resources.connecting_async import AsyncAuthorizations, AsyncConnectSessions
+    from tokenkeep.client.resources.keys import ApiKeys, Audit
+    from tokenkeep.client.resources.keys_async import AsyncApiKeys, AsyncAudit
+    from tokenkeep.client.resources.sources import Providers, Sources
+    from tokenkeep.client.resources.sources_async import AsyncProviders, AsyncSources
+    from tokenkeep.client.resources.webhooks import Webhooks
+    from tokenkeep.client.resources.webhooks_async import AsyncWebhooks
 
 _TIMEOUT_S = 30.0
 _RETRIES = 4
@@ -66,10 +67,11 @@ class Tokenkeep:
         most_tokens: int = _MOST_TOKENS,
     ) -> None:
         self._api = ApiWire(Address(base_url, api_key, environment), transport, http_client)
+        self._environment = environment
+        self._redis = Secret(redis) if isinstance(redis, str) else redis
         self._patience = Patience(timeout, max_retries)
-        self.events = Events(self._api, environment, Secret(redis) if isinstance(redis, str) else redis)
-        self.tokens = Tokens(Asker(self._api, self._patience), self._patience, Keeping(most_tokens))
-        self._furnish()
+        self._ask = Asker(self._api, self._patience)
+        self.tokens = Tokens(self._ask, self._patience, Keeping(most_tokens))
 
     def token(self, account_id: str, *, min_ttl: float = 60.0, wait: float = 10.0, force: bool = False) -> Token:
         """Credentials of an account, from memory while they are good. Arguments and errors: `Tokens.get`."""
@@ -77,9 +79,11 @@ class Tokenkeep:
 
     def with_options(self, *, timeout: float | None = None, max_retries: int | None = None) -> Self:
         """The same client for calls with other patience. Connections and tokens are shared; it need not be closed."""
-        other = copy(self)
-        other._patience = self._patience.changed(timeout, max_retries)  # noqa: SLF001 - another of our own
-        other._furnish()  # noqa: SLF001 - as above
+        other = object.__new__(type(self))
+        other._api, other._environment, other._redis = self._api, self._environment, self._redis
+        other._patience = self._patience.changed(timeout, max_retries)
+        other._ask = Asker(self._api, other._patience)
+        other.tokens = self.tokens
         return other
 
     def close(self) -> None:
@@ -93,16 +97,68 @@ class Tokenkeep:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _furnish(self) -> None:
-        ask = Asker(self._api, self._patience)
-        self.accounts = Accounts(ask)
-        self.sources = Sources(ask)
-        self.providers = Providers(ask)
-        self.connect_sessions = ConnectSessions(ask)
-        self.authorizations = Authorizations(ask)
-        self.webhooks = Webhooks(ask)
-        self.api_keys = ApiKeys(ask)
-        self.audit = Audit(ask)
+    @cached_property
+    def events(self) -> "Events":
+        """Being told what happens, asking what has happened, and telling what a service sees."""
+        from tokenkeep.client.events import Events
+
+        return Events(self._api, self._environment, self._redis)
+
+    @cached_property
+    def accounts(self) -> "Accounts":
+        """End users' credentials at sources."""
+        from tokenkeep.client.resources.accounts import Accounts
+
+        return Accounts(self._ask)
+
+    @cached_property
+    def sources(self) -> "Sources":
+        """Providers, configured with your own clients."""
+        from tokenkeep.client.resources.sources import Sources
+
+        return Sources(self._ask)
+
+    @cached_property
+    def providers(self) -> "Providers":
+        """The catalogue."""
+        from tokenkeep.client.resources.sources import Providers
+
+        return Providers(self._ask)
+
+    @cached_property
+    def connect_sessions(self) -> "ConnectSessions":
+        """Links by which end users connect accounts."""
+        from tokenkeep.client.resources.connecting import ConnectSessions
+
+        return ConnectSessions(self._ask)
+
+    @cached_property
+    def authorizations(self) -> "Authorizations":
+        """For platforms that send users to providers from pages of their own."""
+        from tokenkeep.client.resources.connecting import Authorizations
+
+        return Authorizations(self._ask)
+
+    @cached_property
+    def webhooks(self) -> "Webhooks":
+        """Addresses that events are delivered to."""
+        from tokenkeep.client.resources.webhooks import Webhooks
+
+        return Webhooks(self._ask)
+
+    @cached_property
+    def api_keys(self) -> "ApiKeys":
+        """Who may call."""
+        from tokenkeep.client.resources.keys import ApiKeys
+
+        return ApiKeys(self._ask)
+
+    @cached_property
+    def audit(self) -> "Audit":
+        """Who did what."""
+        from tokenkeep.client.resources.keys import Audit
+
+        return Audit(self._ask)
 
 
 class AsyncTokenkeep:
@@ -122,10 +178,11 @@ class AsyncTokenkeep:
         most_tokens: int = _MOST_TOKENS,
     ) -> None:
         self._api = AsyncApiWire(Address(base_url, api_key, environment), transport, http_client)
+        self._environment = environment
+        self._redis = Secret(redis) if isinstance(redis, str) else redis
         self._patience = Patience(timeout, max_retries)
-        self.events = AsyncEvents(self._api, environment, Secret(redis) if isinstance(redis, str) else redis)
-        self.tokens = AsyncTokens(AsyncAsker(self._api, self._patience), self._patience, Keeping(most_tokens))
-        self._furnish()
+        self._ask = AsyncAsker(self._api, self._patience)
+        self.tokens = AsyncTokens(self._ask, self._patience, Keeping(most_tokens))
 
     async def token(self, account_id: str, *, min_ttl: float = 60.0, wait: float = 10.0, force: bool = False) -> Token:
         """As `Tokenkeep.token`."""
@@ -133,9 +190,11 @@ class AsyncTokenkeep:
 
     def with_options(self, *, timeout: float | None = None, max_retries: int | None = None) -> Self:
         """As `Tokenkeep.with_options`."""
-        other = copy(self)
-        other._patience = self._patience.changed(timeout, max_retries)  # noqa: SLF001 - another of our own
-        other._furnish()  # noqa: SLF001 - as above
+        other = object.__new__(type(self))
+        other._api, other._environment, other._redis = self._api, self._environment, self._redis
+        other._patience = self._patience.changed(timeout, max_retries)
+        other._ask = AsyncAsker(self._api, other._patience)
+        other.tokens = self.tokens
         return other
 
     async def close(self) -> None:
@@ -149,13 +208,65 @@ class AsyncTokenkeep:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _furnish(self) -> None:
-        ask = AsyncAsker(self._api, self._patience)
-        self.accounts = AsyncAccounts(ask)
-        self.sources = AsyncSources(ask)
-        self.providers = AsyncProviders(ask)
-        self.connect_sessions = AsyncConnectSessions(ask)
-        self.authorizations = AsyncAuthorizations(ask)
-        self.webhooks = AsyncWebhooks(ask)
-        self.api_keys = AsyncApiKeys(ask)
-        self.audit = AsyncAudit(ask)
+    @cached_property
+    def events(self) -> "AsyncEvents":
+        """Being told what happens, asking what has happened, and telling what a service sees."""
+        from tokenkeep.client.events_async import AsyncEvents
+
+        return AsyncEvents(self._api, self._environment, self._redis)
+
+    @cached_property
+    def accounts(self) -> "AsyncAccounts":
+        """End users' credentials at sources."""
+        from tokenkeep.client.resources.accounts_async import AsyncAccounts
+
+        return AsyncAccounts(self._ask)
+
+    @cached_property
+    def sources(self) -> "AsyncSources":
+        """Providers, configured with your own clients."""
+        from tokenkeep.client.resources.sources_async import AsyncSources
+
+        return AsyncSources(self._ask)
+
+    @cached_property
+    def providers(self) -> "AsyncProviders":
+        """The catalogue."""
+        from tokenkeep.client.resources.sources_async import AsyncProviders
+
+        return AsyncProviders(self._ask)
+
+    @cached_property
+    def connect_sessions(self) -> "AsyncConnectSessions":
+        """Links by which end users connect accounts."""
+        from tokenkeep.client.resources.connecting_async import AsyncConnectSessions
+
+        return AsyncConnectSessions(self._ask)
+
+    @cached_property
+    def authorizations(self) -> "AsyncAuthorizations":
+        """For platforms that send users to providers from pages of their own."""
+        from tokenkeep.client.resources.connecting_async import AsyncAuthorizations
+
+        return AsyncAuthorizations(self._ask)
+
+    @cached_property
+    def webhooks(self) -> "AsyncWebhooks":
+        """Addresses that events are delivered to."""
+        from tokenkeep.client.resources.webhooks_async import AsyncWebhooks
+
+        return AsyncWebhooks(self._ask)
+
+    @cached_property
+    def api_keys(self) -> "AsyncApiKeys":
+        """Who may call."""
+        from tokenkeep.client.resources.keys_async import AsyncApiKeys
+
+        return AsyncApiKeys(self._ask)
+
+    @cached_property
+    def audit(self) -> "AsyncAudit":
+        """Who did what."""
+        from tokenkeep.client.resources.keys_async import AsyncAudit
+
+        return AsyncAudit(self._ask)
