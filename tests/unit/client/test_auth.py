@@ -1,0 +1,224 @@
+"""`TokenkeepAuth`: what requests bear, what follows a 401, and where credentials never go."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from resource_server import Resource, resource_server
+from tokenkeep.client import AsyncTokenkeep, InvalidInput, OriginNotAllowed, Tokenkeep, TokenkeepAuth
+from vending_api import ACCOUNT, VendingApi
+
+Sending = Callable[..., httpx.Response]
+
+
+@pytest.fixture
+def api() -> VendingApi:
+    return VendingApi()
+
+
+@pytest.fixture
+def resource() -> Iterator[Resource]:
+    with resource_server() as serving:
+        yield serving
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Resource]:
+    with resource_server() as serving:
+        yield serving
+
+
+@pytest.fixture(params=["blocking", "async"])
+def send(request: pytest.FixtureRequest, api: VendingApi) -> Sending:
+    """Sends one request by an httpx client with `TokenkeepAuth`, whose options are given in `auth`."""
+
+    def blocking(
+        method: str, url: str, *, auth: dict[str, Any] | None = None, follow: bool = False, **given: Any
+    ) -> httpx.Response:
+        with Tokenkeep("https://keep.test", "tk_key", transport=httpx.MockTransport(api)) as client:
+            with httpx.Client(auth=TokenkeepAuth(client, ACCOUNT, **auth or {}), follow_redirects=follow) as http:
+                return http.request(method, url, **given)
+
+    async def sent(
+        method: str, url: str, *, auth: dict[str, Any] | None = None, follow: bool = False, **given: Any
+    ) -> httpx.Response:
+        async with AsyncTokenkeep("https://keep.test", "tk_key", transport=httpx.MockTransport(api)) as client:
+            async with httpx.AsyncClient(
+                auth=TokenkeepAuth(client, ACCOUNT, **auth or {}), follow_redirects=follow
+            ) as http:
+                return await http.request(method, url, **given)
+
+    def on_loop(method: str, url: str, **given: Any) -> httpx.Response:
+        content = given.get("content")
+        if content is not None and not isinstance(content, bytes):
+            given["content"] = streamed(content)
+        return asyncio.run(sent(method, url, **given))
+
+    return blocking if request.param == "blocking" else on_loop
+
+
+async def streamed(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+def test_a_request_bears_the_accounts_token(send: Sending, resource: Resource) -> None:
+    resource.good = {"Bearer token-1"}
+    assert send("GET", f"{resource.url}/me?a=b").status_code == 200
+    assert resource.seen == [("/me?a=b", "Bearer token-1", b"")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "header", "borne"),
+    [
+        ({"headers": {"x-api-key": "k"}, "access_token": None}, "/me?a=b", "x-api-key", "k"),
+        ({"headers": {}, "query": {"api_key": "k&"}, "access_token": None}, "/me?a=b&api_key=k%26", "x-none", None),
+        ({"headers": {}, "path": "/bot1:k/", "access_token": None}, "/bot1:k/me?a=b", "x-none", None),
+    ],
+)
+def test_other_kinds_of_credentials_stand_where_they_belong(
+    send: Sending, api: VendingApi, resource: Resource, changes: dict[str, Any], path: str, header: str, borne: str
+) -> None:
+    api.changes, api.life, resource.header = changes, None, header
+    send("GET", f"{resource.url}/me?a=b")
+    assert resource.seen[0] == (path, borne, b"")
+
+
+def test_each_request_of_oauth1_is_signed_for_itself(send: Sending, api: VendingApi, resource: Resource) -> None:
+    signed: list[Any] = []
+
+    def watch(name: str, body: Any) -> None:
+        if name == "sign":
+            signed.append(body)
+
+    api.answer_first = watch
+    api.changes = {"headers": {}, "access_token": None, "sign_url": "https://keep.test/sign"}
+    resource.good = {"OAuth POST"}
+    assert send("POST", f"{resource.url}/me?a=b", data={"c": "d"}).status_code == 200
+    assert signed == [{"method": "POST", "url": f"{resource.url}/me?a=b", "body": "c=d"}]
+
+
+def test_a_refused_token_is_reported_and_replaced_and_the_request_made_once_more(
+    send: Sending, api: VendingApi, resource: Resource
+) -> None:
+    resource.good = {"Bearer token-2"}
+    assert send("POST", f"{resource.url}/me", content=b"body").status_code == 200
+    assert resource.seen == [("/me", "Bearer token-1", b"body"), ("/me", "Bearer token-2", b"body")]
+    assert len(api.reported) == 1
+
+
+def test_a_body_that_streams_is_sent_once_more_too(send: Sending, resource: Resource) -> None:
+    resource.good = {"Bearer token-2"}
+    answer = send("POST", f"{resource.url}/me", content=iter([b"bo", b"dy"]), headers={"Content-Length": "4"})
+    assert answer.status_code == 200
+    assert [body for _, _, body in resource.seen] == [b"body", b"body"]
+
+
+def test_a_body_that_is_not_to_be_read_into_memory_is_sent_once(
+    send: Sending, api: VendingApi, resource: Resource
+) -> None:
+    body, headers = iter([b"bo", b"dy"]), {"Content-Length": "4"}
+    answer = send("POST", f"{resource.url}/me", content=body, headers=headers, auth={"buffer_bodies": False})
+    assert answer.status_code == 401
+    assert len(resource.seen) == len(api.reported) == 1
+
+
+def test_a_second_401_is_given_back_as_it_is(send: Sending, api: VendingApi, resource: Resource) -> None:
+    assert send("GET", f"{resource.url}/me").status_code == 401
+    assert [borne for _, borne, _ in resource.seen] == ["Bearer token-1", "Bearer token-2"]
+    assert len(api.reported) == 1
+
+
+def test_where_no_newer_token_can_be_had_the_first_401_is_given_back(
+    send: Sending, api: VendingApi, resource: Resource
+) -> None:
+    api.refreshing, api.life = False, None
+    assert send("GET", f"{resource.url}/me").status_code == 401
+    assert len(resource.seen) == 1
+
+
+def test_after_a_redirect_to_another_origin_a_token_is_not_there_and_a_401_is_not_about_it(
+    send: Sending, api: VendingApi, resource: Resource, elsewhere: Resource
+) -> None:
+    resource.moved = elsewhere.url
+    assert send("GET", f"{resource.url}/me", follow=True).status_code == 401
+    assert elsewhere.seen == [("/me", None, b"")]
+    assert api.reported == []
+
+
+def test_a_redirect_never_takes_a_key_to_another_origin(
+    send: Sending, api: VendingApi, resource: Resource, elsewhere: Resource
+) -> None:
+    api.changes, api.life = {"headers": {"x-api-key": "canary"}, "access_token": None}, None
+    resource.header = elsewhere.header = "x-api-key"
+    resource.moved = elsewhere.url
+    with pytest.raises(OriginNotAllowed) as refused:
+        send("GET", f"{resource.url}/me", follow=True)
+    assert elsewhere.seen == []
+    assert "canary" not in str(refused.value)
+
+
+def test_a_redirect_within_the_origin_keeps_them(send: Sending, api: VendingApi, resource: Resource) -> None:
+    api.changes, api.life = {"headers": {"x-api-key": "k"}, "access_token": None}, None
+    resource.header, resource.moved = "x-api-key", f"{resource.url}/there"
+    with pytest.raises(httpx.TooManyRedirects):
+        send("GET", f"{resource.url}/me", follow=True)
+    assert {borne for _, borne, _ in resource.seen} == {"k"}
+
+
+@pytest.mark.parametrize(
+    ("origins", "url"),
+    [
+        (None, "http://api.test/me"),
+        (["https://api.test"], "https://evil.test/me"),
+        (["https://api.test"], "http://api.test/me"),
+        (["https://api.test"], "https://api.test:8443/me"),
+        (["api.test"], "https://api.test.evil.test/me"),
+    ],
+)
+def test_a_request_to_where_credentials_do_not_belong_is_not_sent(
+    send: Sending, api: VendingApi, origins: list[str] | None, url: str
+) -> None:
+    with pytest.raises(OriginNotAllowed):
+        send("GET", url, auth={"origins": origins})
+    assert api.calls == {}
+
+
+def test_an_origin_that_is_named_is_allowed_also_over_http(send: Sending, resource: Resource) -> None:
+    resource.good = {"Bearer token-1"}
+    assert send("GET", f"{resource.url}/me", auth={"origins": [resource.url]}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["", "ftp://api.test", "https://user@api.test", "https://api.test/path", "https://"])
+def test_what_is_no_origin_is_refused_by_name(origin: str) -> None:
+    client = Tokenkeep("https://keep.test", "tk_key")
+    with pytest.raises(InvalidInput, match="origins"):
+        TokenkeepAuth(client, ACCOUNT, origins=[origin])
+
+
+def test_a_trace_of_the_callers_own_goes_on(send: Sending, resource: Resource) -> None:
+    seen: list[str] = []
+
+    class Trace:
+        def __call__(self, event: str, _info: Any) -> Any:
+            seen.append(event)
+            return Nothing()
+
+    class Nothing:
+        def __await__(self) -> Iterator[None]:
+            return iter(())
+
+    send("GET", f"{resource.url}/me", extensions={"trace": Trace()})
+    assert "http11.send_request_headers.started" in seen
+
+
+async def test_each_kind_of_client_wants_its_own() -> None:
+    blocking, on_loop = Tokenkeep("https://keep.test", "tk_key"), AsyncTokenkeep("https://keep.test", "tk_key")
+    with httpx.Client() as http, pytest.raises(TypeError, match="Tokenkeep"):
+        http.get("https://api.test", auth=TokenkeepAuth(on_loop, ACCOUNT))
+    async with httpx.AsyncClient() as http_on_loop:
+        with pytest.raises(TypeError, match="AsyncTokenkeep"):
+            await http_on_loop.get("https://api.test", auth=TokenkeepAuth(blocking, ACCOUNT))
