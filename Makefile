@@ -15,7 +15,7 @@ DOCS_READY := $(VENV)/.docs-ready
 ROOMS := shared services deploy tests docs/conf.py docs/extensions docs/reference_docs docs/examples docs/custody/model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-fast bench fuzz storm model check format lint types imports schemas reference docs client lock clean
+.PHONY: help setup run demo test test-fast bench fuzz storm model check format lint types imports schemas reference docs client typescript lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}'
@@ -93,6 +93,9 @@ $(DOCS_READY): $(READY) $(DOCS_LOCK)
 
 client: $(READY) ## Derive the SDK's calls that block from those for event loops
 	@$(BIN)/python deploy/derive_client.py
+
+typescript: $(READY) ## Derive deploy/typescript/schema.d.ts from the API's description (needs npm's registry)
+	@$(BIN)/python deploy/derive_typescript.py
 
 lock: ## Pin the requirements that pyproject.toml names (needs uv; UPGRADE=--upgrade takes the newest)
 	@uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -1,0 +1,74 @@
+/** tokenkeep's API with the types of its own description, and tokens that are asked for once while they are good. */
+import createClient, { type Client } from "openapi-fetch";
+import type { components, paths } from "./schema.d.ts";
+
+export type Account = components["schemas"]["AccountAnswer"];
+export type Problem = components["schemas"]["ProblemAnswer"];
+export type Token = components["schemas"]["TokenAnswer"];
+
+/** A refusal (RFC 9457): `problem.code` says why, `problem.connect_url` where the end user is to be sent. */
+export class TokenkeepProblem extends Error {
+  readonly problem: Problem;
+
+  constructor(problem: Problem) {
+    super(`${problem.status} ${problem.code}: ${problem.detail}`);
+    this.name = "TokenkeepProblem";
+    this.problem = problem;
+  }
+}
+
+/** `client.GET("/v1/accounts")` and so on: every path, parameter, body and answer is typed. */
+export function tokenkeep(baseUrl: string, apiKey: string): Client<paths> {
+  return createClient<paths>({ baseUrl, headers: { Authorization: `Bearer ${apiKey}` } });
+}
+
+const MARGIN_MS = 60_000;
+const MOST = 10_000;
+
+/** Tokens in memory: one request for all who ask at once, and none while the token has a minute left. */
+export class Tokens {
+  readonly #client: Client<paths>;
+  readonly #kept = new Map<string, { token: Promise<Token>; until: number }>();
+
+  constructor(client: Client<paths>) {
+    this.#client = client;
+  }
+
+  async get(accountId: string): Promise<Token> {
+    const kept = this.#kept.get(accountId);
+    if (kept !== undefined && kept.until > performance.now()) return kept.token;
+    const entry = { token: this.#ask(accountId), until: Number.POSITIVE_INFINITY };
+    this.#keep(accountId, entry);
+    try {
+      const token = await entry.token;
+      const left = token.expires_at === null ? 5 * MARGIN_MS : Date.parse(token.expires_at) - Date.now();
+      entry.until = performance.now() + (left > MARGIN_MS ? left - MARGIN_MS : left / 2);
+      return token;
+    } catch (error) {
+      if (this.#kept.get(accountId) === entry) this.#kept.delete(accountId);
+      throw error;
+    }
+  }
+
+  /** After an event about the account, or when its provider refused the token. */
+  forget(accountId: string): void {
+    this.#kept.delete(accountId);
+  }
+
+  #keep(accountId: string, entry: { token: Promise<Token>; until: number }): void {
+    this.#kept.delete(accountId);
+    this.#kept.set(accountId, entry);
+    const oldest = this.#kept.keys().next();
+    if (this.#kept.size > MOST && !oldest.done) this.#kept.delete(oldest.value);
+  }
+
+  async #ask(accountId: string): Promise<Token> {
+    const { data, error } = await this.#client.POST("/v1/accounts/{account_id}/token", {
+      params: { path: { account_id: accountId } },
+      body: {},
+      signal: AbortSignal.timeout(40_000),
+    });
+    if (error !== undefined) throw new TokenkeepProblem(error);
+    return data.data;
+  }
+}
