@@ -1,14 +1,20 @@
 """The reference names everything that there is."""
 
+import ast
 import inspect
 import re
+from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 from busy_metrics import busy, described
 from log_events import told
+from tokenkeep import client as sdk
 from tokenkeep.application.accept_events import ReceptionStatus
 from tokenkeep.application.inbox import Outcome
-from tokenkeep.client import AsyncEvents, AsyncTokenkeep, Tokenkeep, errors
+from tokenkeep.client import AsyncEvents, AsyncTokenkeep, Tokenkeep, TokenkeepAuth, errors
+from tokenkeep.client.errors import ClientError
+from tokenkeep.client.tokens import Tokens
 from tokenkeep.domain.account import AuthType
 from tokenkeep.domain.events import EventType
 from tokenkeep.domain.incoming_event import IncomingType
@@ -81,14 +87,30 @@ def test_every_auth_type_has_its_page() -> None:
     assert pages == {auth_type.value.replace("_", "-") for auth_type in AuthType}
 
 
-def test_every_argument_error_and_log_line_of_the_sdk_is_on_its_page() -> None:
-    page = (DOCS / "reference" / "sdk-events.md").read_text(encoding="utf-8")
-    arguments = {name for call in (AsyncEvents.subscribe, Tokenkeep, AsyncTokenkeep) for name in parameters(call)}
-    raised = {name for name, what in vars(errors).items() if inspect.isclass(what)} - {"ClientError", "TokenkeepError"}
-    code = [path.read_text(encoding="utf-8") for path in Path(errors.__file__).parent.glob("*.py")]
+def test_every_argument_error_and_log_line_of_the_sdk_is_on_its_pages() -> None:
+    page = "".join((DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8") for name in ("sdk", "sdk-events"))
+    calls = (AsyncEvents.subscribe, Tokenkeep, AsyncTokenkeep, Tokenkeep.token, Tokenkeep.with_options, TokenkeepAuth)
+    arguments = {name for call in calls for name in parameters(call)}
+    raised = {name for name, what in vars(errors).items() if inspect.isclass(what) and issubclass(what, ClientError)}
+    code = [path.read_text(encoding="utf-8") for path in Path(errors.__file__).parent.rglob("*.py")]
     logged = {name for text in code for name in re.findall(r'_log\.\w+\(\s*"(\w+)', text)}
-    assert {"handler_failed", "dead_letter"} <= logged
+    assert {"handler_failed", "dead_letter", "token_events_ended"} <= logged
     assert {name for name in arguments | raised | logged if name not in page} == set()
+
+
+def test_every_call_and_every_enumeration_of_the_sdk_is_on_its_page() -> None:
+    page = (DOCS / "reference" / "sdk.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `client\.(\w+)` \| (.*) \|$", page, re.MULTILINE))
+    client = Tokenkeep()
+    spaces = {name for name, what in vars(Tokenkeep).items() if isinstance(what, cached_property)}
+    assert rows.keys() == spaces
+    for name in spaces:
+        written = set(re.findall(r"`(\w+)`|(?<=`)(\w+)(?=` `)", rows[name]))
+        calls = {call for call in vars(type(getattr(client, name))) if not call.startswith("_")}
+        assert calls == {word for found in written for word in found if word}, name
+    named = {name for name in sdk.__all__ if inspect.isclass(one := getattr(sdk, name)) and issubclass(one, StrEnum)}
+    assert {name for name in named if f"`{name}`" not in page} == set()
+    assert {name for name in vars(Tokens) if not name.startswith("_") and f"{name}(" not in page} == {"get", "close"}
 
 
 def parameters(call: object) -> set[str]:
@@ -97,9 +119,9 @@ def parameters(call: object) -> set[str]:
 
 
 def test_what_the_pages_of_the_sdk_show_can_be_read() -> None:
-    for page in ("how-to/subscribe-to-events.md", "../README.md"):
+    for page in ("how-to/subscribe-to-events.md", "how-to/call-an-api-with-fresh-tokens.md", "../README.md"):
         blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
         assert blocks
         for block in blocks:
-            compile(block, page, "exec")
+            compile(block, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             exec("\n".join(re.findall(r"^from tokenkeep.*", block, re.MULTILINE)), {})  # noqa: S102 - imports of ours
