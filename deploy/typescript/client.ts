@@ -23,12 +23,17 @@ export function tokenkeep(baseUrl: string, apiKey: string): Client<paths> {
 }
 
 const MARGIN_MS = 60_000;
+const UNENDING_MS = 300_000;
 const MOST = 10_000;
+
+/** `left`: how long the token lives from now on, in milliseconds, by the server's clock: this machine's may be wrong. */
+type Vended = { token: Token; left: number };
+type Entry = { vended: Promise<Vended>; until: number };
 
 /** Tokens in memory: one request for all who ask at once, and none while the token has a minute left. */
 export class Tokens {
   readonly #client: Client<paths>;
-  readonly #kept = new Map<string, { token: Promise<Token>; until: number }>();
+  readonly #kept = new Map<string, Entry>();
 
   constructor(client: Client<paths>) {
     this.#client = client;
@@ -36,12 +41,12 @@ export class Tokens {
 
   async get(accountId: string): Promise<Token> {
     const kept = this.#kept.get(accountId);
-    if (kept !== undefined && kept.until > performance.now()) return kept.token;
-    const entry = { token: this.#ask(accountId), until: Number.POSITIVE_INFINITY };
+    if (kept !== undefined && kept.until > performance.now()) return (await kept.vended).token;
+    const entry: Entry = { vended: this.#ask(accountId), until: Number.POSITIVE_INFINITY };
     this.#keep(accountId, entry);
     try {
-      const token = await entry.token;
-      const left = token.expires_at === null ? 5 * MARGIN_MS : Date.parse(token.expires_at) - Date.now();
+      const { token, left } = await entry.vended;
+      // One that lives shorter than the margin is given for half of its life.
       entry.until = performance.now() + (left > MARGIN_MS ? left - MARGIN_MS : left / 2);
       return token;
     } catch (error) {
@@ -55,20 +60,23 @@ export class Tokens {
     this.#kept.delete(accountId);
   }
 
-  #keep(accountId: string, entry: { token: Promise<Token>; until: number }): void {
+  #keep(accountId: string, entry: Entry): void {
     this.#kept.delete(accountId);
     this.#kept.set(accountId, entry);
     const oldest = this.#kept.keys().next();
     if (this.#kept.size > MOST && !oldest.done) this.#kept.delete(oldest.value);
   }
 
-  async #ask(accountId: string): Promise<Token> {
-    const { data, error } = await this.#client.POST("/v1/accounts/{account_id}/token", {
+  async #ask(accountId: string): Promise<Vended> {
+    const { data, error, response } = await this.#client.POST("/v1/accounts/{account_id}/token", {
       params: { path: { account_id: accountId } },
       body: {},
       signal: AbortSignal.timeout(40_000),
     });
     if (error !== undefined) throw new TokenkeepProblem(error);
-    return data.data;
+    const token = data.data;
+    if (token.expires_at === null) return { token, left: UNENDING_MS };
+    const said = Date.parse(response.headers.get("date") ?? "");
+    return { token, left: Date.parse(token.expires_at) - (Number.isNaN(said) ? Date.now() : said) };
   }
 }

@@ -1058,14 +1058,14 @@ export interface components {
              * Metadata
              * @default {}
              */
-            metadata: {
+            metadata?: {
                 [key: string]: string;
             };
             /**
              * Properties
              * @default {}
              */
-            properties: {
+            properties?: {
                 [key: string]: string;
             };
             /** Source Id */
@@ -1128,7 +1128,7 @@ export interface components {
              * Credentials
              * @default null
              */
-            credentials: components["schemas"]["OAuth2CredentialsAnswer"] | components["schemas"]["OAuth1CredentialsAnswer"] | {
+            credentials?: components["schemas"]["OAuth2CredentialsAnswer"] | components["schemas"]["OAuth1CredentialsAnswer"] | {
                 [key: string]: string;
             } | null;
             custody: components["schemas"]["Custody"];
@@ -1809,7 +1809,7 @@ export interface components {
              * Fields
              * @default {}
              */
-            fields: {
+            fields?: {
                 [key: string]: string;
             };
         };
@@ -1903,7 +1903,7 @@ export interface components {
              * Fields
              * @default {}
              */
-            fields: {
+            fields?: {
                 [key: string]: string;
             };
             /** State */
@@ -2033,19 +2033,19 @@ export interface components {
              * Connect Url
              * @default null
              */
-            connect_url: string | null;
+            connect_url?: string | null;
             /** Detail */
             detail: string;
             /**
              * Field
              * @default null
              */
-            field: string | null;
+            field?: string | null;
             /**
              * Retry After
              * @default null
              */
-            retry_after: number | null;
+            retry_after?: number | null;
             /** Status */
             status: number;
             /** Title */
@@ -2157,7 +2157,7 @@ export interface components {
              * Include Delivered
              * @default false
              */
-            include_delivered: boolean;
+            include_delivered?: boolean;
             /** Since */
             since?: string | null;
             /** Types */
@@ -2222,7 +2222,7 @@ export interface components {
              * Confirm Revocations
              * @default false
              */
-            confirm_revocations: boolean;
+            confirm_revocations?: boolean;
         };
         /**
          * RevocationAsked
@@ -2242,7 +2242,7 @@ export interface components {
              * Overlap S
              * @default 86400
              */
-            overlap_s: number;
+            overlap_s?: number;
         };
         /**
          * Scope
@@ -2350,7 +2350,7 @@ export interface components {
              * Options
              * @default {}
              */
-            options: {
+            options?: {
                 [key: string]: unknown;
             };
             /** Provider */
@@ -2361,7 +2361,7 @@ export interface components {
              * Scopes
              * @default []
              */
-            scopes: string[];
+            scopes?: string[];
         };
         /**
          * SourceChangeBody
@@ -2413,12 +2413,12 @@ export interface components {
              * Path
              * @default null
              */
-            path: string | null;
+            path?: string | null;
             /**
              * Query
              * @default null
              */
-            query: {
+            query?: {
                 [key: string]: string;
             } | null;
             /** Refreshed */
@@ -2429,7 +2429,7 @@ export interface components {
              * Sign Url
              * @default null
              */
-            sign_url: string | null;
+            sign_url?: string | null;
             /** Token Type */
             token_type: string | null;
         };
@@ -2443,19 +2443,19 @@ export interface components {
              * @description Give a token that was refreshed after this call.
              * @default false
              */
-            force: boolean;
+            force?: boolean;
             /**
              * Min Ttl
              * @description Seconds that it must still be valid.
              * @default 60
              */
-            min_ttl: number;
+            min_ttl?: number;
             /**
              * Wait
              * @description Seconds to wait for a refresh.
              * @default 10
              */
-            wait: number;
+            wait?: number;
         };
         /**
          * TrialAnswer
@@ -2567,7 +2567,7 @@ export interface components {
              * Ordered
              * @default false
              */
-            ordered: boolean;
+            ordered?: boolean;
             /** Types */
             types?: ("tokenkeep.account.created" | "account.created" | "tokenkeep.account.activated" | "account.activated" | "tokenkeep.account.refreshed" | "account.refreshed" | "tokenkeep.account.failing" | "account.failing" | "tokenkeep.account.recovered" | "account.recovered" | "tokenkeep.account.in_doubt" | "account.in_doubt" | "tokenkeep.account.token_rejected" | "account.token_rejected" | "tokenkeep.account.expiring" | "account.expiring" | "tokenkeep.account.disabled" | "account.disabled" | "tokenkeep.account.enabled" | "account.enabled" | "tokenkeep.account.reauthorized" | "account.reauthorized" | "tokenkeep.account.released" | "account.released" | "tokenkeep.account.deleted" | "account.deleted" | "tokenkeep.source.paused" | "source.paused" | "tokenkeep.source.resumed" | "source.resumed" | "tokenkeep.webhook.disabled" | "webhook.disabled" | "tokenkeep.webhook.enabled" | "webhook.enabled")[] | null;
             /** Url */
