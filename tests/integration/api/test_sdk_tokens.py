@@ -9,7 +9,7 @@ import pytest
 
 from api_service import Service, data
 from served_api import served
-from token_server import TokenServer
+from token_server import TokenServer, says
 from tokenkeep.client import (
     AccountDisabled,
     AccountNotReady,
@@ -140,8 +140,6 @@ async def test_an_account_that_waits_for_its_user_is_not_ready(service: Service,
 async def test_a_revoked_account_says_where_its_user_is_to_be_sent(
     service: Service, api: str, server: TokenServer
 ) -> None:
-    from token_server import says
-
     options = {"authorization_url": "https://93.184.215.14/authorize"}
     account_id = await service.account(await service.source(server.url, **options), name=uuid4().hex, expires_in=1)
     server.script.append(says(400, {"error": "invalid_grant"}))

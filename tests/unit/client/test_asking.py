@@ -80,9 +80,12 @@ def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
 
 def test_all_tries_together_take_no_longer_than_the_deadline() -> None:
     effects, error = play(GET, Patience(timeout=10, retries=9), *[Unreachable("ReadError")] * 10, passing=4.0)
-    calls = [effect for effect in effects if isinstance(effect, Call)]
+    deadlines = [effect.deadline or 0.0 for effect in effects if isinstance(effect, Call)]
     assert isinstance(error, Unreachable)
-    assert [round(call.deadline or 0) for call in calls] == [10, 6, 1]
+    assert len(deadlines) == 3
+    assert deadlines[0] == 10.0
+    assert 5.7 < deadlines[1] < 5.9
+    assert 1.2 < deadlines[2] < 1.7
 
 
 def test_a_change_whose_answer_was_lost_is_not_made_again() -> None:
@@ -150,9 +153,9 @@ def test_a_refusal_tells_what_it_is_and_hides_the_key() -> None:
         body = {"code": "not_found", "detail": "there is no such account in this environment"}
         return httpx.Response(404, json=body, headers={"X-Request-Id": "cor_1"})
 
-    with Tokenkeep("https://api.test", KEY, transport=httpx.MockTransport(refuse)) as client:
-        with pytest.raises(NotFound) as refused:
-            client.accounts.get(ACCOUNT)
+    client = Tokenkeep("https://api.test", KEY, transport=httpx.MockTransport(refuse))
+    with client, pytest.raises(NotFound) as refused:
+        client.accounts.get(ACCOUNT)
     error = refused.value
     assert (error.status, error.code, error.correlation_id) == (404, "not_found", "cor_1")
     assert "canary" not in repr(error) + repr(vars(error))

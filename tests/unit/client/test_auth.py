@@ -35,21 +35,22 @@ def elsewhere() -> Iterator[Resource]:
 def send(request: pytest.FixtureRequest, api: VendingApi) -> Sending:
     """Sends one request by an httpx client with `TokenkeepAuth`, whose options are given in `auth`."""
 
+    transport = httpx.MockTransport(api)
+
     def blocking(
         method: str, url: str, *, auth: dict[str, Any] | None = None, follow: bool = False, **given: Any
     ) -> httpx.Response:
-        with Tokenkeep("https://keep.test", "tk_key", transport=httpx.MockTransport(api)) as client:
-            with httpx.Client(auth=TokenkeepAuth(client, ACCOUNT, **auth or {}), follow_redirects=follow) as http:
-                return http.request(method, url, **given)
+        keep = Tokenkeep("https://keep.test", "tk_key", transport=transport)
+        options: dict[str, Any] = {"auth": TokenkeepAuth(keep, ACCOUNT, **auth or {}), "follow_redirects": follow}
+        with keep, httpx.Client(**options) as http:
+            return http.request(method, url, **given)
 
     async def sent(
         method: str, url: str, *, auth: dict[str, Any] | None = None, follow: bool = False, **given: Any
     ) -> httpx.Response:
-        async with AsyncTokenkeep("https://keep.test", "tk_key", transport=httpx.MockTransport(api)) as client:
-            async with httpx.AsyncClient(
-                auth=TokenkeepAuth(client, ACCOUNT, **auth or {}), follow_redirects=follow
-            ) as http:
-                return await http.request(method, url, **given)
+        async with AsyncTokenkeep("https://keep.test", "tk_key", transport=transport) as keep_on_loop:
+            options: dict[str, Any] = {"auth": TokenkeepAuth(keep_on_loop, ACCOUNT, **auth or {})}
+            return await on_client(httpx.AsyncClient(**options, follow_redirects=follow), method, url, **given)
 
     def on_loop(method: str, url: str, **given: Any) -> httpx.Response:
         content = given.get("content")
@@ -58,6 +59,11 @@ def send(request: pytest.FixtureRequest, api: VendingApi) -> Sending:
         return asyncio.run(sent(method, url, **given))
 
     return blocking if request.param == "blocking" else on_loop
+
+
+async def on_client(http: httpx.AsyncClient, method: str, url: str, **given: Any) -> httpx.Response:
+    async with http:
+        return await http.request(method, url, **given)
 
 
 async def streamed(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
@@ -72,19 +78,19 @@ def test_a_request_bears_the_accounts_token(send: Sending, resource: Resource) -
 
 
 @pytest.mark.parametrize(
-    ("changes", "path", "header", "borne"),
+    ("changes", "seen"),
     [
-        ({"headers": {"x-api-key": "k"}, "access_token": None}, "/me?a=b", "x-api-key", "k"),
-        ({"headers": {}, "query": {"api_key": "k&"}, "access_token": None}, "/me?a=b&api_key=k%26", "x-none", None),
-        ({"headers": {}, "path": "/bot1:k/", "access_token": None}, "/bot1:k/me?a=b", "x-none", None),
+        ({"headers": {"x-api-key": "k"}}, ("/me?a=b", "k", b"")),
+        ({"headers": {}, "query": {"api_key": "k&"}}, ("/me?a=b&api_key=k%26", None, b"")),
+        ({"headers": {}, "path": "/bot1:k/"}, ("/bot1:k/me?a=b", None, b"")),
     ],
 )
 def test_other_kinds_of_credentials_stand_where_they_belong(
-    send: Sending, api: VendingApi, resource: Resource, changes: dict[str, Any], path: str, header: str, borne: str
+    send: Sending, api: VendingApi, resource: Resource, changes: dict[str, Any], seen: tuple[str, str | None, bytes]
 ) -> None:
-    api.changes, api.life, resource.header = changes, None, header
+    api.changes, api.life, resource.header = {**changes, "access_token": None}, None, "x-api-key"
     send("GET", f"{resource.url}/me?a=b")
-    assert resource.seen[0] == (path, borne, b"")
+    assert resource.seen[0] == seen
 
 
 def test_each_request_of_oauth1_is_signed_for_itself(send: Sending, api: VendingApi, resource: Resource) -> None:
@@ -215,10 +221,12 @@ def test_a_trace_of_the_callers_own_goes_on(send: Sending, resource: Resource) -
     assert "http11.send_request_headers.started" in seen
 
 
-async def test_each_kind_of_client_wants_its_own() -> None:
-    blocking, on_loop = Tokenkeep("https://keep.test", "tk_key"), AsyncTokenkeep("https://keep.test", "tk_key")
-    with httpx.Client() as http, pytest.raises(TypeError, match="Tokenkeep"):
-        http.get("https://api.test", auth=TokenkeepAuth(on_loop, ACCOUNT))
-    async with httpx.AsyncClient() as http_on_loop:
-        with pytest.raises(TypeError, match="AsyncTokenkeep"):
-            await http_on_loop.get("https://api.test", auth=TokenkeepAuth(blocking, ACCOUNT))
+def test_a_client_that_blocks_wants_one_that_blocks() -> None:
+    with httpx.Client() as http, pytest.raises(TypeError, match="of a Tokenkeep"):
+        http.get("https://api.test", auth=TokenkeepAuth(AsyncTokenkeep("https://keep.test", "tk_key"), ACCOUNT))
+
+
+async def test_a_client_on_a_loop_wants_one_on_a_loop() -> None:
+    async with httpx.AsyncClient() as http:
+        with pytest.raises(TypeError, match="of an AsyncTokenkeep"):
+            await http.get("https://api.test", auth=TokenkeepAuth(Tokenkeep("https://keep.test", "tk_key"), ACCOUNT))

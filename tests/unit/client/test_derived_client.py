@@ -6,6 +6,8 @@ import runpy
 from pathlib import Path
 
 from tokenkeep import client
+from tokenkeep.client.tokens import Tokens
+from tokenkeep.client.tokens_async import AsyncTokens
 
 HOUSE = Path(__file__).parents[3]
 DERIVING = runpy.run_path(str(HOUSE / "deploy" / "derive_client.py"))
@@ -46,9 +48,6 @@ def test_both_clients_have_the_same_calls_with_the_same_arguments() -> None:
         (getattr(client, name.removeprefix("Async")), getattr(client, name))
         for name in ("AsyncTokenkeep", "AsyncEvents", "AsyncDeadLetters")
     ]
-    from tokenkeep.client.tokens import Tokens
-    from tokenkeep.client.tokens_async import AsyncTokens
-
     for blocking, on_loop in (*pairs, (Tokens, AsyncTokens)):
         names = {name for name in vars(blocking) if not name.startswith("_")}
         assert names == {name for name in vars(on_loop) if not name.startswith("_")}

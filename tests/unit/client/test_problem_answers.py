@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tokenkeep import client
+from tokenkeep.client import errors
 from tokenkeep.client.api_wire import answer
 from tokenkeep.client.errors import ClientError
 from tokenkeep.domain import errors as domain
@@ -67,8 +68,6 @@ def test_every_conflict_that_the_server_knows_is_a_conflict_here() -> None:
 
 
 def test_every_error_is_drawn_in_the_tree() -> None:
-    from tokenkeep.client import errors
-
     drawn = errors.__doc__ or ""
     assert {kind.__name__ for kind in all_of(ClientError) if kind.__name__ not in drawn} == set()
     assert {kind.__name__ for kind in all_of(ClientError) if not hasattr(client, kind.__name__)} == set()
