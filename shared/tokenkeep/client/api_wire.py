@@ -206,11 +206,6 @@ def succeeded(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
     raise fault(status, headers, document if isinstance(document, dict) else {})
 
 
-def answer(status: int, headers: Mapping[str, str], body: bytes) -> Any:
-    """The JSON of an answer. Raises as `succeeded` does, and `Unreachable` if something that is not the API answered."""
-    return succeeded(status, headers, body).document()
-
-
 def parsed(body: bytes) -> Any:
     """A body's JSON; None if it is none."""
     try:

@@ -1,6 +1,6 @@
 """The API's calls in their forms: one thing read, a page of them, a change, a creation."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -18,6 +18,7 @@ from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.ids import IdKind, parse_id
 
 Item = TypeVar("Item", bound=Answer)
+Thing = TypeVar("Thing")
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
@@ -32,13 +33,13 @@ UNSET: Final[Literal[Unset.UNSET]] = Unset.UNSET
 
 
 @dataclass(frozen=True, slots=True)
-class Listing(Generic[Item]):
+class Listing(Generic[Thing]):
     """A page of things. `next_cursor` leads to the next one; None: this is the last."""
 
-    items: tuple[Item, ...]
+    items: tuple[Thing, ...]
     next_cursor: str | None = field(default=None, repr=False)
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[Thing]:
         return iter(self.items)
 
     def __len__(self) -> int:
@@ -52,7 +53,12 @@ def reading(kind: type[Item], path: str, **parameters: Any) -> Ask[Item]:
 
 def listing(kind: type[Item], path: str, **parameters: Any) -> Ask[Listing[Item]]:
     """A GET of a page of things."""
-    return Ask(Call("GET", path, parameters), page(kind), repeatable=True)
+    return Ask(Call("GET", path, parameters), _page_of(lambda item: read(kind, item)), repeatable=True)
+
+
+def event_listing(path: str, **parameters: Any) -> Ask[Listing[Event]]:
+    """A GET of a page of events."""
+    return Ask(Call("GET", path, parameters), _page_of(Event.read), repeatable=True)
 
 
 def changing(
@@ -85,15 +91,15 @@ def whole(kind: type[Item]) -> Callable[[Reply], Item]:
     return lambda reply: read(kind, reply.document())
 
 
-def page(kind: type[Item]) -> Callable[[Reply], Listing[Item]]:
+def _page_of(read_item: Callable[[Any], Thing]) -> Callable[[Reply], Listing[Thing]]:
     """Reads `{"data": […], "next_cursor": …}`."""
 
-    def listed(reply: Reply) -> Listing[Item]:
+    def listed(reply: Reply) -> Listing[Thing]:
         document = reply.document()
         items, cursor = document.get("data"), document.get("next_cursor")
         if not isinstance(items, list) or not isinstance(cursor, str | None):
             raise Unreachable("the answer is no page of things")
-        return Listing(tuple(read(kind, item) for item in items), cursor)
+        return Listing(tuple(read_item(item) for item in items), cursor)
 
     return listed
 
@@ -140,16 +146,3 @@ def _json(value: Any) -> Any:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         return [_json(it) for it in value]
     return value
-
-
-def account_events(path: str, **parameters: Any) -> Ask[tuple[Sequence[Event], str | None]]:
-    """A GET of a page of events, newest first, with the cursor of the next one."""
-
-    def listed(reply: Reply) -> tuple[Sequence[Event], str | None]:
-        document = reply.document()
-        items, cursor = document.get("data"), document.get("next_cursor")
-        if not isinstance(items, list) or not isinstance(cursor, str | None):
-            raise Unreachable("the answer is no page of events")
-        return [Event.read(item) for item in items], cursor
-
-    return Ask(Call("GET", path, parameters), listed, repeatable=True)

@@ -1,7 +1,7 @@
 """Imports in pieces: each is a request of its own, whose results come when it was sent whole."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
@@ -61,7 +61,7 @@ def _as_text(value: object) -> str:
     raise TypeError(f"an account holds what JSON has, and times with a zone; not {type(value).__name__}")
 
 
-def _results_of(lines: int) -> Any:
+def _results_of(lines: int) -> Callable[[Reply], list[ImportResult]]:
     def results(reply: Reply) -> list[ImportResult]:
         found = [read(ImportResult, parsed(line)) for line in reply.body.splitlines()]
         if len(found) != lines:

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import ceil
 
 from tokenkeep.client.answers.token import Token
 from tokenkeep.client.api_wire import Reply
@@ -59,7 +60,7 @@ class Wish:
 
     def ask(self) -> Ask[Vended]:
         """The call of the API."""
-        body = {"min_ttl": int(self.min_ttl), "wait": int(self.wait), "force": self.force}
+        body = {"min_ttl": ceil(self.min_ttl), "wait": int(self.wait), "force": self.force}
         call = Call("POST", f"/v1/accounts/{self.account_id}/token", body=body)
         return Ask(call, _vended, repeatable=not self.force, needs=self.wait)
 

@@ -7,12 +7,16 @@ import httpx
 import pytest
 
 from tokenkeep.client import ApiProblem, AsyncTokenkeep, CursorExpired, NotAuthenticated, Tokenkeep, Unreachable
-from tokenkeep.client.api_wire import answer
+from tokenkeep.client.api_wire import succeeded
 from tokenkeep.client.effects import Call, Pause
 from tokenkeep.client.event_calls import persistently
 from tokenkeep.client.reports import refresh_requested, revoked
 
 ACCOUNT = "acc_" + "0" * 32
+
+
+def answer(status: int, headers: dict[str, str], body: bytes) -> Any:
+    return succeeded(status, headers, body).document()
 
 
 def problem(code: str, **members: Any) -> bytes:

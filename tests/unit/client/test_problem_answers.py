@@ -8,7 +8,7 @@ import pytest
 
 from tokenkeep import client
 from tokenkeep.client import errors
-from tokenkeep.client.api_wire import answer
+from tokenkeep.client.api_wire import succeeded
 from tokenkeep.client.errors import ClientError
 from tokenkeep.domain import errors as domain
 
@@ -45,11 +45,11 @@ from tokenkeep.domain import errors as domain
     ],
 )
 def test_each_refusal_is_told_by_its_own_error(
-    status: int, code: str, members: dict[str, Any], error: type[Exception], facts: dict[str, Any]
+    status: int, code: str, members: dict[str, Any], error: type[Any], facts: dict[str, Any]
 ) -> None:
     body = json.dumps({"code": code, "detail": "for a reason", **members}).encode()
     with pytest.raises(error) as refused:
-        answer(status, {"x-request-id": "cor_7", "retry-after": "3"}, body)
+        succeeded(status, {"x-request-id": "cor_7", "retry-after": "3"}, body)
     told: Any = refused.value
     assert type(told) is error
     assert (told.status, told.code, told.detail, told.correlation_id) == (status, code, "for a reason", "cor_7")
@@ -64,7 +64,7 @@ def test_every_conflict_that_the_server_knows_is_a_conflict_here() -> None:
     assert {"account_disabled", "not_held"} <= codes
     for code in codes:
         with pytest.raises(client.Conflict):
-            answer(409, {}, json.dumps({"code": code, "detail": ""}).encode())
+            succeeded(409, {}, json.dumps({"code": code, "detail": ""}).encode())
 
 
 def test_every_error_is_drawn_in_the_tree() -> None:

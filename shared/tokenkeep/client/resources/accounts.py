@@ -18,9 +18,9 @@ from tokenkeep.client.answers.token import Token
 from tokenkeep.client.asking import Ask
 from tokenkeep.client.calls import (
     Listing,
-    account_events,
     changing,
     creating,
+    event_listing,
     given,
     identified,
     listing,
@@ -241,11 +241,9 @@ class Accounts:
         """A page of the account's refresh journal, newest first."""
         return self._ask(listing(Attempt, f"{_path(account_id)}/attempts", limit=limit, cursor=cursor))
 
-    def events(
-        self, account_id: str, *, limit: int = 100, cursor: str | None = None
-    ) -> tuple[Sequence[Event], str | None]:
-        """What happened to the account, newest first, and the next page's cursor."""
-        return self._ask(account_events(f"{_path(account_id)}/events", limit=limit, cursor=cursor))
+    def events(self, account_id: str, *, limit: int = 100, cursor: str | None = None) -> Listing[Event]:
+        """A page of what happened to the account, newest first."""
+        return self._ask(event_listing(f"{_path(account_id)}/events", limit=limit, cursor=cursor))
 
     def import_all(
         self,

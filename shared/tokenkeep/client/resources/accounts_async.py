@@ -17,9 +17,9 @@ from tokenkeep.client.answers.token import Token
 from tokenkeep.client.asking import Ask
 from tokenkeep.client.calls import (
     Listing,
-    account_events,
     changing,
     creating,
+    event_listing,
     given,
     identified,
     listing,
@@ -244,11 +244,9 @@ class AsyncAccounts:
         """A page of the account's refresh journal, newest first."""
         return await self._ask(listing(Attempt, f"{_path(account_id)}/attempts", limit=limit, cursor=cursor))
 
-    async def events(
-        self, account_id: str, *, limit: int = 100, cursor: str | None = None
-    ) -> tuple[Sequence[Event], str | None]:
-        """What happened to the account, newest first, and the next page's cursor."""
-        return await self._ask(account_events(f"{_path(account_id)}/events", limit=limit, cursor=cursor))
+    async def events(self, account_id: str, *, limit: int = 100, cursor: str | None = None) -> Listing[Event]:
+        """A page of what happened to the account, newest first."""
+        return await self._ask(event_listing(f"{_path(account_id)}/events", limit=limit, cursor=cursor))
 
     async def import_all(
         self,
