@@ -48,6 +48,12 @@ class Address:
     def __init__(self, base_url: str | None, api_key: str | None, environment: str | None) -> None:
         if base_url is not None and not self._is_usable(base_url):
             raise NotConfigured("base_url is an http:// or https:// address, without a user name")
+        for name, text in (("api_key", api_key), ("environment", environment)):
+            if text is not None and not is_header_text(text):
+                # Below, a message would quote it: the line break of a file that was read is soon there.
+                raise NotConfigured(
+                    f"{name} is empty, or holds a blank, a line break or a letter that no header can have"
+                )
         self.base_url = base_url
         self._api_key = None if api_key is None else Secret(api_key)
         self._environment = environment
@@ -204,6 +210,11 @@ def succeeded(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
         return Reply(status, headers, body)
     document = parsed(body)
     raise fault(status, headers, document if isinstance(document, dict) else {})
+
+
+def is_header_text(text: str) -> bool:
+    """Whether a header may hold it as one word: visible ASCII (RFC 9110, section 5.5)."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def parsed(body: bytes) -> Any:

@@ -7,7 +7,6 @@ import httpx
 from tokenkeep.client.client import AsyncTokenkeep, Tokenkeep
 from tokenkeep.client.credentialed import Credentialed, Origins
 
-_UNAUTHORIZED = 401
 _FORM = "application/x-www-form-urlencoded"
 
 

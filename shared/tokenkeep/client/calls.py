@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
-from tokenkeep.client.api_wire import Reply
+from tokenkeep.client.api_wire import Reply, is_header_text
 from tokenkeep.client.asking import Ask
 from tokenkeep.client.effects import Call
 from tokenkeep.client.errors import Unreachable
@@ -21,6 +21,7 @@ Item = TypeVar("Item", bound=Answer)
 Thing = TypeVar("Thing")
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
+_LONGEST_KEY = 240  # the API takes 255; an import numbers its pieces
 
 
 class Unset(Enum):
@@ -72,8 +73,17 @@ def creating(
     kind: type[Item], path: str, body: Any, idempotency_key: str | None, *, bare: bool = False, **rest: Any
 ) -> Ask[Item]:
     """A POST that creates once, however often it is made: it bears an Idempotency-Key, the caller's or one of its own."""
-    headers = {IDEMPOTENCY_HEADER: idempotency_key or uuid4().hex, **rest.pop("headers", {})}
+    headers = {IDEMPOTENCY_HEADER: key_or_new(idempotency_key), **rest.pop("headers", {})}
     return Ask(Call("POST", path, rest, body, headers=headers), whole(kind) if bare else one(kind), repeatable=True)
+
+
+def key_or_new(idempotency_key: str | None) -> str:
+    """The caller's Idempotency-Key, or a new one. Raises `InvalidInput` if a header can't hold it."""
+    if idempotency_key is None:
+        return uuid4().hex
+    if not is_header_text(idempotency_key) or len(idempotency_key) > _LONGEST_KEY:
+        raise InvalidInput("idempotency_key", f"1 to {_LONGEST_KEY} visible ASCII characters")
+    return idempotency_key
 
 
 def removing(path: str) -> Ask[None]:

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from tokenkeep.client.answers.token import Token
-from tokenkeep.client.errors import OriginNotAllowed
+from tokenkeep.client.errors import OriginNotAllowed, UnreadableAnswer
 from tokenkeep.domain.errors import InvalidInput
 
 Origin = tuple[str, str, int]
@@ -62,6 +62,8 @@ class Credentialed:
         """The request with these credentials, in the place of former ones."""
         headers = token.headers if signature is None else signature
         for name, value in headers.items():
+            if not (value.isascii() and value.isprintable()):
+                raise UnreadableAnswer(f"the credentials can't stand in the header {name}")  # below it would be quoted
             self._request.headers[name] = value
         self._borne = frozenset((name.lower().encode(), value.encode()) for name, value in headers.items())
         url = self._url

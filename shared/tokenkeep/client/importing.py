@@ -6,12 +6,11 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from typing import Any
-from uuid import uuid4
 
 from tokenkeep.client.answers.accounts import ImportResult
 from tokenkeep.client.api_wire import Reply, parsed
 from tokenkeep.client.asking import Ask
-from tokenkeep.client.calls import IDEMPOTENCY_HEADER
+from tokenkeep.client.calls import IDEMPOTENCY_HEADER, key_or_new
 from tokenkeep.client.effects import Call
 from tokenkeep.client.errors import Unreachable
 from tokenkeep.client.reading import read
@@ -28,7 +27,7 @@ def import_calls(
     accounts: Iterable[Mapping[str, Any]], source_id: str | None, idempotency_key: str | None
 ) -> Iterator[tuple[int, Ask[list[ImportResult]]]]:
     """The requests of an import, each with the number of its first line."""
-    key, first_line = idempotency_key or uuid4().hex, 1
+    key, first_line = key_or_new(idempotency_key), 1
     for number, lines in zip(count(1), _pieces(accounts), strict=False):
         headers = {IDEMPOTENCY_HEADER: f"{key}.{number}", "Content-Type": _NDJSON, "Accept": _NDJSON}
         call = Call("POST", _PATH, {"source_id": source_id}, content=b"".join(lines), headers=headers)

@@ -11,6 +11,7 @@ from tokenkeep.client import (
     Conflict,
     DeadlineExceeded,
     InvalidInput,
+    NotConfigured,
     NotFound,
     RateLimited,
     ServiceUnavailable,
@@ -186,3 +187,20 @@ def test_a_client_of_the_callers_own_is_used_and_stays_open() -> None:
         assert list(client.sources.list()) == []
     assert not own.is_closed
     own.close()
+
+
+@pytest.mark.parametrize("kind", [Tokenkeep, AsyncTokenkeep])
+@pytest.mark.parametrize("key", ["tk_canary\n", "tk_canary\r\nX: y", "", "tk_cana ry", "tk_canary\N{EURO SIGN}"])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_quoted(
+    kind: type[Tokenkeep | AsyncTokenkeep], key: str
+) -> None:
+    with pytest.raises(NotConfigured, match="api_key") as refused:
+        kind("https://api.test", key)
+    assert "cana" not in str(refused.value)
+
+
+def test_an_idempotency_key_that_no_header_can_hold_is_refused_by_name() -> None:
+    client = Tokenkeep("https://api.test", KEY)
+    for key in ("", "two words", "x" * 241):
+        with pytest.raises(InvalidInput, match="idempotency_key"):
+            client.webhooks.create("https://app.test", idempotency_key=key)

@@ -1,6 +1,7 @@
 """`TokenkeepAuth`: what requests bear, what follows a 401, and where credentials never go."""
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import httpx
 import pytest
 
 from resource_server import Resource, resource_server
-from tokenkeep.client import AsyncTokenkeep, InvalidInput, OriginNotAllowed, Tokenkeep, TokenkeepAuth
+from tokenkeep.client import AsyncTokenkeep, InvalidInput, OriginNotAllowed, Tokenkeep, TokenkeepAuth, UnreadableAnswer
 from vending_api import ACCOUNT, VendingApi
 
 Sending = Callable[..., httpx.Response]
@@ -191,6 +192,14 @@ def test_a_request_to_where_credentials_do_not_belong_is_not_sent(
     with pytest.raises(OriginNotAllowed):
         send("GET", url, auth={"origins": origins})
     assert api.calls == {}
+
+
+def test_credentials_that_no_header_can_hold_are_not_quoted(send: Sending, api: VendingApi, resource: Resource) -> None:
+    api.changes = {"headers": {"Authorization": "Bearer canary\n"}}
+    with pytest.raises(UnreadableAnswer, match="Authorization") as refused:
+        send("GET", f"{resource.url}/me")
+    assert "canary" not in "".join(traceback.format_exception(refused.value))
+    assert resource.seen == []
 
 
 def test_an_origin_that_is_named_is_allowed_also_over_http(send: Sending, resource: Resource) -> None:
