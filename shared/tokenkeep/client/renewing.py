@@ -57,12 +57,15 @@ def reported(
 
     A key without `events:write` can't tell, and nor can anybody of a password.
     """
+    until = clock() + patience.timeout
     try:
         secret = refused.access_token or (yield from _key_of(account_id, patience, clock))
-        if secret is None:
+        left = until - clock()
+        if secret is None or left <= 0:
             return False
         call = Call("POST", PATH, body=[unauthorized(account_id, secret).cloudevent()])
-        return (yield from asked(Ask(call, _was_taken, repeatable=True), patience, clock))
+        ask = Ask(call, _was_taken, repeatable=True)
+        return (yield from asked(ask, replace(patience, timeout=left), clock))
     except (ApiProblem, Unreachable):
         return False
 

@@ -61,7 +61,7 @@ class Flights(Generic[Result]):
 
         Raises what the work raises, and `DeadlineExceeded` if another thread's takes longer than `timeout`, in seconds.
         """
-        while True:
+        while True:  # again only when whoever worked was ended from outside, and this one may take its place
             with self.lock:
                 found = look()
                 if found is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from tokenkeep.client.answers.token import Token
 from tokenkeep.client.asking import Patience
 from tokenkeep.client.clocks import forward
+from tokenkeep.client.errors import DeadlineExceeded
 from tokenkeep.client.event import Event
 from tokenkeep.client.following import Following, ends_tokens
 from tokenkeep.client.performing import perform
@@ -99,10 +100,13 @@ class Tokens:
         def fetch() -> Vended | None:
             return perform(renewed(wish, refused, patience=patience, clock=self._clock), self._ask.do)
 
-        key = (wish.account_id, "renewed", refused.fingerprint)
-        return here.flights.join(
-            key, lambda flight: self._kept_if_any(here, flight, wish, fetch), lambda: None, timeout
-        )
+        def work(flight: Flight) -> Token | None:
+            return self._kept_if_any(here, flight, wish, fetch)
+
+        try:
+            return here.flights.join((wish.account_id, "renewed", refused.fingerprint), work, lambda: None, timeout)
+        except DeadlineExceeded:
+            return None  # another thread is still at it
 
     def report(self, account_id: str, refused: Token) -> bool:
         """Tell that the provider refused these credentials, and keep them no more; whether that was taken. `renew` does it by itself."""

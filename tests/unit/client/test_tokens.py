@@ -23,6 +23,8 @@ from tokenkeep.client import (
 from tokenkeep.client.answers.token import Token
 from tokenkeep.client.following import ENDING
 from tokenkeep.client.token_shelf import Shelf, Vended, Wish
+from tokenkeep.domain.incoming_event import fingerprint
+from tokenkeep.domain.secret import Secret
 from vending_api import ACCOUNT, OTHER, VendingApi
 
 
@@ -273,3 +275,40 @@ def test_who_waits_for_another_thread_waits_no_longer_than_his_own_time() -> Non
         assert api.gate is not None
         api.gate.set()
         assert slow.result().access_token == "token-1"
+
+
+async def test_a_refused_key_is_reported_too_though_requests_bear_it_elsewhere() -> None:
+    api = VendingApi(refreshing=False, life=None, changes={"access_token": None, "headers": {"x-api-key": "the-key"}})
+    account = {
+        **dict.fromkeys(("source_id", "provider", "environment", "auth_type", "state", "health", "custody"), "x"),
+        "id": ACCOUNT,
+        "metadata": {},
+        "properties": {},
+        "credentials": {"api_key": "the-key"},
+        **dict.fromkeys(("created_at", "updated_at"), "2030-01-01T00:00:00Z"),
+    }
+
+    def tell(name: str, _body: Any) -> httpx.Response | None:
+        return httpx.Response(200, json={"data": account}) if name == ACCOUNT else None
+
+    api.answer_first = tell
+    async with on_loop(api) as client:
+        refused = await client.token(ACCOUNT)
+        assert refused.fingerprint is None
+        assert await client.tokens.renew(ACCOUNT, refused) is None
+    assert api.reported == [fingerprint(Secret("the-key"))]
+
+
+def test_who_waits_in_vain_for_another_threads_renewal_has_none() -> None:
+    api = VendingApi()
+    with blocking(api) as client, ThreadPoolExecutor(1) as pool:
+        refused = client.token(ACCOUNT)
+        api.gate = threading.Event()
+        slow = pool.submit(client.tokens.renew, ACCOUNT, refused)
+        while not api.calls["events"]:
+            pass
+        assert client.tokens.renew(ACCOUNT, refused, timeout=0.05) is None
+        api.gate.set()
+        newer = slow.result()
+    assert newer is not None
+    assert newer.access_token == "token-2"
