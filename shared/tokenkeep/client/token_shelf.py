@@ -4,6 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from math import ceil
 
 from tokenkeep.client.answers.token import Token
@@ -45,9 +46,9 @@ class Wish:
             raise InvalidInput("min_ttl", f"is in seconds, from 0 to {_MOST_TTL_S}")
         if not 0 <= self.wait <= LONGEST_WAIT_S:
             raise InvalidInput("wait", f"is in seconds, from 0 to {LONGEST_WAIT_S:g}")
-        # As events name it, whichever way the caller wrote it.
-        parsed = parse_id(IdKind.ACCOUNT, self.account_id, field="account_id")
-        object.__setattr__(self, "account_id", format_id(IdKind.ACCOUNT, parsed))
+        if not isinstance(self.account_id, str):
+            raise InvalidInput("account_id", "expected an id such as acc_…")
+        object.__setattr__(self, "account_id", _as_events_name_it(self.account_id))
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -118,6 +119,12 @@ class Shelf:
     def clear(self) -> None:
         """Keep none."""
         self._kept.clear()
+
+
+@lru_cache(maxsize=10_000)
+def _as_events_name_it(account_id: str) -> str:
+    """An account's id, whichever way the caller wrote it. It is asked for with each request that is made."""
+    return format_id(IdKind.ACCOUNT, parse_id(IdKind.ACCOUNT, account_id, field="account_id"))
 
 
 def _vended(reply: Reply) -> Vended:

@@ -170,9 +170,9 @@ def test_ids_that_are_none_are_refused_before_anything_is_sent() -> None:
 
     with Tokenkeep("https://api.test", KEY, transport=httpx.MockTransport(never)) as client:
         for call in (client.accounts.get, client.accounts.delete, client.accounts.enable, client.token):
-            for wrong in ("", "src_" + "0" * 32, "../sources"):
+            for wrong in ("", "src_" + "0" * 32, "../sources", None):
                 with pytest.raises(InvalidInput, match="account_id"):
-                    call(wrong)
+                    call(wrong)  # type: ignore[arg-type]
         with pytest.raises(InvalidInput, match="slug"):
             client.providers.get("")
 
