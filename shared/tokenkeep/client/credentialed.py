@@ -1,8 +1,9 @@
 """A request that bears credentials, and where they may go."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
@@ -15,6 +16,7 @@ Origin = tuple[str, str, int]
 _UNAUTHORIZED = 401
 _PORTS = {"http": 80, "https": 443}
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 _SENDING = ".send_request_headers.started"
 
 
@@ -35,8 +37,8 @@ class Origins:
 
 
 def origin_of(url: httpx.URL) -> Origin:
-    """Scheme, host and port (RFC 6454)."""
-    return url.scheme, url.host.lower(), url.port or _PORTS.get(url.scheme, 0)
+    """Scheme, host and port (RFC 6454). The host as it goes over the wire, with other letters encoded (RFC 5891)."""
+    return url.scheme, url.raw_host.decode("ascii").lower(), url.port or _PORTS.get(url.scheme, 0)
 
 
 class Credentialed:
@@ -113,7 +115,11 @@ class Credentialed:
 
 
 def _parsed(text: str) -> Origin:
-    parts = urlsplit(text if "://" in text else f"https://{text}")
-    if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc or parts.path.strip("/") or parts.query:
+    try:
+        url = httpx.URL(text if "://" in text else f"https://{text}")
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    has_host = _HOST.fullmatch(url.raw_host.decode("ascii"))
+    if url.scheme not in _PORTS or not has_host or url.userinfo or url.path.strip("/") or url.query or url.fragment:
         raise InvalidInput("origins", "an origin is such as https://api.example.com")
-    return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
+    return origin_of(url)

@@ -10,6 +10,7 @@ import pytest
 
 from resource_server import Resource, resource_server
 from tokenkeep.client import AsyncTokenkeep, InvalidInput, OriginNotAllowed, Tokenkeep, TokenkeepAuth, UnreadableAnswer
+from tokenkeep.client.credentialed import Origins, origin_of
 from vending_api import ACCOUNT, VendingApi
 
 Sending = Callable[..., httpx.Response]
@@ -207,11 +208,24 @@ def test_an_origin_that_is_named_is_allowed_also_over_http(send: Sending, resour
     assert send("GET", f"{resource.url}/me", auth={"origins": [resource.url]}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["", "ftp://api.test", "https://user@api.test", "https://api.test/path", "https://"])
+@pytest.mark.parametrize(
+    "origin", ["", "ftp://api.test", "https://user@api.test", "https://api.test/path", "https://", "https://[", "a b"]
+)
 def test_what_is_no_origin_is_refused_by_name(origin: str) -> None:
     client = Tokenkeep("https://keep.test", "tk_key")
     with pytest.raises(InvalidInput, match="origins"):
         TokenkeepAuth(client, ACCOUNT, origins=[origin])
+
+
+def test_an_origin_with_other_letters_is_the_one_that_goes_over_the_wire() -> None:
+    url = httpx.URL("https://B\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.test/me")
+    for named in (
+        "https://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.test",
+        "xn--bcher-kva.test",
+        "https://XN--BCHER-KVA.test:443",
+    ):
+        Origins([named]).check(url)
+    assert origin_of(url) == ("https", "xn--bcher-kva.test", 443)
 
 
 def test_a_trace_of_the_callers_own_goes_on(send: Sending, resource: Resource) -> None:
