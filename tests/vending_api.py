@@ -43,7 +43,7 @@ class VendingApi:
             assert self.gate.wait(20)
         match name:
             case "token":
-                return self._vend(force=body["force"])
+                return self._vend(force=body.get("force", False))
             case "events":
                 return self._take(body)
             case "sign":

@@ -64,11 +64,8 @@ class TokenkeepAuth(httpx.Auth):
         response = yield going.bearing(token, None if signature is None else signature.headers)
         if not going.is_refused(response):
             return
-        if token.is_signed:
-            client.tokens.report(self._account_id, token)
-            return
         newer = client.tokens.renew(self._account_id, token, timeout=self._timeout)
-        if newer is not None and going.is_repeatable:
+        if newer is not None and not newer.is_signed and going.is_repeatable:
             yield going.bearing(newer)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
@@ -88,11 +85,8 @@ class TokenkeepAuth(httpx.Auth):
         response = yield going.bearing(token, None if signature is None else signature.headers)
         if not going.is_refused(response):
             return
-        if token.is_signed:
-            await client.tokens.report(self._account_id, token)
-            return
         newer = await client.tokens.renew(self._account_id, token, timeout=self._timeout)
-        if newer is not None and going.is_repeatable:
+        if newer is not None and not newer.is_signed and going.is_repeatable:
             yield going.bearing(newer)
 
 

@@ -10,10 +10,10 @@ from tokenkeep.client.api_wire import Reply
 from tokenkeep.client.asking import Ask, Patience, asked
 from tokenkeep.client.calls import reading
 from tokenkeep.client.effects import Call, Effect, Pause
-from tokenkeep.client.errors import ApiProblem, SourcePaused, Unreachable
+from tokenkeep.client.errors import ApiProblem, SourcePaused, TokenUnavailable, Unreachable
 from tokenkeep.client.event_calls import PATH
 from tokenkeep.client.reports import unauthorized
-from tokenkeep.client.token_shelf import Vended, Wish
+from tokenkeep.client.token_shelf import Renewal, Vended, Wish, is_same
 
 _LOOKS = 5
 _FIRST_LOOK_S = 0.1
@@ -22,8 +22,8 @@ _LEAST_S = 1.0
 
 def renewed(
     wish: Wish, refused: Token, *, patience: Patience, clock: Callable[[], float]
-) -> Generator[Effect, Any, Vended | None]:
-    """A token that is another one than the provider refused; None if none could be had in time.
+) -> Generator[Effect, Any, Renewal]:
+    """A token that is another one than the provider refused, if one can be had in time.
 
     The refusal is reported first, by the token's fingerprint, so that however many processes meet it the account is refreshed
     once. A report has its effect a moment later. If the token is still the same then, one is asked for that is newer than the
@@ -37,17 +37,22 @@ def renewed(
         is_reported = yield from reported(wish.account_id, refused, patience, clock)
         for look in range(_LOOKS):
             vended = yield from _vended(wish, patience, until, clock)
-            if vended is None or not is_same(vended.token, refused):
-                return vended
+            if vended is None:
+                return Renewal(None, is_settled=False)
+            if not is_same(vended.token, refused):
+                return Renewal(vended, is_settled=True)
             if refused.expires_at is None or not is_reported:
                 break
             yield Pause(max(0.0, min(_FIRST_LOOK_S * 2.0**look, until - clock())))
         if refused.expires_at is None:
-            return None  # what does not expire is not refreshed either
+            return Renewal(None, is_settled=True)  # what does not expire is not refreshed either
         vended = yield from _vended(wish.forced(until - clock()), patience, until, clock)
-    except (Unreachable, SourcePaused):
-        return None
-    return None if vended is None or is_same(vended.token, refused) else vended
+    except (TokenUnavailable, SourcePaused):
+        return Renewal(None, is_settled=True)
+    except Unreachable:
+        return Renewal(None, is_settled=False)
+    is_newer = vended is not None and not is_same(vended.token, refused)
+    return Renewal(vended if is_newer else None, is_settled=vended is not None)
 
 
 def reported(
@@ -79,11 +84,6 @@ def _key_of(account_id: str, patience: Patience, clock: Callable[[], float]) -> 
 
 def _was_taken(reply: Reply) -> bool:
     return all(one.get("status") != "rejected" for one in reply.document()["data"])
-
-
-def is_same(one: Token, other: Token) -> bool:
-    """Whether requests would bear the same credentials."""
-    return (one.headers, one.query, one.path) == (other.headers, other.query, other.path)
 
 
 def _vended(

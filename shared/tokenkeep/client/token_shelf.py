@@ -1,11 +1,13 @@
 """Tokens at hand, for as long as they are good: pure, bounded, by a clock that goes forward only."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from math import ceil
+from typing import TypeVar
 
 from tokenkeep.client.answers.token import Token
 from tokenkeep.client.api_wire import Reply
@@ -15,10 +17,13 @@ from tokenkeep.client.effects import Call
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.ids import IdKind, format_id, parse_id
 
+Result = TypeVar("Result")
+
 LONGEST_WAIT_S = 30.0
 """For longer than that the server waits for no refresh, in seconds."""
 
 _MOST_TTL_S = 86_400
+_REST_S = 30.0
 _DATE_S = 1.0
 """What a Date header leaves out of a second, and how old it may be."""
 
@@ -29,6 +34,14 @@ class Vended:
 
     token: Token
     left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What came of a renewal. `vended` None: no newer token. `is_settled`: the server has said so; asking again soon is in vain."""
+
+    vended: Vended | None
+    is_settled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +65,24 @@ class Wish:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Equal wishes at one time are one request. The account's id comes first."""
-        return self.account_id, f"{self.min_ttl}", "forced" if self.force else "vended"
+        """Equal wishes at one time are one request: who waits longer gets no hasty one's answer. The account's id comes first."""
+        return self.account_id, f"{self.min_ttl}", f"{self.wait}", "forced" if self.force else "vended"
 
     def forced(self, wait: float) -> "Wish":
         """The same, of which only a newer token will do."""
         return replace(self, force=True, wait=max(0.0, min(wait, LONGEST_WAIT_S)))
 
     def ask(self) -> Ask[Vended]:
-        """The call of the API."""
-        body = {"min_ttl": ceil(self.min_ttl), "wait": int(self.wait), "force": self.force}
+        """The call of the API, which gives a token and what is left of its life."""
+        return self.asking(_vended)
+
+    def asking(self, read: Callable[[Reply], Result]) -> Ask[Result]:
+        """The call of the API. What the server does unasked is not told: it answers a request without a body fastest."""
+        usual = Wish(self.account_id)
+        wanted = {"min_ttl": ceil(self.min_ttl), "wait": self.wait, "force": self.force}
+        body = None if self == usual else wanted
         call = Call("POST", f"/v1/accounts/{self.account_id}/token", body=body)
-        return Ask(call, _vended, repeatable=not self.force, needs=self.wait)
+        return Ask(call, read, repeatable=not self.force, needs=self.wait)
 
 
 @dataclass(slots=True)
@@ -71,6 +90,12 @@ class _Kept:
     token: Token = field(repr=False)
     left_at_first: float | None
     ends: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Resting:
+    token: Token = field(repr=False)
+    until: float
 
 
 class Shelf:
@@ -86,6 +111,7 @@ class Shelf:
         self._most = most
         self._keep = keep
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._resting: OrderedDict[str, _Resting] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -112,6 +138,33 @@ class Shelf:
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
+    def settle(self, account_id: str, refused: Token, renewal: Renewal, *, keep: bool, now: float) -> Token | None:
+        """The newer token, if there is one. What comes of a renewal is not renewed again for a while, whoever refuses it.
+
+        Some providers answer 401 where a scope is missing: each of their answers would be a refresh of the account. And one
+        that can't be refreshed need not be waited for at each request. A short life's rest is a quarter of it.
+        """
+        vended = renewal.vended
+        if vended is None:
+            if renewal.is_settled:
+                self._rest(account_id, refused, now + _REST_S)
+            return None
+        if keep:
+            self.put(account_id, vended, now=now)
+        self._rest(account_id, vended.token, now + (_REST_S if vended.left is None else min(_REST_S, vended.left / 4)))
+        return vended.token
+
+    def _rest(self, account_id: str, token: Token, until: float) -> None:
+        self._resting[account_id] = _Resting(token, until)
+        self._resting.move_to_end(account_id)
+        if len(self._resting) > self._most:
+            self._resting.popitem(last=False)
+
+    def is_resting(self, account_id: str, token: Token, *, now: float) -> bool:
+        """Whether this very token came of a renewal a moment ago, or no other was to be had."""
+        resting = self._resting.get(account_id)
+        return resting is not None and now < resting.until and is_same(resting.token, token)
+
     def drop(self, account_id: str) -> None:
         """Keep it no more."""
         self._kept.pop(account_id, None)
@@ -119,6 +172,12 @@ class Shelf:
     def clear(self) -> None:
         """Keep none."""
         self._kept.clear()
+        self._resting.clear()
+
+
+def is_same(one: Token, other: Token) -> bool:
+    """Whether requests would bear the same credentials."""
+    return (one.headers, one.query, one.path) == (other.headers, other.query, other.path)
 
 
 @lru_cache(maxsize=10_000)

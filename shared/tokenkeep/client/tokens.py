@@ -12,9 +12,9 @@ from tokenkeep.client.event import Event
 from tokenkeep.client.following import Following, ends_tokens
 from tokenkeep.client.performing import perform
 from tokenkeep.client.performing_asks import Asker
-from tokenkeep.client.renewing import is_same, renewed, reported
+from tokenkeep.client.renewing import renewed, reported
 from tokenkeep.client.single_flight import Flight, Flights
-from tokenkeep.client.token_shelf import Shelf, Vended, Wish
+from tokenkeep.client.token_shelf import Shelf, Wish, is_same
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,11 @@ class Tokens:
         wish, here = Wish(account_id, min_ttl, wait, force), self._here()
 
         def work(flight: Flight) -> Token:
-            return self._kept(here, flight, wish, lambda: self._ask(wish.ask()))
+            vended = self._ask(wish.ask())
+            with here.flights.lock:
+                if not flight.spoiled:
+                    here.shelf.put(wish.account_id, vended, now=self._clock())
+            return vended.token
 
         found = here.flights.join(
             wish.key, work, lambda: here.shelf.find(wish, now=self._clock()), self._patience.timeout + wait
@@ -81,8 +85,8 @@ class Tokens:
     def renew(self, account_id: str, refused: Token, *, timeout: float = 20.0) -> Token | None:
         """A newer token in the place of one that the provider refused (401), which is reported; None if none could be had in time.
 
-        However many threads meet the refusal, and processes too, the account is refreshed once. `timeout` is in seconds, all
-        together. `TokenkeepAuth` does this by itself.
+        However many threads meet the refusal, and processes too, the account is refreshed once. What comes of it is not renewed
+        again for half a minute: None. `timeout` is in seconds, all together. `TokenkeepAuth` does this by itself.
 
         Raises:
             AccountDisabled: There will be none.
@@ -90,18 +94,19 @@ class Tokens:
         patience = replace(self._patience, timeout=timeout)
         wish, here = Wish(account_id), self._here()
         with here.flights.lock:
-            at_hand = here.shelf.find(wish, now=self._clock())
-            if at_hand is not None and is_same(at_hand, refused):
-                here.shelf.drop(wish.account_id)
-                at_hand = None
-        if at_hand is not None:
-            return at_hand  # somebody else has met the refusal before
-
-        def fetch() -> Vended | None:
-            return perform(renewed(wish, refused, patience=patience, clock=self._clock), self._ask.do)
+            now = self._clock()
+            at_hand = here.shelf.find(wish, now=now)
+            if at_hand is not None and not is_same(at_hand, refused):
+                return at_hand  # somebody else has met the refusal before
+            if here.shelf.is_resting(wish.account_id, refused, now=now):
+                return None
+            here.shelf.drop(wish.account_id)
 
         def work(flight: Flight) -> Token | None:
-            return self._kept_if_any(here, flight, wish, fetch)
+            renewal = perform(renewed(wish, refused, patience=patience, clock=self._clock), self._ask.do)
+            with here.flights.lock:
+                now, keep = self._clock(), not flight.spoiled
+                return here.shelf.settle(wish.account_id, refused, renewal, keep=keep, now=now)
 
         try:
             return here.flights.join((wish.account_id, "renewed", refused.fingerprint), work, lambda: None, timeout)
@@ -150,6 +155,7 @@ class Tokens:
 
     def close(self) -> None:
         """Follow no events any more, and keep no token."""
+        self._here()  # after a fork, those that are followed are the parent's
         while self._followings:
             self._followings.pop().stop()
         self.forget_all()
@@ -158,17 +164,3 @@ class Tokens:
         if self._at_hand.pid != os.getpid():
             self._at_hand, self._followings = _Here(self._keeping), []
         return self._at_hand
-
-    def _kept(self, here: _Here, flight: Flight, wish: Wish, fetch: Callable[[], Vended]) -> Token:
-        token = self._kept_if_any(here, flight, wish, fetch)
-        assert token is not None  # noqa: S101 - fetch gives one, or raises
-        return token
-
-    def _kept_if_any(self, here: _Here, flight: Flight, wish: Wish, fetch: Callable[[], Vended | None]) -> Token | None:
-        vended = fetch()
-        if vended is None:
-            return None
-        with here.flights.lock:
-            if not flight.spoiled:
-                here.shelf.put(wish.account_id, vended, now=self._clock())
-        return vended.token

@@ -1,6 +1,6 @@
 """`client.tokens` for programs with an event loop; what the calls mean stands at `Tokens`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 
 from tokenkeep.client.answers.token import Token
@@ -10,9 +10,9 @@ from tokenkeep.client.event import Event
 from tokenkeep.client.following import AsyncFollowing, ends_tokens
 from tokenkeep.client.performing import perform_async
 from tokenkeep.client.performing_asks import AsyncAsker
-from tokenkeep.client.renewing import is_same, renewed, reported
+from tokenkeep.client.renewing import renewed, reported
 from tokenkeep.client.single_flight import AsyncFlights, Flight
-from tokenkeep.client.token_shelf import Vended, Wish
+from tokenkeep.client.token_shelf import Wish, is_same
 from tokenkeep.client.tokens import Keeping
 
 
@@ -34,25 +34,34 @@ class AsyncTokens:
         wish = Wish(account_id, min_ttl, wait, force)
         found = self._shelf.find(wish, now=self._clock())
         if found is None:
-            found = await self._flights.join(
-                wish.key, lambda flight: self._kept(flight, wish, lambda: self._ask(wish.ask()))
-            )
+
+            async def work(flight: Flight) -> Token:
+                vended = await self._ask(wish.ask())
+                if not flight.spoiled:
+                    self._shelf.put(wish.account_id, vended, now=self._clock())
+                return vended.token
+
+            found = await self._flights.join(wish.key, work)
         assert found is not None  # noqa: S101 - a call gives one, or raises
         return found
 
     async def renew(self, account_id: str, refused: Token, *, timeout: float = 20.0) -> Token | None:  # noqa: ASYNC109 - all tries together
         """As `Tokens.renew`."""
         patience, wish = replace(self._patience, timeout=timeout), Wish(account_id)
-        at_hand = self._shelf.find(wish, now=self._clock())
+        now = self._clock()
+        at_hand = self._shelf.find(wish, now=now)
         if at_hand is not None and not is_same(at_hand, refused):
             return at_hand  # somebody else has met the refusal before
+        if self._shelf.is_resting(wish.account_id, refused, now=now):
+            return None
         self._shelf.drop(wish.account_id)
 
-        async def fetch() -> Vended | None:
-            return await perform_async(renewed(wish, refused, patience=patience, clock=self._clock), self._ask.do)
+        async def work(flight: Flight) -> Token | None:
+            renewal = await perform_async(renewed(wish, refused, patience=patience, clock=self._clock), self._ask.do)
+            now, keep = self._clock(), not flight.spoiled
+            return self._shelf.settle(wish.account_id, refused, renewal, keep=keep, now=now)
 
-        key = (wish.account_id, "renewed", refused.fingerprint)
-        return await self._flights.join(key, lambda flight: self._kept(flight, wish, fetch))
+        return await self._flights.join((wish.account_id, "renewed", refused.fingerprint), work)
 
     async def report(self, account_id: str, refused: Token) -> bool:
         """As `Tokens.report`."""
@@ -89,11 +98,3 @@ class AsyncTokens:
             await self._followings.pop().stop()
         await self._flights.close()
         self.forget_all()
-
-    async def _kept(self, flight: Flight, wish: Wish, fetch: Callable[[], Awaitable[Vended | None]]) -> Token | None:
-        vended = await fetch()
-        if vended is None:
-            return None
-        if not flight.spoiled:
-            self._shelf.put(wish.account_id, vended, now=self._clock())
-        return vended.token

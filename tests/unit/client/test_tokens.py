@@ -1,6 +1,7 @@
 """Tokens at hand: asked for once, kept while they are good, gone when they are not."""
 
 import asyncio
+import json
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -233,7 +234,7 @@ async def test_without_leave_to_report_a_newer_token_is_had_by_force() -> None:
 
     def forbid(name: str, body: dict[str, Any]) -> httpx.Response | None:
         if name == "token":
-            wishes.append(body["force"])
+            wishes.append(body.get("force", False))
         refusal = {"code": "missing_scope", "detail": "", "scope": "events:write"}
         return httpx.Response(403, json=refusal) if name == "events" else None
 
@@ -297,6 +298,66 @@ async def test_a_refused_key_is_reported_too_though_requests_bear_it_elsewhere()
         assert refused.fingerprint is None
         assert await client.tokens.renew(ACCOUNT, refused) is None
     assert api.reported == [fingerprint(Secret("the-key"))]
+
+
+async def test_a_renewal_in_vain_is_not_made_again_for_a_while() -> None:
+    api, now = VendingApi(refreshing=False, life=None), 1000.0
+    async with on_loop(api) as client:
+        client.tokens._clock = lambda: now
+        refused = await client.token(ACCOUNT)
+        assert await client.tokens.renew(ACCOUNT, refused) is None
+        asked = api.calls.copy()
+        assert await client.tokens.renew(ACCOUNT, refused) is None
+        assert (api.calls, len(api.reported)) == (asked, 1)
+        now += 31.0
+        await client.tokens.renew(ACCOUNT, refused)
+    assert len(api.reported) == 2
+
+
+async def test_an_outage_that_the_server_has_not_told_of_is_not_remembered() -> None:
+    api = VendingApi()
+    async with on_loop(api, max_retries=0) as client:
+        refused = await client.token(ACCOUNT)
+        api.answer_first = lambda _name, _body: httpx.Response(502)
+        assert await client.tokens.renew(ACCOUNT, refused) is None
+        api.answer_first = lambda _name, _body: None
+        newer = await client.tokens.renew(ACCOUNT, refused)
+    assert newer is not None
+    assert newer.access_token == "token-2"
+
+
+@pytest.mark.parametrize(("life", "rest"), [(3600.0, 30.0), (41.0, 10.0)])
+def test_a_new_token_that_is_refused_too_is_no_reason_for_one_more(life: float, rest: float) -> None:
+    api, now = VendingApi(life=life), 1000.0
+    with blocking(api) as client:
+        client.tokens._clock = lambda: now
+        newer = client.tokens.renew(ACCOUNT, client.token(ACCOUNT))
+        assert newer is not None
+        now += rest - 0.1
+        assert client.tokens.renew(ACCOUNT, newer) is None
+        assert client.token(ACCOUNT).access_token == newer.access_token
+        assert len(api.reported) == 1
+        now += 0.2
+        newest = client.tokens.renew(ACCOUNT, newer)
+    assert newest is not None
+    assert newest.access_token == "token-3"
+
+
+async def test_what_the_server_does_unasked_needs_no_body() -> None:
+    bodies: list[bytes] = []
+    api = VendingApi()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.content)
+        return api(request)
+
+    transport = httpx.MockTransport(answer)
+    async with AsyncTokenkeep("https://api.test", "tk_key", transport=transport) as client:
+        await client.token(ACCOUNT)
+        await client.accounts.token(ACCOUNT)
+        await client.accounts.token(ACCOUNT, min_ttl=90.5, wait=2.5)
+    assert bodies[:2] == [b"", b""]
+    assert json.loads(bodies[2]) == {"min_ttl": 91, "wait": 2.5, "force": False}
 
 
 def test_who_waits_in_vain_for_another_threads_renewal_has_none() -> None:

@@ -15,7 +15,6 @@ from tokenkeep.client.answers.accounts import (
     Signature,
 )
 from tokenkeep.client.answers.token import Token
-from tokenkeep.client.asking import Ask
 from tokenkeep.client.calls import (
     Listing,
     changing,
@@ -30,14 +29,13 @@ from tokenkeep.client.calls import (
     removing,
     stated,
 )
-from tokenkeep.client.effects import Call
 from tokenkeep.client.event import Event
 from tokenkeep.client.importing import import_calls, import_results
 from tokenkeep.client.performing_asks import Asker
+from tokenkeep.client.token_shelf import Wish
 from tokenkeep.domain.ids import IdKind
 
 _PATH = "/v1/accounts"
-_LONGEST_WAIT_S = 30.0
 
 
 class Accounts:
@@ -220,7 +218,7 @@ class Accounts:
         path = f"{_path(account_id)}/sign"
         return self._ask(changing(Signature, "POST", path, wanted, repeatable=True))
 
-    def token(self, account_id: str, *, min_ttl: float = 60, wait: float = 10, force: bool = False) -> Token:
+    def token(self, account_id: str, *, min_ttl: float = 60.0, wait: float = 10.0, force: bool = False) -> Token:
         """Credentials straight from the server. `client.token` keeps them for as long as they are good: use that.
 
         Args:
@@ -233,9 +231,7 @@ class Accounts:
             AccountDisabled, AccountNotReady: The account's state gives none.
             TokenUnavailable: None could be had in time.
         """
-        body = {"min_ttl": int(min_ttl), "wait": int(wait), "force": force}
-        call = Call("POST", f"{_path(account_id)}/token", body=body)
-        return self._ask(Ask(call, one(Token), repeatable=not force, needs=min(wait, _LONGEST_WAIT_S)))
+        return self._ask(Wish(account_id, min_ttl, wait, force).asking(one(Token)))
 
     def attempts(self, account_id: str, *, limit: int = 100, cursor: str | None = None) -> Listing[Attempt]:
         """A page of the account's refresh journal, newest first."""

@@ -14,7 +14,6 @@ from tokenkeep.client.answers.accounts import (
     Signature,
 )
 from tokenkeep.client.answers.token import Token
-from tokenkeep.client.asking import Ask
 from tokenkeep.client.calls import (
     Listing,
     changing,
@@ -29,14 +28,13 @@ from tokenkeep.client.calls import (
     removing,
     stated,
 )
-from tokenkeep.client.effects import Call
 from tokenkeep.client.event import Event
 from tokenkeep.client.importing import import_calls, import_results
 from tokenkeep.client.performing_asks import AsyncAsker
+from tokenkeep.client.token_shelf import Wish
 from tokenkeep.domain.ids import IdKind
 
 _PATH = "/v1/accounts"
-_LONGEST_WAIT_S = 30.0
 
 
 class AsyncAccounts:
@@ -223,7 +221,7 @@ class AsyncAccounts:
         path = f"{_path(account_id)}/sign"
         return await self._ask(changing(Signature, "POST", path, wanted, repeatable=True))
 
-    async def token(self, account_id: str, *, min_ttl: float = 60, wait: float = 10, force: bool = False) -> Token:
+    async def token(self, account_id: str, *, min_ttl: float = 60.0, wait: float = 10.0, force: bool = False) -> Token:
         """Credentials straight from the server. `client.token` keeps them for as long as they are good: use that.
 
         Args:
@@ -236,9 +234,7 @@ class AsyncAccounts:
             AccountDisabled, AccountNotReady: The account's state gives none.
             TokenUnavailable: None could be had in time.
         """
-        body = {"min_ttl": int(min_ttl), "wait": int(wait), "force": force}
-        call = Call("POST", f"{_path(account_id)}/token", body=body)
-        return await self._ask(Ask(call, one(Token), repeatable=not force, needs=min(wait, _LONGEST_WAIT_S)))
+        return await self._ask(Wish(account_id, min_ttl, wait, force).asking(one(Token)))
 
     async def attempts(self, account_id: str, *, limit: int = 100, cursor: str | None = None) -> Listing[Attempt]:
         """A page of the account's refresh journal, newest first."""
