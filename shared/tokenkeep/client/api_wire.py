@@ -16,6 +16,7 @@ import httpx
 import tokenkeep
 from tokenkeep.client.effects import Call, Effect
 from tokenkeep.client.errors import DeadlineExceeded, NotConfigured, Unreachable
+from tokenkeep.client.lifeline import Lifeline
 from tokenkeep.client.problem_answers import fault
 from tokenkeep.domain.secret import Secret
 
@@ -95,13 +96,21 @@ class ApiWire:
         address: Address,
         transport: httpx.BaseTransport | None = None,
         http_client: httpx.Client | None = None,
+        lifeline: Lifeline | None = None,
     ) -> None:
         self._address = address
+        self._lifeline = lifeline
         self._transport = transport
         self._given = http_client
         self._client: httpx.Client | None = None
         self._pid = os.getpid()
         self._lock = threading.Lock()
+
+    def apart(self, lifeline: Lifeline) -> "ApiWire":
+        """The same API over connections of its own, which the lifeline cuts; over the same ones if they are a caller's."""
+        if self._given is not None or self._transport is not None:
+            return ApiWire(self._address, http_client=self._opened())
+        return ApiWire(self._address, lifeline=lifeline)
 
     def carry_out(self, effect: Effect) -> Any:
         """The JSON of an answer. Raises as `exchange` does."""
@@ -112,6 +121,8 @@ class ApiWire:
         """The answer to a call. Raises `Unreachable` or `ApiProblem`."""
         client = self._opened()
         request = _request(client, self._address, call)
+        if self._lifeline is not None:
+            request.extensions["trace"] = self._lifeline.watch
         until = time.monotonic() + _deadline(call)
         try:
             response = client.send(request, stream=True, auth=None, follow_redirects=False)

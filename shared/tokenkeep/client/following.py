@@ -10,9 +10,9 @@ from tokenkeep.client.effects import Effect, Pause
 from tokenkeep.client.errors import CursorExpired, Unreachable
 from tokenkeep.client.event import Event
 from tokenkeep.client.event_calls import Question, persistently, read_page
+from tokenkeep.client.lifeline import Lifeline
 from tokenkeep.client.performing import perform, perform_async
 from tokenkeep.client.performing_asks import Asker, AsyncAsker
-from tokenkeep.domain.errors import TokenkeepError
 from tokenkeep.domain.events import EventType
 
 ENDING = frozenset(
@@ -47,24 +47,28 @@ class _Flow:
     def __init__(self, heed: Callable[[Event], None], clear: Callable[[], None]) -> None:
         self._heed = heed
         self._clear = clear
-        self._cursor = ""
+        self._cursor: str | None = None
 
-    def pin(self) -> Generator[Effect, Any, None]:
+    def pin(self) -> Generator[Effect, Any, str]:
         """From here on nothing is missed."""
         reply = yield from persistently(Question("now", ENDING, limit=1).call())
-        self._cursor = read_page(reply.document()).next_cursor
+        self._cursor = cursor = read_page(reply.document()).next_cursor
         self._clear()
+        return cursor
 
     def run(self, stopping: Callable[[], bool]) -> Generator[Effect, Any, None]:
         """Read on until it is to stop."""
         trouble = 0
         while not stopping():
             try:
-                reply = yield Question(self._cursor, ENDING, wait=_PATIENCE_S, limit=_MOST_EVENTS).call()
+                cursor = self._cursor or (yield from self.pin())
+                reply = yield Question(cursor, ENDING, wait=_PATIENCE_S, limit=_MOST_EVENTS).call()
                 page = read_page(reply.document())
             except CursorExpired:
                 _log.warning("token_events_missed")
-                yield from self.pin()
+                self._cursor = None
+                self._clear()
+                yield Pause(_FIRST_WAIT_S)  # or a server that knows no cursor of its own would be asked without end
                 continue
             except Unreachable as error:
                 trouble += 1
@@ -82,19 +86,25 @@ class Following:
 
     def __init__(self, ask: Asker, *, heed: Callable[[Event], None], clear: Callable[[], None]) -> None:
         self.error: Exception | None = None
-        self._ask = ask
+        self._lifeline = Lifeline()
+        self._ask = ask.apart(self._lifeline)
         self._flow = _Flow(heed, clear)
         self._stopped = threading.Event()
 
     def start(self) -> None:
         """When this returns, nothing that happens is missed. Raises what the feed refuses."""
-        perform(self._flow.pin(), self._do)
+        try:
+            perform(self._flow.pin(), self._do)
+        except BaseException:
+            self._ask.close()
+            raise
         # It may be in the middle of a wait for events when the program ends.
         threading.Thread(target=self._run, name="tokenkeep-tokens", daemon=True).start()
 
     def stop(self) -> None:
-        """Follow no more. A wait for events that is under way ends by itself, and has no effect any more."""
+        """Follow no more. The thread ends at once; over an `http_client` of your own, when its wait for events does, in 20 seconds."""
         self._stopped.set()
+        self._lifeline.cut()
 
     def __enter__(self) -> Self:
         return self
@@ -105,10 +115,12 @@ class Following:
     def _run(self) -> None:
         try:
             perform(self._flow.run(self._stopped.is_set), self._do)
-        except (TokenkeepError, RuntimeError) as error:  # a RuntimeError is how httpx says that it is closed
+        except Exception as error:  # noqa: BLE001 - whatever ends it, somebody has to be told that it has ended
             if not self._stopped.is_set():
                 self.error = error
                 _log.error("token_events_ended error=%s", type(error).__name__)
+        finally:
+            self._ask.close()
 
     def _do(self, effect: Effect) -> Any:
         if isinstance(effect, Pause):
@@ -145,6 +157,6 @@ class AsyncFollowing:
     async def _run(self) -> None:
         try:
             await perform_async(self._flow.run(lambda: False), self._ask.do)
-        except (TokenkeepError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001 - as above
             self.error = error
             _log.error("token_events_ended error=%s", type(error).__name__)

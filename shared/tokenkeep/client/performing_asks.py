@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from tokenkeep.client.api_wire import ApiWire, AsyncApiWire
 from tokenkeep.client.asking import Ask, Patience, asked
 from tokenkeep.client.effects import Call, Effect, Pause
+from tokenkeep.client.lifeline import Lifeline
 from tokenkeep.client.performing import perform, perform_async
 
 Result = TypeVar("Result")
@@ -18,6 +19,14 @@ class Asker:
     def __init__(self, wire: ApiWire, patience: Patience) -> None:
         self._wire = wire
         self._patience = patience
+
+    def apart(self, lifeline: Lifeline) -> "Asker":
+        """One for a thread that waits, whose connections the lifeline cuts. To be closed by that thread."""
+        return Asker(self._wire.apart(lifeline), self._patience)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._wire.close()
 
     def __call__(self, ask: Ask[Result]) -> Result:
         """The answer. Raises `Unreachable`, `ApiProblem` or `UnreadableAnswer`."""

@@ -82,9 +82,11 @@ async def test_threads_hear_it_too(service: Service, api: str, account_id: str) 
     with pytest.raises(NotFound):
         await asyncio.to_thread(client.token, account_id)
     assert (await asyncio.to_thread(client.token, other)).access_token
+    [following] = [thread for thread in threading.enumerate() if thread.name == "tokenkeep-tokens"]
+    assert following.daemon
     client.close()
-    following = [thread for thread in threading.enumerate() if thread.name == "tokenkeep-tokens"]
-    assert all(thread.daemon for thread in following)
+    await asyncio.to_thread(following.join, 15)  # less than a wait for events takes
+    assert not following.is_alive()
 
 
 async def test_who_may_not_read_events_is_told_when_he_begins(service: Service, api: str) -> None:
