@@ -44,7 +44,7 @@ def resource_server() -> Iterator[Resource]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     resource = Resource(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield resource

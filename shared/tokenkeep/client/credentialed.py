@@ -41,6 +41,23 @@ def origin_of(url: httpx.URL) -> Origin:
     return url.scheme, url.raw_host.decode("ascii").lower(), url.port or _PORTS.get(url.scheme, 0)
 
 
+class _Bearing(httpx.URL):
+    """An address that holds a credential. httpx logs each request's at INFO, and errors quote it: they get it without."""
+
+    def __init__(self, url: httpx.URL, shown: httpx.URL) -> None:
+        super().__init__(url)
+        self._shown = shown
+
+    def __str__(self) -> str:
+        return str(self._shown)
+
+    def __repr__(self) -> str:
+        return repr(self._shown)
+
+    def join(self, url: httpx.URL | str) -> httpx.URL:
+        return httpx.URL(self).join(url)
+
+
 class Credentialed:
     """One request on its way. Raises `OriginNotAllowed` at once if its origin is not one for credentials."""
 
@@ -72,7 +89,9 @@ class Credentialed:
         if token.path is not None:
             path = quote(token.path, safe="/:@").rstrip("/").encode() + url.raw_path
             url = url.copy_with(raw_path=path)
-        self._request.url = url.copy_merge_params(dict(token.query)) if token.query else url
+        if token.query:
+            url = url.copy_merge_params(dict(token.query))
+        self._request.url = self._url if url == self._url else _Bearing(url, self._url)
         return self._request
 
     def is_refused(self, response: httpx.Response) -> bool:

@@ -95,6 +95,29 @@ def test_other_kinds_of_credentials_stand_where_they_belong(
     assert resource.seen[0] == seen
 
 
+@pytest.mark.parametrize("changes", [{"query": {"api_key": "canary"}}, {"path": "/bot:canary"}])
+def test_what_logs_and_errors_quote_of_a_request_holds_no_credentials(
+    send: Sending, api: VendingApi, resource: Resource, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    api.changes, api.life, api.refreshing = {**changes, "headers": {}, "access_token": None}, None, False
+    with caplog.at_level("INFO", "httpx"):
+        answer = send("GET", f"{resource.url}/me?a=b")
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        answer.raise_for_status()
+    assert "canary" in resource.seen[0][0]
+    assert f"{resource.url}/me?a=b" in caplog.text
+    for told in (caplog.text, str(refused.value), repr(answer.request), repr(answer.url), str(answer.url)):
+        assert "canary" not in told
+
+
+def test_a_redirect_is_relative_to_where_the_request_went(send: Sending, api: VendingApi, resource: Resource) -> None:
+    api.changes, api.life = {"headers": {}, "access_token": None, "path": "/bot:k"}, None
+    resource.moved = "there?"
+    with pytest.raises(httpx.TooManyRedirects):
+        send("GET", f"{resource.url}/me", follow=True)
+    assert [path for path, _, _ in resource.seen][:2] == ["/bot:k/me", "/bot:k/there?/bot:k/me"]
+
+
 def test_each_request_of_oauth1_is_signed_for_itself(send: Sending, api: VendingApi, resource: Resource) -> None:
     signed: list[Any] = []
 
