@@ -18,7 +18,10 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 @dataclass
 class VendingApi:
-    """Every token that it makes is a new one; `life` is in seconds, None for ever. `refreshing`: a report or force makes a new one."""
+    """Every token that it makes is a new one; `life` is in seconds, None for ever. `refreshing`: a report or force makes a new one.
+
+    Requests wait at the `gate`; `arrived`: one has come there.
+    """
 
     life: float | None = 3600.0
     refreshing: bool = True
@@ -29,6 +32,7 @@ class VendingApi:
     number: int = 0
     answer_first: Callable[[str, dict[str, Any]], httpx.Response | None] = lambda _path, _body: None
     gate: threading.Event | None = None
+    arrived: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -40,6 +44,7 @@ class VendingApi:
         if said is not None:
             return said
         if self.gate is not None:
+            self.arrived.set()
             assert self.gate.wait(20)
         match name:
             case "token":

@@ -6,10 +6,15 @@ import threading
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from tokenkeep.client.errors import ClientError, DeadlineExceeded
+from tokenkeep.client.errors import ClientError, DeadlineExceeded, Unreachable
 
 Result = TypeVar("Result")
 Key = tuple[Hashable, ...]
+
+
+def _own(error: BaseException) -> BaseException:
+    """Who waited raises an error of his own: a traceback grows where it is raised."""
+    return copy.copy(error).with_traceback(error.__traceback__) if isinstance(error, ClientError) else error
 
 
 class Flight:
@@ -42,8 +47,7 @@ class _Awaited(Flight, Generic[Result]):
         if not self._landed.wait(timeout):
             raise DeadlineExceeded("no answer in time")
         if self._error is not None:
-            # Each thread raises one of its own: a traceback grows where it is raised.
-            raise copy.copy(self._error) if isinstance(self._error, ClientError) else self._error
+            raise _own(self._error)
         return self._result  # type: ignore[return-value]  # it has landed
 
 
@@ -112,14 +116,25 @@ class AsyncFlights(Generic[Result]):
         self._tasks: set[asyncio.Task[Result]] = set()
 
     async def join(self, key: Key, work: Callable[[Flight], Awaitable[Result]]) -> Result:
-        """What comes of the work, of which there is one for each key at a time."""
+        """What comes of the work, of which there is one for each key at a time.
+
+        Raises what the work raises, and `Unreachable` if it was given up because the client was closed.
+        """
         if key not in self._under_way:
             flight = Flight()
             task = asyncio.ensure_future(self._fly(key, flight, work))
             self._under_way[key] = (flight, task)
             self._tasks.add(task)
             task.add_done_callback(self._landed)
-        return await asyncio.shield(self._under_way[key][1])
+        task = self._under_way[key][1]
+        # Not its own await: who is cancelled must leave the work be, and who is not must not look as if he were.
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise Unreachable("the client was closed")
+        error = task.exception()
+        if error is not None:
+            raise _own(error)
+        return task.result()
 
     def spoil(self, first: Hashable) -> None:
         """Nobody else joins flights whose key begins with this."""

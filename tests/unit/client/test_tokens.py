@@ -20,6 +20,7 @@ from tokenkeep.client import (
     NotFound,
     ReauthorizationRequired,
     Tokenkeep,
+    Unreachable,
 )
 from tokenkeep.client.answers.token import Token
 from tokenkeep.client.following import ENDING
@@ -116,6 +117,30 @@ async def test_a_task_that_is_cancelled_takes_nothing_from_the_others() -> None:
         with pytest.raises(asyncio.CancelledError):
             await first
     assert api.calls["token"] == 1
+
+
+async def test_who_waits_when_the_client_is_closed_is_told_so_and_not_cancelled() -> None:
+    arrived = asyncio.Event()
+
+    async def never(_request: httpx.Request) -> httpx.Response:
+        arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    client = AsyncTokenkeep("https://api.test", "tk_key", transport=httpx.MockTransport(never))
+    waiting = asyncio.create_task(client.token(ACCOUNT))
+    await arrived.wait()
+    await client.close()
+    with pytest.raises(Unreachable, match="closed"):
+        await waiting
+
+
+async def test_tasks_that_are_refused_together_raise_errors_of_their_own() -> None:
+    api = VendingApi(answer_first=lambda _name, _body: httpx.Response(404, json={"code": "not_found"}))
+    async with on_loop(api) as client:
+        errors = await asyncio.gather(*[client.token(ACCOUNT) for _ in range(3)], return_exceptions=True)
+    assert {type(error) for error in errors} == {NotFound}
+    assert (len({id(error) for error in errors}), api.calls["token"]) == (3, 1)
 
 
 def test_a_refusal_is_told_to_all_who_asked_and_is_not_kept() -> None:
@@ -269,8 +294,7 @@ def test_who_waits_for_another_thread_waits_no_longer_than_his_own_time() -> Non
     with blocking(api) as client, ThreadPoolExecutor(1) as pool:
         hasty = client.tokens
         slow = pool.submit(client.token, ACCOUNT)
-        while not api.calls["token"]:
-            pass
+        assert api.arrived.wait(20)
         with pytest.raises(DeadlineExceeded):
             hasty._at_hand.flights.join(Wish(ACCOUNT).key, lambda _flight: None, lambda: None, 0.01)
         assert api.gate is not None
@@ -366,8 +390,7 @@ def test_who_waits_in_vain_for_another_threads_renewal_has_none() -> None:
         refused = client.token(ACCOUNT)
         api.gate = threading.Event()
         slow = pool.submit(client.tokens.renew, ACCOUNT, refused)
-        while not api.calls["events"]:
-            pass
+        assert api.arrived.wait(20)
         assert client.tokens.renew(ACCOUNT, refused, timeout=0.05) is None
         api.gate.set()
         newer = slow.result()
