@@ -83,7 +83,7 @@ class Tokenkeep:
         other._api, other._environment, other._redis = self._api, self._environment, self._redis
         other._patience = self._patience.changed(timeout, max_retries)
         other._ask = Asker(self._api, other._patience)
-        other.tokens = self.tokens
+        other.tokens = self.tokens.patient(other._ask, other._patience)
         return other
 
     def close(self) -> None:
@@ -194,7 +194,7 @@ class AsyncTokenkeep:
         other._api, other._environment, other._redis = self._api, self._environment, self._redis
         other._patience = self._patience.changed(timeout, max_retries)
         other._ask = AsyncAsker(self._api, other._patience)
-        other.tokens = self.tokens
+        other.tokens = self.tokens.patient(other._ask, other._patience)
         return other
 
     async def close(self) -> None:

@@ -44,15 +44,15 @@ def origin_of(url: httpx.URL) -> Origin:
 class _Bearing(httpx.URL):
     """An address that holds a credential. httpx logs each request's at INFO, and errors quote it: they get it without."""
 
-    def __init__(self, url: httpx.URL, shown: httpx.URL) -> None:
+    def __init__(self, url: httpx.URL, bare: httpx.URL) -> None:
         super().__init__(url)
-        self._shown = shown
+        self.bare = bare
 
     def __str__(self) -> str:
-        return str(self._shown)
+        return str(self.bare)
 
     def __repr__(self) -> str:
-        return repr(self._shown)
+        return repr(self.bare)
 
     def join(self, url: httpx.URL | str) -> httpx.URL:
         return httpx.URL(self).join(url)
@@ -64,7 +64,8 @@ class Credentialed:
     def __init__(self, request: httpx.Request, origins: Origins, *, on_loop: bool = False) -> None:
         origins.check(request.url)
         self._request = request
-        self._url = request.url
+        # One that is sent a second time bears credentials already.
+        self._url = request.url.bare if isinstance(request.url, _Bearing) else request.url
         self._origin = origin_of(request.url)
         self._borne: frozenset[tuple[bytes, bytes]] = frozenset()
         given = request.extensions.get("trace")

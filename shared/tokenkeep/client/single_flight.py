@@ -115,10 +115,11 @@ class AsyncFlights(Generic[Result]):
         self._under_way: dict[Key, tuple[Flight, asyncio.Task[Result]]] = {}
         self._tasks: set[asyncio.Task[Result]] = set()
 
-    async def join(self, key: Key, work: Callable[[Flight], Awaitable[Result]]) -> Result:
+    async def join(self, key: Key, work: Callable[[Flight], Awaitable[Result]], timeout: float) -> Result:  # noqa: ASYNC109 - one waiter's, not the work's
         """What comes of the work, of which there is one for each key at a time.
 
-        Raises what the work raises, and `Unreachable` if it was given up because the client was closed.
+        Raises what the work raises, `DeadlineExceeded` if it takes longer than `timeout`, in seconds, and `Unreachable` if it
+        was given up because the client was closed.
         """
         if key not in self._under_way:
             flight = Flight()
@@ -128,7 +129,9 @@ class AsyncFlights(Generic[Result]):
             task.add_done_callback(self._landed)
         task = self._under_way[key][1]
         # Not its own await: who is cancelled must leave the work be, and who is not must not look as if he were.
-        await asyncio.wait({task})
+        await asyncio.wait({task}, timeout=timeout)
+        if not task.done():
+            raise DeadlineExceeded("no answer in time")
         if task.cancelled():
             raise Unreachable("the client was closed")
         error = task.exception()

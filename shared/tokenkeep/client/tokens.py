@@ -1,5 +1,6 @@
 """`client.tokens`: credentials at hand for programs that block. Threads share it, and each process has its own."""
 
+import copy
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -48,6 +49,12 @@ class Tokens:
         self._clock = clock
         self._at_hand = _Here(keeping)
         self._followings: list[Following] = []
+
+    def patient(self, ask: Asker, patience: Patience) -> "Tokens":
+        """The same tokens, for whoever asks with other patience."""
+        other = copy.copy(self)
+        other._ask, other._patience = ask, patience  # noqa: SLF001 - of its own kind
+        return other
 
     def get(self, account_id: str, *, min_ttl: float = 60.0, wait: float = 10.0, force: bool = False) -> Token:
         """Credentials of an account, from memory while they are good.

@@ -1,11 +1,13 @@
 """`client.tokens` for programs with an event loop; what the calls mean stands at `Tokens`."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 
 from tokenkeep.client.answers.token import Token
 from tokenkeep.client.asking import Patience
 from tokenkeep.client.clocks import forward
+from tokenkeep.client.errors import DeadlineExceeded
 from tokenkeep.client.event import Event
 from tokenkeep.client.following import AsyncFollowing, ends_tokens
 from tokenkeep.client.performing import perform_async
@@ -29,6 +31,12 @@ class AsyncTokens:
         self._flights: AsyncFlights[Token | None] = AsyncFlights()
         self._followings: list[AsyncFollowing] = []
 
+    def patient(self, ask: AsyncAsker, patience: Patience) -> "AsyncTokens":
+        """As `Tokens.patient`."""
+        other = copy.copy(self)
+        other._ask, other._patience = ask, patience  # noqa: SLF001 - of its own kind
+        return other
+
     async def get(self, account_id: str, *, min_ttl: float = 60.0, wait: float = 10.0, force: bool = False) -> Token:
         """As `Tokens.get`. A task that is cancelled takes nothing from the others that wait."""
         wish = Wish(account_id, min_ttl, wait, force)
@@ -41,7 +49,7 @@ class AsyncTokens:
                     self._shelf.put(wish.account_id, vended, now=self._clock())
                 return vended.token
 
-            found = await self._flights.join(wish.key, work)
+            found = await self._flights.join(wish.key, work, self._patience.timeout + wait)
         assert found is not None  # noqa: S101 - a call gives one, or raises
         return found
 
@@ -61,7 +69,10 @@ class AsyncTokens:
             now, keep = self._clock(), not flight.spoiled
             return self._shelf.settle(wish.account_id, refused, renewal, keep=keep, now=now)
 
-        return await self._flights.join((wish.account_id, "renewed", refused.fingerprint), work)
+        try:
+            return await self._flights.join((wish.account_id, "renewed", refused.fingerprint), work, timeout)
+        except DeadlineExceeded:
+            return None  # another task is still at it
 
     async def report(self, account_id: str, refused: Token) -> bool:
         """As `Tokens.report`."""

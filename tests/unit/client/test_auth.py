@@ -110,6 +110,18 @@ def test_what_logs_and_errors_quote_of_a_request_holds_no_credentials(
         assert "canary" not in told
 
 
+def test_a_request_that_is_sent_twice_bears_credentials_once(api: VendingApi, resource: Resource) -> None:
+    api.changes, api.life, api.refreshing = {"headers": {}, "access_token": None, "path": "/bot:k"}, None, False
+    with (
+        Tokenkeep("https://keep.test", "tk_key", transport=httpx.MockTransport(api)) as keep,
+        httpx.Client(auth=TokenkeepAuth(keep, ACCOUNT)) as http,
+    ):
+        request = http.build_request("GET", f"{resource.url}/me")
+        http.send(request)
+        http.send(request)
+    assert [path for path, _, _ in resource.seen] == ["/bot:k/me"] * 2
+
+
 def test_a_redirect_is_relative_to_where_the_request_went(send: Sending, api: VendingApi, resource: Resource) -> None:
     api.changes, api.life = {"headers": {}, "access_token": None, "path": "/bot:k"}, None
     resource.moved = "there?"

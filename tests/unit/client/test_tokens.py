@@ -135,6 +135,26 @@ async def test_who_waits_when_the_client_is_closed_is_told_so_and_not_cancelled(
         await waiting
 
 
+async def test_other_options_are_other_patience_with_the_same_tokens() -> None:
+    api = VendingApi()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if api.number:
+            await asyncio.Event().wait()
+        return api(request)
+
+    async with AsyncTokenkeep("https://api.test", "tk_key", transport=httpx.MockTransport(answer)) as client:
+        hasty = client.with_options(timeout=0.05)
+        await client.token(ACCOUNT)
+        assert (await hasty.token(ACCOUNT)).access_token == "token-1"
+        slow = asyncio.create_task(client.token(OTHER, wait=0))
+        await asyncio.sleep(0)
+        with pytest.raises(DeadlineExceeded):
+            await hasty.token(OTHER, wait=0)
+    with pytest.raises(Unreachable, match="closed"):
+        await slow
+
+
 async def test_tasks_that_are_refused_together_raise_errors_of_their_own() -> None:
     api = VendingApi(answer_first=lambda _name, _body: httpx.Response(404, json={"code": "not_found"}))
     async with on_loop(api) as client:
