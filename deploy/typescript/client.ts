@@ -70,7 +70,6 @@ export class Tokens {
   async #ask(accountId: string): Promise<Vended> {
     const { data, error, response } = await this.#client.POST("/v1/accounts/{account_id}/token", {
       params: { path: { account_id: accountId } },
-      body: {},
       signal: AbortSignal.timeout(40_000),
     });
     if (error !== undefined) throw new TokenkeepProblem(error);

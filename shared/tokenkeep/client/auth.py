@@ -4,8 +4,10 @@ from collections.abc import AsyncGenerator, Generator, Iterable
 
 import httpx
 
+from tokenkeep.client.asking import Patience
 from tokenkeep.client.client import AsyncTokenkeep, Tokenkeep
 from tokenkeep.client.credentialed import Credentialed, Origins
+from tokenkeep.client.token_shelf import Wish
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -27,6 +29,9 @@ class TokenkeepAuth(httpx.Auth):
         timeout: For how many seconds a newer token is waited for after a 401.
         buffer_bodies: Read a body that streams into memory, so that the request can be made once more. False: such a request
             is not; its 401 is given back, and the token replaced for the next one.
+
+    Raises:
+        InvalidInput: What can't be meant; it names the argument.
     """
 
     def __init__(
@@ -34,11 +39,13 @@ class TokenkeepAuth(httpx.Auth):
         client: Tokenkeep | AsyncTokenkeep,
         account_id: str,
         *,
-        origins: Iterable[str] | None = None,
+        origins: str | Iterable[str] | None = None,
         min_ttl: float = 60.0,
         timeout: float = 20.0,
         buffer_bodies: bool = True,
     ) -> None:
+        Wish(account_id, min_ttl)
+        Patience(timeout)
         self.requires_request_body = buffer_bodies
         self._client = client
         self._account_id = account_id

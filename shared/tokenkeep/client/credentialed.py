@@ -23,7 +23,9 @@ _SENDING = ".send_request_headers.started"
 class Origins:
     """Where credentials may go: to `https://…` origins that are named; without any, to wherever a request is sent by https."""
 
-    def __init__(self, named: Iterable[str] | None) -> None:
+    def __init__(self, named: str | Iterable[str] | None) -> None:
+        if isinstance(named, str):
+            named = [named]  # its letters would be names of hosts
         self._named = None if named is None else frozenset(_parsed(one) for one in named)
 
     def check(self, url: httpx.URL) -> None:

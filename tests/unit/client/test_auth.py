@@ -252,6 +252,22 @@ def test_what_is_no_origin_is_refused_by_name(origin: str) -> None:
         TokenkeepAuth(client, ACCOUNT, origins=[origin])
 
 
+def test_one_origin_may_be_named_without_a_list() -> None:
+    origins = Origins("api.test")
+    origins.check(httpx.URL("https://api.test/me"))
+    with pytest.raises(OriginNotAllowed):
+        origins.check(httpx.URL("https://a/me"))
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("account_id", "src_" + "0" * 32), ("min_ttl", -1.0), ("timeout", 0.0)]
+)
+def test_what_cannot_be_meant_is_refused_before_the_first_request(argument: str, value: Any) -> None:
+    client = Tokenkeep("https://keep.test", "tk_key")
+    with pytest.raises(InvalidInput, match=argument):
+        TokenkeepAuth(client, **{"account_id": ACCOUNT, argument: value})
+
+
 def test_an_origin_with_other_letters_is_the_one_that_goes_over_the_wire() -> None:
     url = httpx.URL("https://B\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.test/me")
     for named in (
