@@ -89,6 +89,7 @@ class Wish:
 class _Kept:
     token: Token = field(repr=False)
     left_at_first: float | None
+    asked_ttl: float
     ends: float
 
 
@@ -101,8 +102,8 @@ class _Resting:
 class Shelf:
     """Tokens by account; of more than `most`, the one that was asked for longest ago makes room.
 
-    A token is given while it has `min_ttl` left; one that had less from the beginning, because its provider gives no more, for
-    half of what it had. One that does not expire is kept for `keep` seconds.
+    A token is given while it has `min_ttl` left; one that had less from the beginning, though as much was asked for, because its
+    provider gives no more, for half of what it had. One that does not expire is kept for `keep` seconds.
     """
 
     def __init__(self, *, most: int, keep: float) -> None:
@@ -125,20 +126,22 @@ class Shelf:
             del self._kept[wish.account_id]
             return None
         first = kept.left_at_first
-        if first is not None and kept.ends - now < (wish.min_ttl if first > wish.min_ttl else first / 2):
-            return None
+        if first is not None:
+            is_all_there_is = first <= wish.min_ttl <= kept.asked_ttl
+            if kept.ends - now < (first / 2 if is_all_there_is else wish.min_ttl):
+                return None
         self._kept.move_to_end(wish.account_id)
         return kept.token
 
-    def put(self, account_id: str, vended: Vended, *, now: float) -> None:
-        """Keep a token that has just come."""
+    def put(self, wish: Wish, vended: Vended, *, now: float) -> None:
+        """Keep a token that has just come, as it was wished."""
         ends = now + (self._keep if vended.left is None else vended.left)
-        self._kept[account_id] = _Kept(vended.token, vended.left, ends)
-        self._kept.move_to_end(account_id)
+        self._kept[wish.account_id] = _Kept(vended.token, vended.left, wish.min_ttl, ends)
+        self._kept.move_to_end(wish.account_id)
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
-    def settle(self, account_id: str, refused: Token, renewal: Renewal, *, keep: bool, now: float) -> Token | None:
+    def settle(self, wish: Wish, refused: Token, renewal: Renewal, *, keep: bool, now: float) -> Token | None:
         """The newer token, if there is one. What comes of a renewal is not renewed again for a while, whoever refuses it.
 
         Some providers answer 401 where a scope is missing: each of their answers would be a refresh of the account. And one
@@ -147,11 +150,12 @@ class Shelf:
         vended = renewal.vended
         if vended is None:
             if renewal.is_settled:
-                self._rest(account_id, refused, now + _REST_S)
+                self._rest(wish.account_id, refused, now + _REST_S)
             return None
         if keep:
-            self.put(account_id, vended, now=now)
-        self._rest(account_id, vended.token, now + (_REST_S if vended.left is None else min(_REST_S, vended.left / 4)))
+            self.put(wish, vended, now=now)
+        rest = _REST_S if vended.left is None else min(_REST_S, vended.left / 4)
+        self._rest(wish.account_id, vended.token, now + rest)
         return vended.token
 
     def _rest(self, account_id: str, token: Token, until: float) -> None:

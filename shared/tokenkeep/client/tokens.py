@@ -80,7 +80,7 @@ class Tokens:
             vended = self._ask(wish.ask())
             with here.flights.lock:
                 if not flight.spoiled:
-                    here.shelf.put(wish.account_id, vended, now=self._clock())
+                    here.shelf.put(wish, vended, now=self._clock())
             return vended.token
 
         found = here.flights.join(
@@ -113,7 +113,7 @@ class Tokens:
             renewal = perform(renewed(wish, refused, patience=patience, clock=self._clock), self._ask.do)
             with here.flights.lock:
                 now, keep = self._clock(), not flight.spoiled
-                return here.shelf.settle(wish.account_id, refused, renewal, keep=keep, now=now)
+                return here.shelf.settle(wish, refused, renewal, keep=keep, now=now)
 
         try:
             return here.flights.join((wish.account_id, "renewed", refused.fingerprint), work, lambda: None, timeout)

@@ -46,7 +46,7 @@ class AsyncTokens:
             async def work(flight: Flight) -> Token:
                 vended = await self._ask(wish.ask())
                 if not flight.spoiled:
-                    self._shelf.put(wish.account_id, vended, now=self._clock())
+                    self._shelf.put(wish, vended, now=self._clock())
                 return vended.token
 
             found = await self._flights.join(wish.key, work, self._patience.timeout + wait)
@@ -67,7 +67,7 @@ class AsyncTokens:
         async def work(flight: Flight) -> Token | None:
             renewal = await perform_async(renewed(wish, refused, patience=patience, clock=self._clock), self._ask.do)
             now, keep = self._clock(), not flight.spoiled
-            return self._shelf.settle(wish.account_id, refused, renewal, keep=keep, now=now)
+            return self._shelf.settle(wish, refused, renewal, keep=keep, now=now)
 
         try:
             return await self._flights.join((wish.account_id, "renewed", refused.fingerprint), work, timeout)

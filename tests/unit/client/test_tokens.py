@@ -54,19 +54,31 @@ def test_a_token_is_given_while_it_has_the_life_that_is_wanted(
     left: float | None, min_ttl: float, given_for: float
 ) -> None:
     shelf, wish = Shelf(most=10, keep=300.0), Wish(ACCOUNT, min_ttl)
-    shelf.put(wish.account_id, Vended(a_token(), left), now=1000.0)
+    shelf.put(wish, Vended(a_token(), left), now=1000.0)
     assert shelf.find(wish, now=1000.0 + given_for - 0.01) is not None
     assert shelf.find(wish, now=1000.0 + given_for + 0.01) is None
     assert shelf.find(Wish(ACCOUNT, min_ttl, force=True), now=1000.0) is None
+
+
+def test_a_token_that_was_good_enough_for_another_is_not_given_to_who_wants_a_longer_life() -> None:
+    shelf = Shelf(most=10, keep=300.0)
+    shelf.put(
+        Wish(ACCOUNT, 0.0), Vended(a_token(), 70.0), now=1000.0
+    )  # the server has one, which is about to be refreshed
+    assert shelf.find(Wish(ACCOUNT, 120.0), now=1000.0) is None
+    assert shelf.find(Wish(ACCOUNT, 60.0), now=1000.0) is not None
+    shelf.put(Wish(ACCOUNT, 120.0), Vended(a_token(), 70.0), now=1000.0)  # the provider gives no more
+    assert shelf.find(Wish(ACCOUNT, 120.0), now=1034.0) is not None
+    assert shelf.find(Wish(ACCOUNT, 120.0), now=1036.0) is None
 
 
 def test_no_more_tokens_are_kept_than_may_be_and_the_one_used_last_stays() -> None:
     shelf = Shelf(most=2, keep=300.0)
     wishes = [Wish("acc_" + str(n) * 32) for n in range(3)]
     for wish in wishes[:2]:
-        shelf.put(wish.account_id, Vended(a_token(), 3600.0), now=0.0)
+        shelf.put(wish, Vended(a_token(), 3600.0), now=0.0)
     assert shelf.find(wishes[0], now=1.0) is not None
-    shelf.put(wishes[2].account_id, Vended(a_token(), 3600.0), now=1.0)
+    shelf.put(wishes[2], Vended(a_token(), 3600.0), now=1.0)
     assert [shelf.find(wish, now=2.0) is not None for wish in wishes] == [True, False, True]
     assert len(shelf) == 2
 
