@@ -808,7 +808,7 @@ export interface paths {
         };
         /**
          * List Deliveries
-         * @description What was, is and will be delivered, the latest event first. Deliveries are kept for 30 days.
+         * @description What was, is and will be delivered, the latest event first. Deliveries are kept for 30 days, unless the installation says otherwise.
          */
         get: operations["list_deliveries_v1_webhooks__webhook_id__deliveries_get"];
         put?: never;
@@ -3835,7 +3835,7 @@ export interface operations {
     read_events_v1_events_get: {
         parameters: {
             query?: {
-                /** @description The cursor to go on from: a former answer's `next_cursor`, or the `id` of an event of the stream. `now` leaves out what has happened. Without it, the feed begins with the first event that is kept: they are for 30 days. */
+                /** @description The cursor to go on from: a former answer's `next_cursor`, or the `id` of an event of the stream. `now` leaves out what has happened. Without it, the feed begins with the first event that is kept: they are for 30 days, unless the installation says otherwise. */
                 after?: string | null;
                 /** @description Only events of these types; `account.disabled` is short for `tokenkeep.account.disabled`. */
                 type?: ("tokenkeep.account.created" | "account.created" | "tokenkeep.account.activated" | "account.activated" | "tokenkeep.account.refreshed" | "account.refreshed" | "tokenkeep.account.failing" | "account.failing" | "tokenkeep.account.recovered" | "account.recovered" | "tokenkeep.account.in_doubt" | "account.in_doubt" | "tokenkeep.account.token_rejected" | "account.token_rejected" | "tokenkeep.account.expiring" | "account.expiring" | "tokenkeep.account.disabled" | "account.disabled" | "tokenkeep.account.enabled" | "account.enabled" | "tokenkeep.account.reauthorized" | "account.reauthorized" | "tokenkeep.account.released" | "account.released" | "tokenkeep.account.deleted" | "account.deleted" | "tokenkeep.source.paused" | "source.paused" | "tokenkeep.source.resumed" | "source.resumed" | "tokenkeep.webhook.disabled" | "webhook.disabled" | "tokenkeep.webhook.enabled" | "webhook.enabled")[] | null;
@@ -3982,7 +3982,7 @@ export interface operations {
     stream_events_v1_events_stream_get: {
         parameters: {
             query?: {
-                /** @description The cursor to go on from: a former answer's `next_cursor`, or the `id` of an event of the stream. `now` leaves out what has happened. Without it, the feed begins with the first event that is kept: they are for 30 days. */
+                /** @description The cursor to go on from: a former answer's `next_cursor`, or the `id` of an event of the stream. `now` leaves out what has happened. Without it, the feed begins with the first event that is kept: they are for 30 days, unless the installation says otherwise. */
                 after?: string | null;
                 /** @description Only events of these types; `account.disabled` is short for `tokenkeep.account.disabled`. */
                 type?: ("tokenkeep.account.created" | "account.created" | "tokenkeep.account.activated" | "account.activated" | "tokenkeep.account.refreshed" | "account.refreshed" | "tokenkeep.account.failing" | "account.failing" | "tokenkeep.account.recovered" | "account.recovered" | "tokenkeep.account.in_doubt" | "account.in_doubt" | "tokenkeep.account.token_rejected" | "account.token_rejected" | "tokenkeep.account.expiring" | "account.expiring" | "tokenkeep.account.disabled" | "account.disabled" | "tokenkeep.account.enabled" | "account.enabled" | "tokenkeep.account.reauthorized" | "account.reauthorized" | "tokenkeep.account.released" | "account.released" | "tokenkeep.account.deleted" | "account.deleted" | "tokenkeep.source.paused" | "source.paused" | "tokenkeep.source.resumed" | "source.resumed" | "tokenkeep.webhook.disabled" | "webhook.disabled" | "tokenkeep.webhook.enabled" | "webhook.enabled")[] | null;

@@ -109,7 +109,7 @@ class Webhooks:
         limit: int = 100,
         cursor: str | None = None,
     ) -> Listing[Delivery]:
-        """A page of what was, is and will be delivered, the latest event first. Deliveries are kept for 30 days."""
+        """A page of what was, is and will be delivered, the latest event first. They are kept for 30 days, or as the installation says."""
         return self._ask(
             listing(
                 Delivery,
