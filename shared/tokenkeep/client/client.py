@@ -3,6 +3,7 @@
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
+from tokenkeep.client import tokens, tokens_async
 from tokenkeep.client.answers.token import Token
 from tokenkeep.client.api_wire import Address, ApiWire, AsyncApiWire
 from tokenkeep.client.asking import Patience
@@ -83,7 +84,7 @@ class Tokenkeep:
         other._api, other._environment, other._redis = self._api, self._environment, self._redis
         other._patience = self._patience.changed(timeout, max_retries)
         other._ask = Asker(self._api, other._patience)
-        other.tokens = self.tokens.patient(other._ask, other._patience)
+        other.tokens = tokens.sharing(self.tokens, other._ask, other._patience)
         return other
 
     def close(self) -> None:
@@ -194,7 +195,7 @@ class AsyncTokenkeep:
         other._api, other._environment, other._redis = self._api, self._environment, self._redis
         other._patience = self._patience.changed(timeout, max_retries)
         other._ask = AsyncAsker(self._api, other._patience)
-        other.tokens = self.tokens.patient(other._ask, other._patience)
+        other.tokens = tokens_async.sharing(self.tokens, other._ask, other._patience)
         return other
 
     async def close(self) -> None:

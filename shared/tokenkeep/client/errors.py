@@ -41,10 +41,7 @@ from tokenkeep.domain.errors import TokenkeepError
 
 
 class ClientError(TokenkeepError):
-    """The root of what only clients meet. Errors can be pickled: task queues hand them from process to process."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), self.args, self.__dict__)
+    """The root of what only clients meet."""
 
 
 class NotConfigured(ClientError):
@@ -256,10 +253,3 @@ _TOO_MANY = 429
 
 def _message(status: int, code: str, detail: str) -> str:
     return f"{status} {code}: {detail}" if detail else f"{status} {code}"
-
-
-def _restored(cls: type[ClientError], arguments: tuple[Any, ...], facts: dict[str, Any]) -> ClientError:
-    error = cls.__new__(cls, *arguments)
-    error.args = arguments
-    error.__dict__.update(facts)
-    return error

@@ -50,12 +50,6 @@ class Tokens:
         self._at_hand = _Here(keeping)
         self._followings: list[Following] = []
 
-    def patient(self, ask: Asker, patience: Patience) -> "Tokens":
-        """The same tokens, for whoever asks with other patience."""
-        other = copy.copy(self)
-        other._ask, other._patience = ask, patience  # noqa: SLF001 - of its own kind
-        return other
-
     def get(self, account_id: str, *, min_ttl: float = 60.0, wait: float = 10.0, force: bool = False) -> Token:
         """Credentials of an account, from memory while they are good.
 
@@ -171,3 +165,10 @@ class Tokens:
         if self._at_hand.pid != os.getpid():
             self._at_hand, self._followings = _Here(self._keeping), []
         return self._at_hand
+
+
+def sharing(tokens: Tokens, ask: Asker, patience: Patience) -> Tokens:
+    """The same tokens, for a client with other patience."""
+    other = copy.copy(tokens)
+    other._ask, other._patience = ask, patience  # noqa: SLF001 - of this module
+    return other

@@ -31,12 +31,6 @@ class AsyncTokens:
         self._flights: AsyncFlights[Token | None] = AsyncFlights()
         self._followings: list[AsyncFollowing] = []
 
-    def patient(self, ask: AsyncAsker, patience: Patience) -> "AsyncTokens":
-        """As `Tokens.patient`."""
-        other = copy.copy(self)
-        other._ask, other._patience = ask, patience  # noqa: SLF001 - of its own kind
-        return other
-
     async def get(self, account_id: str, *, min_ttl: float = 60.0, wait: float = 10.0, force: bool = False) -> Token:
         """As `Tokens.get`. A task that is cancelled takes nothing from the others that wait."""
         wish = Wish(account_id, min_ttl, wait, force)
@@ -109,3 +103,10 @@ class AsyncTokens:
             await self._followings.pop().stop()
         await self._flights.close()
         self.forget_all()
+
+
+def sharing(tokens: AsyncTokens, ask: AsyncAsker, patience: Patience) -> AsyncTokens:
+    """As `tokens.sharing`."""
+    other = copy.copy(tokens)
+    other._ask, other._patience = ask, patience  # noqa: SLF001 - of this module
+    return other

@@ -54,7 +54,7 @@ Errors carry facts. Which HTTP status says them is for the routes to know.
 """
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tokenkeep.domain.account import FailureReason
@@ -62,7 +62,10 @@ if TYPE_CHECKING:
 
 
 class TokenkeepError(Exception):
-    """The root of the tree."""
+    """The root of the tree. Errors can be pickled: task queues hand them from process to process."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class InvalidInput(TokenkeepError):
@@ -477,3 +480,10 @@ class SourcePaused(TokenkeepError):
         super().__init__(f"the source is paused: {reason}")
         self.reason = reason
         self.since = since
+
+
+def _restored(cls: type[TokenkeepError], arguments: tuple[Any, ...], facts: dict[str, Any]) -> TokenkeepError:
+    error = cls.__new__(cls, *arguments)
+    error.args = arguments
+    error.__dict__.update(facts)
+    return error

@@ -164,6 +164,13 @@ def test_a_refusal_tells_what_it_is_and_hides_the_key() -> None:
     assert (type(copied), str(copied), copied.correlation_id) == (NotFound, str(error), "cor_1")
 
 
+def test_what_was_refused_here_can_be_handed_from_process_to_process_too() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        Tokenkeep("https://api.test", KEY, timeout=0)
+    copied = pickle.loads(pickle.dumps(refused.value))  # noqa: S301 - our own, a moment ago
+    assert (type(copied), str(copied), copied.field) == (InvalidInput, str(refused.value), "timeout")
+
+
 def test_ids_that_are_none_are_refused_before_anything_is_sent() -> None:
     def never(_request: httpx.Request) -> httpx.Response:
         raise AssertionError
