@@ -9,6 +9,7 @@ from tokenkeep.client import ReauthorizationRequired, Tokenkeep, TokenkeepAuth, 
 
 
 def main(url: str) -> int:
+    """Ask, and say what came of it."""
     address = httpx.URL(url)
     origin = f"{address.scheme}://{address.netloc.decode()}"
     with Tokenkeep(os.environ["TOKENKEEP_URL"], os.environ["TOKENKEEP_KEY"]) as client:

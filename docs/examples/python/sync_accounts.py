@@ -13,6 +13,7 @@ from tokenkeep.client import Account, AccountDisabled, AsyncTokenkeep, Tokenkeep
 
 
 async def main(source_id: str, url: str) -> None:
+    """Ask about each account, ten at a time."""
     at_once = asyncio.Semaphore(10)
     async with (
         AsyncTokenkeep(os.environ["TOKENKEEP_URL"], os.environ["TOKENKEEP_KEY"]) as client,
