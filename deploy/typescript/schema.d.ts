@@ -105,7 +105,7 @@ export interface paths {
         };
         /**
          * List Accounts
-         * @description The environment's accounts, oldest first.
+         * @description The environment's accounts, oldest first. `metadata.KEY=value` filters by metadata, besides the parameters below.
          */
         get: operations["list_accounts_v1_accounts_get"];
         put?: never;
@@ -389,7 +389,7 @@ export interface paths {
          * Vend Token
          * @description What requests to the provider need: a token that is valid for long enough, a key, a password.
          *
-         *         From store, or by one refresh that is waited for.
+         *     From store, or by one refresh that is waited for.
          */
         post: operations["vend_token"];
         delete?: never;
