@@ -5,7 +5,7 @@ import asyncio
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tokenkeep.adapters.postgres.engine import asyncpg_url
+from tokenkeep.adapters.postgres.address import asyncpg_url
 from tokenkeep.adapters.postgres.migrate import migrate
 from tokenkeep.domain.secret import Secret
 

@@ -11,7 +11,7 @@ from jsonschema import Draft7Validator, FormatChecker
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tokenkeep.adapters.postgres.engine import asyncpg_url
+from tokenkeep.adapters.postgres.address import asyncpg_url
 from tokenkeep.adapters.postgres.event_log import event_from_row
 from tokenkeep.domain.events import cloudevent
 from tokenkeep.domain.secret import Secret

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the revisions over the connection that `migrate` hands in, in one transaction."""
+"""Alembic's entry: runs the revisions over the connection that `migrate` hands in, each in a transaction of its own."""
 
 from alembic import context
 
@@ -10,6 +10,8 @@ context.configure(
     compare_type=True,
     compare_server_default=True,
     transactional_ddl=True,
+    # Locks are given back after each, and one may step out of it to build an index beside writers (`autocommit_block`).
+    transaction_per_migration=True,
 )
 with context.begin_transaction():
     context.run_migrations()

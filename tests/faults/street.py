@@ -19,7 +19,7 @@ from tokenkeep.adapters.demo_provider import DemoProvider, ProviderServer
 from tokenkeep.adapters.embedded.postgres import EmbeddedPostgres
 from tokenkeep.adapters.embedded.valkey import EmbeddedValkey
 from tokenkeep.adapters.failpoints.spec import Point
-from tokenkeep.adapters.postgres.engine import asyncpg_url
+from tokenkeep.adapters.postgres.address import asyncpg_url
 from tokenkeep.adapters.postgres.migrate import migrate
 from tokenkeep.domain.secret import Secret
 

@@ -39,6 +39,7 @@
     ├── ConnectFailed                no connection to a provider; nothing was sent
     ├── SourcePaused                 the source is paused, nothing is refreshed for it
     ├── SettingsError                a setting is missing or wrong; ends the process at its start
+    ├── MigrationFailed              the database can't be brought to the present schema now
     ├── CatalogueError               a provider's data file is wrong; names the file and the field
     ├── RefresherSays                what a refresher says instead of giving a token set (`domain/refresher.py`)
     ├── StoreUnavailable             a credential store can't be had now
@@ -408,6 +409,10 @@ class ConnectFailed(TokenkeepError):
 
 class SettingsError(TokenkeepError):
     """A setting is missing or wrong. The message is one line that names it."""
+
+
+class MigrationFailed(TokenkeepError):
+    """The database can't be brought to the present schema now; the message says why, in one line."""
 
 
 class CatalogueError(TokenkeepError):

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from event_schemas import check_emitted
 from road import Road, open_road
 from token_server import TokenServer
-from tokenkeep.adapters.postgres.engine import asyncpg_url
+from tokenkeep.adapters.postgres.address import asyncpg_url
 from tokenkeep.adapters.postgres.migrate import migrate
 from tokenkeep.domain.secret import Secret
 

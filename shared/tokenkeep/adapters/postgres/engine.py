@@ -1,16 +1,15 @@
 """The engine, its sessions, and what every connection is told."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from tokenkeep.domain.errors import SettingsError
+from tokenkeep.adapters.postgres.address import asyncpg_url, read_address
 from tokenkeep.domain.secret import Secret
 
 TraceParent = Callable[[str | None, UUID], str | None]
@@ -19,7 +18,7 @@ TraceParent = Callable[[str | None, UUID], str | None]
 TRACE_PARENT = "tokenkeep_trace_parent"
 """The execution option under which connections have it."""
 
-_CONNECTION_SETTINGS = {
+CONNECTION_SETTINGS: Mapping[str, str] = {
     "timezone": "UTC",
     # A stopped process must not keep an account's row locked (found by the storm; custody protocol, section 9).
     "idle_in_transaction_session_timeout": "5s",
@@ -27,19 +26,6 @@ _CONNECTION_SETTINGS = {
     "synchronous_commit": "on",
     "jit": "off",
 }
-
-
-def asyncpg_url(database_url: Secret) -> URL:
-    """The address in the form that SQLAlchemy and asyncpg want; `postgres://` and `postgresql://` are both taken."""
-    try:
-        url = make_url(database_url.reveal())
-    except ArgumentError:
-        msg = "TOKENKEEP_DATABASE_URL: not a database address; expected postgresql://user:password@host/name"
-        raise SettingsError(msg) from None
-    if url.get_backend_name() not in {"postgresql", "postgres"}:
-        msg = f"TOKENKEEP_DATABASE_URL: {url.drivername} is not PostgreSQL"
-        raise SettingsError(msg)
-    return url.set(drivername="postgresql+asyncpg")
 
 
 def create_engine(
@@ -54,20 +40,24 @@ def create_engine(
 
     `command_timeout_s` stays well below any quarantine: a worker that holds an answer must notice a dead connection and
     settle over another one before somebody concludes that it has died.
+
+    Raises:
+        SettingsError: The address can't be understood, or asks for what can't be done.
     """
+    address = read_address(database_url)
+
+    def connected() -> Awaitable[Any]:
+        return address.connect(process=process, server_settings=CONNECTION_SETTINGS, command_timeout=command_timeout_s)
+
     return create_async_engine(
         asyncpg_url(database_url),
+        async_creator=connected,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=False,
         hide_parameters=True,
         execution_options={} if trace_parent is None else {TRACE_PARENT: trace_parent},
-        connect_args={
-            "timeout": 10,
-            "command_timeout": command_timeout_s,
-            "server_settings": {**_CONNECTION_SETTINGS, "application_name": process},
-        },
     )
 
 

@@ -8,11 +8,11 @@ import asyncpg
 import structlog
 
 from tokenkeep.adapters.ending import end
-from tokenkeep.adapters.postgres.engine import asyncpg_url
+from tokenkeep.adapters.postgres.address import read_address
 from tokenkeep.domain.secret import Secret
 
 _RETRY_S = 1.0
-_SETTINGS = {"application_name": "tokenkeep listener"}
+_PROCESS = "tokenkeep listener"
 _log = structlog.get_logger("tokenkeep.notifications")
 
 
@@ -20,8 +20,7 @@ class Listener:
     """Calls back whenever a transaction that notified the channel has committed. A hint: a sweep finds what it misses."""
 
     def __init__(self, database_url: Secret, channel: str, notified: Callable[[], None]) -> None:
-        url = asyncpg_url(database_url).set(drivername="postgresql")
-        self._dsn = Secret(url.render_as_string(hide_password=False))
+        self._address = read_address(database_url)
         self._channel = channel
         self._notified = notified
         self._task: asyncio.Task[None] | None = None
@@ -43,7 +42,7 @@ class Listener:
             await asyncio.sleep(_RETRY_S)
 
     async def _until_closed(self) -> None:
-        connection = await asyncpg.connect(self._dsn.reveal(), timeout=10, server_settings=_SETTINGS)
+        connection = await self._address.connect(process=_PROCESS, server_settings={})
         closed = asyncio.Event()
         connection.add_termination_listener(lambda _connection: closed.set())
         try:
