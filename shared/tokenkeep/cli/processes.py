@@ -31,10 +31,13 @@ def worker(parent_pipe: ParentPipe = None) -> None:
 
 
 def migrate() -> None:
-    """Bring the database to the present schema. Safe to run at any time, and by several at once."""
+    """Bring the database to the present schema. Safe to run at any time, by several at once, and beside processes at work."""
     from tokenkeep.adapters.postgres.migrate import migrate as apply_migrations  # noqa: PLC0415  # see the package
+    from tokenkeep.adapters.telemetry.logs import configure_logging  # noqa: PLC0415  # as above
 
-    revision = apply_migrations(require_database(load_settings()))
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format, "migrate")
+    revision = apply_migrations(require_database(settings))
     typer.echo(f"the database is at revision {revision}")
 
 

@@ -107,7 +107,6 @@ def read_address(database_url: Secret) -> DatabaseAddress:
     timeout_s = _timeout(asked.pop("connect_timeout", None))
     tls = _system_tls(asked) if asked.get("sslrootcert") == _SYSTEM_ROOTS else None
     _check_files(asked)
-    # A space as %20: asyncpg would read a plus sign in a name as one.
     query = f"?{urlencode(asked, quote_via=quote)}" if asked else ""
     return DatabaseAddress(Secret(f"postgresql://{parts.netloc}{parts.path}{query}"), application_name, timeout_s, tls)
 
@@ -129,8 +128,11 @@ def asyncpg_url(database_url: Secret) -> URL:
         url = url.set(query={"host": tuple(one if _PORT.search(one) else f"{one}:5432" for one in many)})
     elif "host" in asked:
         url = url.set(query={"host": asked["host"]})
-    renamed = {"user": "username", "password": "password", "dbname": "database"}
-    return url.set(**{ours: asked[theirs] for theirs, ours in renamed.items() if theirs in asked})
+    return url.set(
+        username=asked.get("user", url.username),
+        password=asked.get("password", url.password),
+        database=asked.get("dbname", url.database),
+    )
 
 
 def _read(database_url: Secret) -> tuple[SplitResult, dict[str, str]]:

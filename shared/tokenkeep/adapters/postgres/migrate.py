@@ -19,7 +19,7 @@ from tokenkeep.adapters.postgres.address import asyncpg_url, read_address
 from tokenkeep.domain.errors import MigrationFailed
 from tokenkeep.domain.secret import Secret
 
-_MIGRATION_LOCK: Final = 7_306_096_118
+MIGRATION_LOCK: Final = 7_306_096_118
 """Key of the advisory lock under which migrations run, so that two starting processes do not race."""
 
 _LOCK_TIMEOUT: Final = "2s"
@@ -98,7 +98,7 @@ async def _migrate(database_url: Secret, patience_s: float, to: str) -> str:
             finally:
                 await connection.rollback()
                 # An ended session would give it up as well; a connection that a pooler keeps open would not.
-                await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _MIGRATION_LOCK})
+                await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
                 await connection.commit()
     finally:
         await engine.dispose()
@@ -108,7 +108,7 @@ async def _lock(connection: AsyncConnection, patience_s: float) -> None:
     """Be the only one who migrates. Asked for time and again: who waits in the server has a snapshot, and holds up indexes that are built meanwhile."""
     until = time.monotonic() + patience_s
     while True:
-        held = await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _MIGRATION_LOCK})
+        held = await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
         await connection.commit()
         if held.scalar_one():
             return
@@ -147,7 +147,9 @@ async def _holder(connection: AsyncConnection) -> str:
     await connection.commit()
     if row is None:
         return ""
-    return f" (the oldest transaction: process {row.pid}, {row.application_name or 'without a name'}, for {row.age_s} s)"
+    return (
+        f" (the oldest transaction: process {row.pid}, {row.application_name or 'without a name'}, for {row.age_s} s)"
+    )
 
 
 def _apply(connection: Connection, to: str) -> None:
