@@ -9,7 +9,7 @@ import difflib
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -44,10 +44,12 @@ __all__ = [
     "child_environment",
     "load_settings",
     "misspelt_variables",
+    "read_settings",
     "redacted_url",
     "require_database",
     "require_redis",
     "trace_exporters",
+    "unknown_variables",
 ]
 
 PREFIX = "TOKENKEEP_"
@@ -293,14 +295,22 @@ def load_settings() -> Settings:
         SettingsError: A variable is wrong, or a file can't be read. One line, the first thing wrong only.
     """
     _warn_of(os.environ)
+    settings = read_settings()
+    if settings.secrets_dir is not None:
+        _warn_of(names_in(settings.secrets_dir))
+    return settings
+
+
+def read_settings() -> Settings:
+    """As `load_settings`, but nothing is said of misspelt variables.
+
+    Raises:
+        SettingsError: As there.
+    """
     try:
-        settings = Settings()
+        return Settings()
     except ValidationError as error:
         line = _first_line(error.errors(include_url=False, include_input=False)[0])
-    else:
-        if settings.secrets_dir is not None:
-            _warn_of(names_in(settings.secrets_dir))
-        return settings
     raise SettingsError(line)
 
 
@@ -341,7 +351,7 @@ def child_environment(settings: Settings, *, without: Iterable[str] = ()) -> dic
     return environment
 
 
-def misspelt_variables(names: Iterable[str]) -> tuple[str, ...]:
+def misspelt_variables(names: Collection[str]) -> tuple[str, ...]:
     """A line for each variable that is none of ours but looks like one of ours."""
     known = [f"{PREFIX}{field.upper()}" for field in Settings.model_fields]
     lines: list[str] = []
@@ -354,9 +364,17 @@ def misspelt_variables(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _warn_of(names: Iterable[str]) -> None:
+def _warn_of(names: Collection[str]) -> None:
     for line in misspelt_variables(names):
         _log.warning(line)
+
+
+def unknown_variables(names: Collection[str]) -> tuple[str, ...]:
+    """A line for each variable with our prefix that is none of ours, and not misspelt either."""
+    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    misspelt = {line.partition(":")[0] for line in misspelt_variables(names)}
+    ours = (name for name in sorted(names) if name.upper().startswith(PREFIX) and name.upper() not in known)
+    return tuple(f"{name}: there is no such setting" for name in ours if name not in misspelt)
 
 
 def _as_text(value: object) -> str:

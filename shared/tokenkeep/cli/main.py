@@ -7,6 +7,7 @@ import typer
 from tokenkeep import __version__
 from tokenkeep.cli import bench, demo, processes, providers, restored, up
 from tokenkeep.cli.accounts import commands as accounts
+from tokenkeep.cli.doctor import command as doctor
 from tokenkeep.cli.events import commands as events
 from tokenkeep.cli.keys import commands as keys
 from tokenkeep.cli.one_line_errors import OneLineErrors
@@ -30,6 +31,7 @@ app.command("api", rich_help_panel=_PROCESSES)(processes.api)
 app.command("scheduler", rich_help_panel=_PROCESSES)(processes.scheduler)
 app.command("worker", rich_help_panel=_PROCESSES)(processes.worker)
 app.command("migrate", rich_help_panel=_PROCESSES)(processes.migrate)
+app.command("doctor", rich_help_panel=_TENDING)(doctor.doctor)
 app.add_typer(accounts.app, name="accounts", rich_help_panel=_TENDING)
 app.add_typer(events.app, name="events", rich_help_panel=_TENDING)
 app.add_typer(keys.app, name="keys", rich_help_panel=_TENDING)

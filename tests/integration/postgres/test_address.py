@@ -83,8 +83,9 @@ async def test_names_and_options_reach_the_server(postgres_url: str) -> None:
 
 
 async def test_a_server_that_keeps_silent_is_given_up_in_time() -> None:
-    async def say_nothing(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
+        writer.close()
 
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]

@@ -16,7 +16,8 @@ from tokenkeep.domain.errors import MigrationFailed
 from tokenkeep.domain.secret import Secret
 
 BEFORE = "0019"
-_LOCKED_BY_THE_NEXT = "refresh_attempts"
+_READ = "SELECT 1 FROM refresh_attempts"
+"""Of a table that the next revision changes."""
 
 
 @pytest.fixture
@@ -54,12 +55,12 @@ async def test_whoever_reads_a_table_waits_for_no_migration_that_waits_itself(ur
     async with connected(url) as report, connected(url) as reader:
         reading = report.transaction()
         await reading.start()
-        await report.fetch(f"SELECT 1 FROM {_LOCKED_BY_THE_NEXT}")
+        await report.fetch(_READ)
         migrating = asyncio.create_task(asyncio.to_thread(migrate, Secret(url), patience_s=60))
         await until_a_session_waits_for_a_lock(reader)
 
         # It queues behind the migration's own lock, and gets through when that steps back, with the report still open.
-        await reader.fetch(f"SELECT 1 FROM {_LOCKED_BY_THE_NEXT}", timeout=15)
+        await reader.fetch(_READ, timeout=15)
         assert not migrating.done()
         await reading.rollback()
 
@@ -69,7 +70,7 @@ async def test_whoever_reads_a_table_waits_for_no_migration_that_waits_itself(ur
 async def test_a_table_that_stays_locked_is_told_with_who_holds_it(url: str) -> None:
     async with connected(url) as report:
         async with report.transaction():
-            await report.fetch(f"SELECT 1 FROM {_LOCKED_BY_THE_NEXT}")
+            await report.fetch(_READ)
 
             with pytest.raises(MigrationFailed, match=rf"a long report.*revisions up to {BEFORE} are applied"):
                 await asyncio.to_thread(migrate, Secret(url), patience_s=1)

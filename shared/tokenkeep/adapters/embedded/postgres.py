@@ -18,8 +18,9 @@ from tokenkeep.adapters.embedded.embedded_server import EmbeddedServer
 from tokenkeep.adapters.embedded.failure import EmbeddedFailure
 from tokenkeep.adapters.embedded.leftovers import stop_leftovers
 from tokenkeep.adapters.embedded.server_process import CLEAN_ENVIRONMENT, Program, ServerProcess
-from tokenkeep.adapters.embedded.socket_path import socket_directory
+from tokenkeep.adapters.embedded.socket_path import socket_directory, socket_place
 from tokenkeep.adapters.embedded.system_user import SystemUser, postgres_user
+from tokenkeep.domain.secret import Secret
 
 VERSION = 18
 DATABASE = "tokenkeep"
@@ -130,6 +131,12 @@ def running_postgres_url(data_dir: Path) -> str | None:
         return None
     sockets = socket_directory(home, _SOCKET, owner=postgres_user().user_id)
     return _url(sockets) if (sockets / _SOCKET).is_socket() else None
+
+
+def address_of_embedded(data_dir: Path) -> Secret | None:
+    """The URL of the server that runs on this data directory; None if none does. Nothing is made or started."""
+    socket = socket_place(data_dir.resolve() / "postgres", _SOCKET) / _SOCKET
+    return Secret(_url(socket.parent)) if socket.is_socket() else None
 
 
 def _url(sockets: Path) -> str:

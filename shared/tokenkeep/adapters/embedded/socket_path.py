@@ -23,11 +23,9 @@ def socket_directory(home: Path, socket_name: str, *, owner: int) -> Path:
     Raises:
         EmbeddedFailure: A directory of the wanted name is there but belongs to somebody else.
     """
-    if _fits(home / socket_name):
+    short = socket_place(home, socket_name)
+    if short == home:
         return home
-    name = f"tokenkeep-{hashlib.sha256(os.fsencode(home)).hexdigest()[:12]}"
-    short = next((path for path in (Path(tempfile.gettempdir()) / name,) if _fits(path / socket_name)), None)
-    short = short or Path("/tmp") / name  # noqa: S108  # the name is checked for its owner below
     short.mkdir(mode=0o700, exist_ok=True)
     found = short.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.geteuid(), owner}:
@@ -37,6 +35,15 @@ def socket_directory(home: Path, socket_name: str, *, owner: int) -> Path:
     if found.st_uid != owner:
         os.chown(short, owner, -1)
     return short
+
+
+def socket_place(home: Path, socket_name: str) -> Path:
+    """Which directory that is; whether it is there, and whose, is not looked at."""
+    if _fits(home / socket_name):
+        return home
+    name = f"tokenkeep-{hashlib.sha256(os.fsencode(home)).hexdigest()[:12]}"
+    short = Path(tempfile.gettempdir()) / name
+    return short if _fits(short / socket_name) else Path("/tmp") / name  # noqa: S108  # whoever uses it checks its owner
 
 
 def _fits(path: Path) -> bool:

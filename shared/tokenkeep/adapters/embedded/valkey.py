@@ -15,8 +15,9 @@ from tokenkeep.adapters.embedded.embedded_server import EmbeddedServer
 from tokenkeep.adapters.embedded.failure import EmbeddedFailure
 from tokenkeep.adapters.embedded.leftovers import stop_leftovers
 from tokenkeep.adapters.embedded.server_process import Program, ServerProcess
-from tokenkeep.adapters.embedded.socket_path import socket_directory
+from tokenkeep.adapters.embedded.socket_path import socket_directory, socket_place
 from tokenkeep.adapters.embedded.system_user import SystemUser
+from tokenkeep.domain.secret import Secret
 
 _SOCKET = "valkey.sock"
 _PROGRAM = "valkey-server"
@@ -50,7 +51,7 @@ def start_valkey(data_dir: Path) -> EmbeddedValkey:
         socket_path = socket_directory(home, _SOCKET, owner=SystemUser.current().user_id) / _SOCKET
         program = _program(binary, home, socket_path, data_dir / "valkey.log")
         return EmbeddedValkey(
-            url=f"unix://{quote(str(socket_path), safe='/')}",
+            url=_url(socket_path),
             claim=claim,
             stop_patience_s=_STOP_PATIENCE_S,
             launch=lambda: _launch(program, home, socket_path),
@@ -58,6 +59,16 @@ def start_valkey(data_dir: Path) -> EmbeddedValkey:
     except BaseException:  # interrupted or failed, and raised again: nobody else gives the claim back
         claim.release()
         raise
+
+
+def socket_of_embedded(data_dir: Path) -> Secret | None:
+    """The URL of the server that runs on this data directory; None if none does. Nothing is made or started."""
+    socket_path = socket_place(data_dir.resolve() / "valkey", _SOCKET) / _SOCKET
+    return Secret(_url(socket_path)) if socket_path.is_socket() else None
+
+
+def _url(socket_path: Path) -> str:
+    return f"unix://{quote(str(socket_path), safe='/')}"
 
 
 def _launch(program: Program, home: Path, socket_path: Path) -> ServerProcess:
