@@ -38,7 +38,13 @@ class ApiProcess:
 async def api_process(service: Service, data_dir: Path, *, port: int = 0) -> AsyncIterator[ApiProcess]:
     """A process of its own over the service's stores."""
     settings = service.foundation.settings.model_copy(
-        update={"api_port": port, "log_level": "info", "log_format": "json", "data_dir": data_dir}
+        update={
+            "api_port": port,
+            "api_drain_delay_s": 0.0,
+            "log_level": "info",
+            "log_format": "json",
+            "data_dir": data_dir,
+        }
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -96,7 +96,8 @@ def create_app(
     for router in routers:
         app.include_router(router)
     app.router.routes.extend(ConnectPages(wired, pages).routes())
-    app.router.routes.extend(operations_routes(wired.foundation.metrics, wired.foundation.checks()))
+    foundation = wired.foundation
+    app.router.routes.extend(operations_routes(foundation.metrics, foundation.checks(), leaving=foundation.leaving))
     app.router.routes.extend(_documentation(routers, settings.external_url))
     install(app, wired.connecting.link_account)
     app.router.routes.extend(console_routes(wired, app, console_pages))

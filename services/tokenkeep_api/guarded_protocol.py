@@ -21,6 +21,8 @@ from tokenkeep_api.problems import Problem
 _MALFORMED = Problem(400, "malformed_request", "this is not HTTP/1.1 as RFC 9112 has it")
 _TOO_LATE = Problem(408, "request_timeout", "the request's head did not arrive in time")
 _LINGER_S = 2.0
+_FIRST_REQUEST_S = 1.0
+"""How long, at the end, a connection is left open whose client has not sent anything yet: its request may be on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,14 @@ class FastPath(Protocol):
 
 @dataclass(slots=True)
 class Crowd:
-    """The connections of one server that wait for their clients, the one that has waited longest first."""
+    """The connections of one server that wait for their clients, the one that has waited longest first.
+
+    `leaving`: the server is to end, and each connection serves one more request at most.
+    """
 
     limits: ConnectionLimits
     waiting: "OrderedDict[GuardedProtocol, None]" = field(default_factory=OrderedDict)
+    leaving: bool = False
 
     def make_room(self) -> bool:
         """Let the one go that has waited longest; False if all of them are at work."""
@@ -127,6 +133,25 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         super().on_headers_complete()
+        if self.crowd.leaving:
+            self.announce_end()
+
+    def announce_end(self) -> None:
+        """The answer that is not begun yet is the connection's last. One that is under way has said otherwise already."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_started:
+            cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """The server ends. A client that has just come, or is about to send the rest of a head, is heard first."""
+        cycle: RequestResponseCycle | None = self.cycle
+        is_idle = cycle is not None and self._in_head and not self._head_bytes
+        if self._refused or is_idle or (cycle is not None and not cycle.response_complete):
+            super().shutdown()
+            return
+        self.crowd.leaving = True
+        self._stop_clock()
+        self._clock = self.loop.call_later(_FIRST_REQUEST_S, self.dismiss)
 
     def on_message_complete(self) -> None:
         """A request is whole; the next head may follow."""
@@ -248,11 +273,11 @@ class GuardedProtocol(HttpToolsProtocol):
         return Problem(431, "head_too_large", f"a request's head has at most {most} bytes")
 
 
-def guarded(limits: ConnectionLimits, fast_path: FastPath | None = None) -> type[GuardedProtocol]:
+def guarded(of: Crowd, fast_path: FastPath | None = None) -> type[GuardedProtocol]:
     """The protocol for one server."""
 
     class Guarded(GuardedProtocol):
-        crowd = Crowd(limits)
+        crowd = of
 
     Guarded.fast_path = fast_path
     return Guarded

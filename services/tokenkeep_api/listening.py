@@ -8,7 +8,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from tokenkeep.domain.errors import SettingsError
-from tokenkeep_api.guarded_protocol import ConnectionLimits, FastPath, guarded
+from tokenkeep_api.guarded_protocol import ConnectionLimits, Crowd, FastPath, GuardedProtocol, guarded
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
@@ -41,10 +41,11 @@ class Server(uvicorn.Server):
     """uvicorn inside a process that has its own signal handlers."""
 
     def __init__(self, app: ASGIApp, limits: ConnectionLimits = _LIMITS, *, fast_path: FastPath | None = None) -> None:
+        self._crowd = Crowd(limits)
         super().__init__(
             uvicorn.Config(
                 app,
-                http=guarded(limits, fast_path),
+                http=guarded(self._crowd, fast_path),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -57,6 +58,13 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=_DRAIN_S,
             )
         )
+
+    def announce_end(self) -> None:
+        """Each answer from now on is its connection's last, and says so (RFC 9112, section 9.6)."""
+        self._crowd.leaving = True
+        for connection in self.server_state.connections:
+            if isinstance(connection, GuardedProtocol):
+                connection.announce_end()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -302,7 +302,10 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             _log.info("api_ready", url=settings.external_url, port=settings.api_port, pid=os.getpid())
             await _first_of(serving, stopping)
-            _log.info("api_draining")
+            _log.info("api_draining", delay_s=settings.api_drain_delay_s)
+            foundation.leaving.set()
+            server.announce_end()
+            await _first_of(serving, stopping.at_once, within_s=settings.api_drain_delay_s)
             api.drain()
             server.should_exit = True
             await serving
@@ -315,6 +318,9 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
 def run(settings: Settings) -> None:
     """Run the API until SIGTERM or SIGINT; then finish the requests under way and write what is buffered.
 
+    After SIGTERM it goes on serving for a while, not ready and each answer its connection's last, so that what sends requests here notices
+    and none is lost. SIGINT, or a second SIGTERM, ends that.
+
     Raises:
         SettingsError: A setting is missing or wrong.
     """
@@ -324,9 +330,9 @@ def run(settings: Settings) -> None:
         uvloop.run(serve(settings.model_copy(update={"api_port": port}), listener))
 
 
-async def _first_of(serving: "asyncio.Task[None]", stopping: asyncio.Event) -> None:
-    told = asyncio.create_task(stopping.wait())
-    await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
+async def _first_of(serving: "asyncio.Task[None]", event: asyncio.Event, *, within_s: float | None = None) -> None:
+    told = asyncio.create_task(event.wait())
+    await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED, timeout=within_s)
     told.cancel()
 
 

@@ -4,9 +4,10 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 import uvloop
@@ -60,6 +61,7 @@ _FIGURES_AT_LATEST_S = 600.0
 """Counting reads whole tables. However large they are, it takes no more than so small a share of the time, but for a count every ten minutes."""
 _HOUSEKEEPING_EVERY_S = 600.0
 _TRIM_EVERY_S = 60.0
+_FINISH_S = 10.0
 _CONSUMERS_KEPT = timedelta(hours=1)
 
 _log = structlog.get_logger("tokenkeep.scheduler")
@@ -114,6 +116,7 @@ def wire(foundation: Foundation) -> Jobs:
             claim_batch=settings.claim_batch,
             message_batch=settings.message_batch,
             trust=timedelta(seconds=settings.dispatch_timeout_s),
+            leaving=foundation.leaving.is_set,
         ),
         sweep=SweepLeases(
             schedule=ports.schedule,
@@ -128,7 +131,7 @@ def wire(foundation: Foundation) -> Jobs:
             longest_gap=timedelta(seconds=3 * settings.sweep_interval_s),
         ),
         tend=TendSources(PostgresTendings(database)),
-        relay=RelayEvents(ports.outbox, ports.stream, holder=new_id()),
+        relay=RelayEvents(ports.outbox, ports.stream, holder=new_id(), leaving=foundation.leaving.is_set),
         trim=StreamTrimmer(
             foundation.redis,
             Keeping(entries=settings.stream_max_entries),
@@ -169,20 +172,24 @@ class Scheduler:
         self._pending = asyncio.Event()
         self._clock = AsyncIOScheduler(timezone="UTC")
         self._count_again_at = 0.0
+        self._under_way = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set; then hand over at once."""
+        """Work until `stopping` is set; then finish the jobs under way, and hand over."""
         settings = self._foundation.settings
         health = HealthServer(
             self._foundation.metrics,
             self._foundation.checks(),
             port=settings.metrics_port,
             host=settings.api_host,
+            leaving=self._foundation.leaving,
         )
         port = await health.start()
-        self._every(settings.tick_interval_s, "tick", self._tick)
-        self._every(settings.sweep_interval_s, "sweep", self._sweep)
-        self._every(_TEND_EVERY_S, "tend", self._tend)
+        self._every(settings.tick_interval_s, "tick", partial(self._whole, self._tick))
+        self._every(settings.sweep_interval_s, "sweep", partial(self._whole, self._sweep))
+        self._every(_TEND_EVERY_S, "tend", partial(self._whole, self._tend))
         self._every(_SHARDS_EVERY_S, "keep_shards", self._jobs.relay.keep_shards)
         self._every(_FIGURES_EVERY_S, "figures", self._count)
         self._every(_FIGURES_EVERY_S, "stream_figures", self._count_streams)
@@ -197,8 +204,14 @@ class Scheduler:
         _log.info("scheduler_ready", metrics_port=port, pid=os.getpid())
         await stopping.wait()
         _log.info("scheduler_stopping")
-        self._clock.shutdown(wait=False)
+        self._foundation.leaving.set()
+        self._clock.pause()
+        self._pending.set()
         await end(minding)
+        # A tick that were cut off between its claims and its hints would leave those accounts without any for a minute; a relay
+        # between the stream and the outbox would tell events twice.
+        await self._finished(relay)
+        self._clock.shutdown(wait=False)
         await end(intake)
         await end(relay)
         await listener.stop()
@@ -230,6 +243,24 @@ class Scheduler:
                 for job in self._clock.get_jobs():
                     job.modify(next_run_time=datetime.fromtimestamp(time.time(), UTC))
             offset = now
+
+    async def _finished(self, relay: "asyncio.Task[None]") -> None:
+        """Wait until nothing is under way that must not be cut off, for as long as a statement of it may take."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FINISH_S):
+                await self._quiet.wait()
+                await asyncio.wait({relay})
+
+    async def _whole(self, job: Callable[[], Awaitable[object]]) -> None:
+        """Run a job that a stop waits for."""
+        self._under_way += 1
+        self._quiet.clear()
+        try:
+            await job()
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._quiet.set()
 
     async def _guarded(self, name: str, job: Callable[[], Awaitable[object]]) -> None:
         """Run a job. A store that is away is no reason to die: the next round finds everything where it was."""
@@ -280,7 +311,7 @@ class Scheduler:
         await self._jobs.inbox.forget_consumers(_CONSUMERS_KEPT)
 
     async def _relay(self) -> None:
-        while True:  # bounded by the process's life; cancelled when it stops
+        while not self._foundation.leaving.is_set():
             self._pending.clear()
             await self._guarded("relay", self._jobs.relay)
             try:

@@ -54,7 +54,7 @@ _log = structlog.get_logger("tokenkeep.worker")
 
 
 class Worker:
-    """Takes hints and refreshes, until it is told to stop; then it settles what it has sent."""
+    """Takes hints and refreshes, until it is told to stop; then it settles what it has sent, and gives back what it has not."""
 
     def __init__(
         self, foundation: Foundation, refreshing: Refreshing, inbox: InboxApplication, webhooks: WebhookDelivery
@@ -91,6 +91,7 @@ class Worker:
             self._foundation.checks(),
             port=settings.metrics_port,
             host=settings.api_host,
+            leaving=self._foundation.leaving,
         )
         port = await health.start()
         await self._drain_spool(stopping)
@@ -119,6 +120,8 @@ class Worker:
         self._webhooks.start()
         _log.info("worker_ready", metrics_port=port, pid=os.getpid())
         await stopping.wait()
+        self._foundation.leaving.set()
+        self._refreshing.refresh.hurry(_SPOOL_GRACE)
         await telling.stop()
         webhooks = loop.create_task(self._webhooks.stop())
         await listener.stop()
@@ -128,7 +131,6 @@ class Worker:
         for task in beside:
             await end(task)
         _log.info("worker_draining", batches=len(self._batches))
-        self._refreshing.refresh.hurry(_SPOOL_GRACE)
         grace_ms = int((settings.provider_deadline_s + 20) * 1000)
         await asyncio.gather(*(asyncio.to_thread(consumer.stop, grace_ms) for consumer in consumers))
         if self._batches:

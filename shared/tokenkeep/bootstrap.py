@@ -7,7 +7,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,10 @@ _ALLOCATIONS, _YOUNG, _OLD = 50_000, 20, 100
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """The parts that all processes share. Nothing is connected before its first use. `traces` None: nothing is traced."""
+    """The parts that all processes share. Nothing is connected before its first use. `traces` None: nothing is traced.
+
+    `leaving`: the process is to end, and is not ready for anything new.
+    """
 
     settings: Settings
     database: Database
@@ -47,6 +50,7 @@ class Foundation:
     times: RefreshTimes
     links: ConnectLinks
     traces: "Traces | None" = None
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
 
     def checks(self) -> Mapping[str, Callable[[], Awaitable[object]]]:
         """What `/readyz` asks. Redis is not among it: reads, refreshes and the truth itself do without."""
@@ -115,12 +119,31 @@ def calm_collector() -> None:
     gc.set_threshold(_ALLOCATIONS, _YOUNG, _OLD)
 
 
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set: the process is to finish what it has begun, and end."""
-    stopping = asyncio.Event()
+class Stopping(asyncio.Event):
+    """The process is to finish what it has begun, and end. `at_once`: nobody is to be waited for who has yet to notice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_once = asyncio.Event()
+
+    def terminate(self) -> None:
+        """SIGTERM: what a supervisor sends in a restart. A second one means that it shall not take so long."""
+        if self.is_set():
+            self.at_once.set()
+        self.set()
+
+    def interrupt(self) -> None:
+        """SIGINT: somebody at a terminal."""
+        self.at_once.set()
+        self.set()
+
+
+def stop_on_signals() -> Stopping:
+    """What SIGTERM and SIGINT set."""
+    stopping = Stopping()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGTERM, stopping.terminate)
+    loop.add_signal_handler(signal.SIGINT, stopping.interrupt)
     return stopping
 
 

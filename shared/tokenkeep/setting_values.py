@@ -41,6 +41,11 @@ def number_of_seconds(value: object) -> float:
     return float(text)
 
 
+def span_or_none(value: object) -> float:
+    """As `number_of_seconds`, or 0."""
+    return 0.0 if re.fullmatch(r"0(?:\.0{1,6})?", str(value).strip()) else number_of_seconds(value)
+
+
 def choice(*allowed: str) -> Callable[[object], str]:
     """A reader of one word out of a few; capitals don't matter."""
 

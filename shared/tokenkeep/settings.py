@@ -32,6 +32,7 @@ from tokenkeep.setting_values import (
     redacted_url,
     secret,
     secret_url,
+    span_or_none,
     store_kind,
     store_kinds,
     whole_number,
@@ -134,6 +135,10 @@ class Settings(BaseSettings):
 
     api_port: Port = 8080
     """The port at which the API listens; 0 takes a free one. It serves the API's metrics too."""
+
+    api_drain_delay_s: Annotated[float, BeforeValidator(span_or_none)] = 5.0
+    """How long an API that is told to end says that it is not ready, and goes on serving, before it takes no more connections: the time
+    in which whatever sends it requests is to notice. `up` takes 0."""
 
     public_url: Annotated[str, BeforeValidator(base_url)] | None = None
     """Where the world finds the API: links for end users lead there, from whichever process makes them, and providers send users back to it. This machine if it is not set."""

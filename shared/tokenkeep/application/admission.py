@@ -143,6 +143,11 @@ class Admission:
             self._telling.add(telling)
             telling.add_done_callback(self._telling.discard)
 
+    async def put_back(self, account_ids: Sequence[AccountId]) -> None:
+        """These are not gone about after all, through no fault of theirs: whoever comes next may take them at once."""
+        if account_ids:
+            await self._room.put_off(dict.fromkeys(account_ids, 0.0), binding=False)
+
     async def drain(self) -> None:
         """Wait until other workers are told what this one has heard."""
         if self._telling:

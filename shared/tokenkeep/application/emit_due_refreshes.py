@@ -41,7 +41,7 @@ class EmitDueRefreshes:
     A claim is a loan of time: a hint that leads to nothing within `trust` is given again by a later tick. So the queue may
     lose whatever it likes. And so it must never hold more than workers take within that time, or it would hold everything twice: no more
     than `most_waiting` messages wait in it, and one source gets at most half of the room that a tick finds. What a source has beyond that
-    waits in its rows.
+    waits in its rows. Once `leaving` says so nothing more is claimed; what was claimed is hinted at.
     """
 
     schedule: Schedule
@@ -53,6 +53,7 @@ class EmitDueRefreshes:
     most_batches: int = 50
     most_waiting: int = 1_000
     now: Callable[[], float] = monotonic
+    leaving: Callable[[], bool] = bool
     lines: dict[SourceId, WaitingLine] = field(default_factory=dict)
     lanes: deque[Lane] = field(default_factory=lambda: deque(_LANES))
 
@@ -64,6 +65,8 @@ class EmitDueRefreshes:
         room = self.most_waiting - waiting
         tick = _Tick(room, max(room // 2, 1))
         for _ in range(self.most_batches):
+            if self.leaving():
+                break
             # A tick that finds little room makes one claim: the next tick's begins where it is the next lane's turn.
             lane = self.lanes[0]
             self.lanes.rotate(-1)

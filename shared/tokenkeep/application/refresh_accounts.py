@@ -86,6 +86,7 @@ class RefreshAccounts:
         self._observer = observer
         self._times = times
         self._hold = hold
+        self._leaving = False
         self._notice_rollback = NoticeRollback(ledgers, locks, observer)
         self._lease_rows: Batcher[Sequence[LeaseRequest], list[Leased]] = Batcher(
             self._lease_hints, limit=_HINTS, concurrency=2
@@ -108,6 +109,9 @@ class RefreshAccounts:
         if self._hold or self._keep.at_risk:
             self._observer.refused_work(len(account_ids))
             return []
+        if self._leaving:
+            await self._admission.put_back(account_ids)
+            return []
         admitted = await self._admission(account_ids, trigger=trigger, source_id=source_id)
         try:
             return await self._of_admitted(admitted, trigger, correlation_id)
@@ -116,6 +120,9 @@ class RefreshAccounts:
 
     async def _of_admitted(self, admitted: Admitted, trigger: Trigger, correlation_id: str) -> list[Settled]:
         account_ids = admitted.account_ids
+        if self._leaving:  # they were waiting for their turn meanwhile
+            await self._admission.put_back(account_ids)
+            return []
         custody = _Custody(new_id().hex, admitted)
         taken = await self._locks.take(account_ids, custody.owner)
         if len(taken) < len(account_ids):
@@ -140,7 +147,11 @@ class RefreshAccounts:
         return settled
 
     def hurry(self, grace: timedelta) -> None:
-        """The process is to end: an answer that is in the spool may be left there after `grace`, to the next process."""
+        """The process is to end: whoever is not on the wire yet is given back, to be hinted at again at once.
+
+        An answer that is in the spool may be left there after `grace`, to the next process.
+        """
+        self._leaving = True
         self._keep.hurry(grace.total_seconds())
 
     async def drain(self) -> None:
@@ -217,6 +228,10 @@ class RefreshAccounts:
 
     async def _refresh(self, task: RefreshTask, custody: _Custody) -> Settled | None:
         started = monotonic()
+        if self._leaving:
+            async with self._ledgers() as ledger:
+                await ledger.give_back(task.leased.account_id, task.leased.fence)
+            return None
         if not self._watch.admits(task.source.id, doubtful=task.leased.doubts > 0):
             async with self._ledgers() as ledger:
                 await ledger.give_back(task.leased.account_id, task.leased.fence, rest=_REST)

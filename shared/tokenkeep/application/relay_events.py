@@ -1,6 +1,6 @@
 """The relay: carry events from the outbox to the Redis stream, in order for each subject."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -96,6 +96,7 @@ class RelayEvents:
     epoch: str = ""
     replay: timedelta = timedelta(hours=24)
     replayed: int = 0
+    leaving: Callable[[], bool] = bool
 
     async def keep_shards(self) -> None:
         """Renew our shards and take the free ones. Call it well within the lease.
@@ -125,6 +126,8 @@ class RelayEvents:
         """Publish everything that is pending in our shards; returns how many events that were."""
         published = 0
         for _ in range(self.most_batches):
+            if self.leaving():
+                break
             # Taken before the outbox is read: what is read then belongs to this stream, or to none.
             shards, epoch, marks = dict(self.shards), self.epoch, dict(self.marks)
             if not shards:

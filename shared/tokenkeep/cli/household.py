@@ -194,6 +194,9 @@ class _Household:
     def _spec(self, service: Service, pipe: int | None, metrics_port: int | None = None) -> ChildSpec:
         command = [word.replace("{pipe}", str(pipe)) for word in service.command]
         settings = self._settings
+        if "api_drain_delay_s" not in settings.model_fields_set:
+            # Nothing else sends requests here that could go elsewhere meanwhile.
+            settings = settings.model_copy(update={"api_drain_delay_s": 0.0})
         if metrics_port is not None:
             settings = settings.model_copy(update={"metrics_port": metrics_port})
         environment = child_environment(settings, without=service.without) | {"PYTHONUNBUFFERED": "1"}

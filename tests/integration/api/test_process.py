@@ -23,7 +23,13 @@ async def test_a_process_that_is_told_to_stop_answers_who_waits_and_writes_what_
     account_id = await service.account(source_id, expires_in=None, expires_at="2020-01-01T00:00:00Z")
     # What is fixed while this process lives: the keyring, the stores and the admin key are the service's own.
     settings = service.foundation.settings.model_copy(
-        update={"api_port": 0, "log_level": "debug", "log_format": "json", "data_dir": tmp_path}
+        update={
+            "api_port": 0,
+            "api_drain_delay_s": 0.0,
+            "log_level": "debug",
+            "log_format": "json",
+            "data_dir": tmp_path,
+        }
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable,

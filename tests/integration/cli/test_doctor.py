@@ -83,7 +83,7 @@ def run_sql(url: str, *statements: str) -> None:
 @contextmanager
 def configured(redis_url: str, name: str, value: str) -> Iterator[None]:
     client = redis.Redis.from_url(redis_url)
-    former = client.config_get(name)[name]
+    former = str(client.config_get(name)[name])
     client.config_set(name, value)
     try:
         yield

@@ -44,7 +44,7 @@ async def connected(url: str, name: str = "a long report") -> AsyncIterator["asy
 
 async def until_a_session_waits_for_a_lock(watcher: "asyncpg.Connection[asyncpg.Record]") -> None:
     async with asyncio.timeout(20):
-        while not await watcher.fetchval(
+        while not await watcher.fetchval(  # noqa: ASYNC110 - it asks another process
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
             " AND application_name = 'tokenkeep migrate'"
         ):

@@ -32,13 +32,18 @@ _log = structlog.get_logger(__name__)
 
 
 def operations_routes(
-    metrics: Metrics, checks: Mapping[str, ReadinessCheck], *, deadline: float = READINESS_DEADLINE_S
+    metrics: Metrics,
+    checks: Mapping[str, ReadinessCheck],
+    *,
+    leaving: asyncio.Event | None = None,
+    deadline: float = READINESS_DEADLINE_S,
 ) -> list[Route]:
     """`GET /healthz`, `/readyz` and `/metrics`.
 
     Args:
         metrics: What `/metrics` shows.
         checks: What must answer for `/readyz` to say 200, by the name under which a 503 reports it as down.
+        leaving: Once it is set, `/readyz` says 503: the process is to end, and wants nothing new.
         deadline: Seconds for all checks together.
     """
 
@@ -47,6 +52,8 @@ def operations_routes(
         return JSONResponse({"status": "ok"}, headers=_NO_STORE)
 
     async def readyz(_request: Request) -> Response:
+        if leaving is not None and leaving.is_set():
+            return JSONResponse({"status": "leaving"}, status_code=503, headers=_NO_STORE)
         down = await failing_checks(checks, deadline=deadline)
         if down:
             return JSONResponse({"status": "unavailable", "down": down}, status_code=503, headers=_NO_STORE)
@@ -94,10 +101,11 @@ class HealthServer:
         *,
         port: int,
         host: str = "0.0.0.0",  # noqa: S104 - scraped from outside; it shows no secret and takes no input
+        leaving: asyncio.Event | None = None,
     ) -> None:
         self._host = host
         self._port = port
-        app = Starlette(routes=operations_routes(metrics, checks))
+        app = Starlette(routes=operations_routes(metrics, checks, leaving=leaving))
         self._server = _QuietServer(
             uvicorn.Config(
                 app,

@@ -100,11 +100,6 @@ def _late(name: str, within: str) -> Finding:
     return fault(name, f"this did not end {within}, and nothing of it is known", do)
 
 
-def _late(name: str, within: str) -> Finding:
-    do = "see whether what it asks is away or overloaded; --deadline gives the checks more time"
-    return fault(name, f"this did not end {within}, and nothing of it is known", do)
-
-
 def _acknowledge(late: "asyncio.Future[Sequence[Finding]]") -> None:
     """Ask for a late check's error, or the loop complains, with its text, that nobody did."""
     if not late.cancelled():
