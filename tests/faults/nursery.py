@@ -19,7 +19,12 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-SERVICES = {"worker": "tokenkeep_worker.main", "scheduler": "tokenkeep_scheduler.main", "consumer": "consumer"}
+SERVICES = {
+    "api": "tokenkeep_api.main",
+    "worker": "tokenkeep_worker.main",
+    "scheduler": "tokenkeep_scheduler.main",
+    "consumer": "consumer",
+}
 _WARM = (*SERVICES.values(), "tokenkeep_worker.actors", "dramatiq", "asyncpg", "sqlalchemy.dialects.postgresql.asyncpg")
 _REAP_S = 0.05
 
@@ -28,7 +33,7 @@ def main() -> None:
     for name in _WARM:
         importlib.import_module(name)
     gc.freeze()
-    children: set[int] = set()
+    children: dict[int, Path] = {}
     pending = b""
     print("ready", flush=True)  # noqa: T201 - the other side waits for it
     while True:
@@ -41,32 +46,39 @@ def main() -> None:
             break
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
-            child = _fork(json.loads(line))
-            children.add(child)
+            request = json.loads(line)
+            child = _fork(request)
+            children[child] = Path(request["log"])
             print(child, flush=True)  # noqa: T201 - the answer
     for child in children:
         os.kill(child, signal.SIGKILL)
 
 
-def _reap(children: set[int]) -> None:
+def _reap(children: dict[int, Path]) -> None:
+    """Write down how each ended: its exit code, negative for a signal, beside its log."""
     while children:
-        child, _ = os.waitpid(-1, os.WNOHANG)
+        child, status = os.waitpid(-1, os.WNOHANG)
         if child == 0:
             return
-        children.discard(child)
+        log = children.pop(child)
+        draft = log.with_suffix(".draft")
+        draft.write_text(str(os.waitstatus_to_exitcode(status)))
+        draft.rename(log.with_suffix(".code"))
 
 
 def _fork(request: dict[str, Any]) -> int:
     child = os.fork()
     if child:
         return child
+    code = 1
     try:
         _become(request)
+        code = 0
     except BaseException as error:  # noqa: BLE001 - a child must not return into the nursery's loop
         print(f"{type(error).__name__}: {error}", flush=True)  # noqa: T201 - its log
     finally:
         sys.stdout.flush()
-        os._exit(1)
+        os._exit(code)
 
 
 def _become(request: dict[str, Any]) -> None:

@@ -27,14 +27,16 @@ async def eventually(condition: Callable[[], bool], what: Callable[[], str], *, 
 
 
 class Nursery:
-    """Forks services."""
+    """Forks services, of the code in this directory if one is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: Path | None = None) -> None:
+        rooms = [] if code is None else [str(code / room) for room in ("shared", "services", "deploy")]
+        path = {"PYTHONPATH": os.pathsep.join(rooms)} if rooms else {}
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("nursery.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if not name.startswith("TOKENKEEP_")},
+            env={name: value for name, value in os.environ.items() if not name.startswith("TOKENKEEP_")} | path,
             text=True,
         )
         self._asking = threading.Lock()
@@ -77,6 +79,11 @@ class Service:
 
     def said(self) -> str:
         return self.log.read_bytes()[self.since :].decode(errors="replace") if self.log.exists() else ""
+
+    def exit_code(self) -> int | None:
+        """How the last one that wrote to this log ended, negative for a signal; None as long as none has."""
+        file = self.log.with_suffix(".code")
+        return int(file.read_text()) if file.exists() else None
 
     def is_ready(self) -> bool:
         assert self.is_alive(), self.said()[-2000:]
