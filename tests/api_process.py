@@ -35,12 +35,14 @@ class ApiProcess:
 
 
 @asynccontextmanager
-async def api_process(service: Service, data_dir: Path, *, port: int = 0) -> AsyncIterator[ApiProcess]:
+async def api_process(
+    service: Service, data_dir: Path, *, port: int = 0, drain_delay_s: float = 0.0
+) -> AsyncIterator[ApiProcess]:
     """A process of its own over the service's stores."""
     settings = service.foundation.settings.model_copy(
         update={
             "api_port": port,
-            "api_drain_delay_s": 0.0,
+            "api_drain_delay_s": drain_delay_s,
             "log_level": "info",
             "log_format": "json",
             "data_dir": data_dir,

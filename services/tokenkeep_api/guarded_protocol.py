@@ -21,7 +21,7 @@ from tokenkeep_api.problems import Problem
 _MALFORMED = Problem(400, "malformed_request", "this is not HTTP/1.1 as RFC 9112 has it")
 _TOO_LATE = Problem(408, "request_timeout", "the request's head did not arrive in time")
 _LINGER_S = 2.0
-_FIRST_REQUEST_S = 1.0
+_FIRST_REQUEST_S = 3.0
 """How long, at the end, a connection is left open whose client has not sent anything yet: its request may be on the way."""
 
 

@@ -190,7 +190,7 @@ class Scheduler:
         self._every(settings.tick_interval_s, "tick", partial(self._whole, self._tick))
         self._every(settings.sweep_interval_s, "sweep", partial(self._whole, self._sweep))
         self._every(_TEND_EVERY_S, "tend", partial(self._whole, self._tend))
-        self._every(_SHARDS_EVERY_S, "keep_shards", self._jobs.relay.keep_shards)
+        self._every(_SHARDS_EVERY_S, "keep_shards", partial(self._whole, self._jobs.relay.keep_shards))
         self._every(_FIGURES_EVERY_S, "figures", self._count)
         self._every(_FIGURES_EVERY_S, "stream_figures", self._count_streams)
         self._every(_HOUSEKEEPING_EVERY_S, "housekeeping", self._keep_house)
