@@ -238,8 +238,8 @@ async def lost_nothing(road: Road, server: TokenServer) -> None:
     generations = {format_id(IdKind.ACCOUNT, row["id"]): row["generation"] for row in rows}
     table: dict[str, list[tuple[str, int, str]]] = {}
     for row in await road.sql("SELECT id, subject, sequence, type FROM events ORDER BY subject, sequence"):
-        told = (format_id(IdKind.EVENT, row["id"]), row["sequence"], row["type"].rpartition(".")[2])
-        table.setdefault(format_id(IdKind.ACCOUNT, row["subject"]), []).append(told)
+        entry = (format_id(IdKind.EVENT, row["id"]), row["sequence"], row["type"].rpartition(".")[2])
+        table.setdefault(format_id(IdKind.ACCOUNT, row["subject"]), []).append(entry)
     stream: dict[str, list[str]] = {}
     entries: Any = await road.foundation.redis.xrange(STREAM)
     for _, fields in entries:

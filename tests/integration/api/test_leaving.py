@@ -57,7 +57,7 @@ async def test_a_request_that_is_on_its_way_at_the_end_is_answered(service: Serv
             await client.get(f"{api.url}/healthz")
         api.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(20):
-            while not reader.at_eof() and await refuses(api.port) is False:
+            while not reader.at_eof() and not await refuses(api.port):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         writer.write(b"\r\n")
         answer = await reader.read()

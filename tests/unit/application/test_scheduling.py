@@ -40,6 +40,15 @@ async def test_a_tick_is_bounded_so_that_others_get_their_turn() -> None:
     assert len(schedule.due) == 80
 
 
+async def test_a_scheduler_that_is_to_end_hints_at_what_it_has_claimed_and_claims_no_more() -> None:
+    schedule, queue = MemorySchedule(due(100)), MemoryQueue()
+    leaving = replace(emit(schedule, queue), leaving=lambda: bool(queue.messages))
+
+    assert await leaving(correlation_id="cor_1") == 10
+    assert len(schedule.due) == 90
+    assert sum(len(ids) for ids, _, _ in queue.messages) == 10
+
+
 async def test_what_the_queue_does_not_surely_take_is_due_again_at_once() -> None:
     schedule, queue = MemorySchedule(due(10)), MemoryQueue(room=1)
     assert await emit(schedule, queue)(correlation_id="cor_1") == 0
