@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 import uvloop
@@ -36,6 +38,9 @@ from tokenkeep_worker.storekeeping import claim_stores, keep_moving, keep_sweepi
 from tokenkeep_worker.webhooks import WebhookDelivery, wire_webhooks
 from tokenkeep_worker.wiring import Refreshing, wire
 from tokenkeep_worker.without_queue import DirectClaims
+
+if TYPE_CHECKING:  # dramatiq reads its prefetch when it is imported
+    from dramatiq import Worker as Consumer
 
 _DEMAND_THREADS = 8
 _PICKUP_MS = 50
@@ -120,8 +125,7 @@ class Worker:
         self._webhooks.start()
         _log.info("worker_ready", metrics_port=port, pid=os.getpid())
         await stopping.wait()
-        self._foundation.leaving.set()
-        self._refreshing.refresh.hurry(_SPOOL_GRACE)
+        taking_no_more = self._take_no_more(consumers)
         await telling.stop()
         webhooks = loop.create_task(self._webhooks.stop())
         await listener.stop()
@@ -131,8 +135,7 @@ class Worker:
         for task in beside:
             await end(task)
         _log.info("worker_draining", batches=len(self._batches))
-        grace_ms = int((settings.provider_deadline_s + 20) * 1000)
-        await asyncio.gather(*(asyncio.to_thread(consumer.stop, grace_ms) for consumer in consumers))
+        await taking_no_more
         if self._batches:
             await asyncio.wait(self._batches)
         await self._refreshing.refresh.drain()
@@ -140,6 +143,13 @@ class Worker:
         for consumer in consumers:
             await asyncio.to_thread(consumer.broker.close)
         await health.stop()
+
+    def _take_no_more(self, consumers: "Sequence[Consumer]") -> asyncio.Future[list[None]]:
+        """Done once no hint is in hand any more. It begins at once: whoever is given back must not come here again."""
+        self._foundation.leaving.set()
+        self._refreshing.refresh.hurry(_SPOOL_GRACE)
+        grace_ms = int((self._foundation.settings.provider_deadline_s + 20) * 1000)
+        return asyncio.gather(*(asyncio.to_thread(consumer.stop, grace_ms) for consumer in consumers))
 
     async def _drain_spool(self, stopping: asyncio.Event) -> None:
         """Nothing new is sent before what was received is stored: as long as that takes, but for a stop."""
