@@ -133,6 +133,8 @@ class Load:
     url: str
     source_id: str
     server: RememberingServer
+    keep_alive: bool = True
+    """Whether connections serve more than one request: then nobody but an API that ends makes a caller go to another one."""
     accounts: list[str] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -143,7 +145,8 @@ class Load:
     async def going_on(self) -> AsyncIterator[None]:
         """Load for as long as this lasts; what failed is in `failures`."""
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30) as client:
+        limits = httpx.Limits() if self.keep_alive else httpx.Limits(max_keepalive_connections=0)
+        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30, limits=limits) as client:
             for _ in range(12):
                 await self._connect(client)
             assert not self.failures

@@ -109,6 +109,7 @@ async def test_the_release_before_the_last_change_of_a_hot_table_works_beside_th
     try:
         async with open_works(postgres_url, redis_url, short_dir, releases) as works:
             fleet, load = works.fleet, works.load
+            load.keep_alive = False
             old = [await fleet.start(service, release="former") for service in _OF_ALL]
             async with nobody_runs_out(works.road), load.going_on():
                 new = [await fleet.start(service) for service in _OF_ALL]
