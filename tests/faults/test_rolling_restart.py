@@ -70,10 +70,19 @@ async def test_every_process_is_replaced_and_nobody_notices(
         assert all(load.answers[kind] for kind in ("vend", "force", "connect"))
         assert all(fleet.balancer.passed[member.port] for member in serving if member.service == "api")
 
-        await until_quiet(works.road)
-        for member in serving:
-            await member.end()
+        await end_of_work(works, serving)
         await lost_nothing(works.road, works.server)
+
+
+async def end_of_work(works: Works, members: list[Member]) -> None:
+    """End everybody; schedulers last, for they tell what the last refreshes came to."""
+    for member in members:
+        if member.service != "scheduler":
+            await member.end()
+    await until_quiet(works.road)
+    for member in members:
+        if member.service == "scheduler":
+            await member.end()
 
 
 def code_before(revision: str, directory: Path) -> Path:
@@ -120,9 +129,7 @@ async def test_the_release_before_the_last_change_of_a_hot_table_works_beside_th
                     await member.end()
             assert load.failures == []
             assert all(load.answers[kind] for kind in ("vend", "force", "connect"))
-            await until_quiet(works.road)
-            for member in new:
-                await member.end()
+            await end_of_work(works, new)
             await lost_nothing(works.road, works.server)
     finally:
         former.close()
