@@ -51,9 +51,14 @@ _COMPILED = [(re.compile(pattern, re.IGNORECASE | re.DOTALL), why) for pattern, 
 def complaints(sql: str) -> Iterator[str]:
     """What is against the rules in these statements, each with the statement's beginning. A table that they make is nobody's yet."""
     without_comments = re.sub(r"--[^\n]*", "", sql)
+    statements = [" ".join(raw.split()) for raw in without_comments.split(";")]
+    if any(" CONCURRENTLY " in one for one in statements):
+        alone = re.compile(r"$|BEGIN$|COMMIT$|SET lock_timeout\b|(?:CREATE (?:UNIQUE )?|DROP )INDEX CONCURRENTLY\b")
+        for one in statements:
+            if not alone.match(one):
+                yield f"is done again if the index beside it is broken off: {one[:100]}"
     made = set(re.findall(r"\bCREATE TABLE (?:IF NOT EXISTS )?\"?(\w+)", without_comments))
-    for raw in without_comments.split(";"):
-        statement = " ".join(raw.split())
+    for statement in statements:
         for pattern, why in _COMPILED:
             found = pattern.search(statement)
             if found is not None and found.groupdict().get("table") not in made:

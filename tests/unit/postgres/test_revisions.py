@@ -56,6 +56,7 @@ def test_what_revisions_do_is_read_from_them() -> None:
         "LOCK TABLE outbox IN EXCLUSIVE MODE",
         "UPDATE events SET traceparent = ''",
         "SELECT 1; DELETE FROM receipts",
+        "ALTER TABLE accounts ADD COLUMN kind TEXT; CREATE INDEX CONCURRENTLY i ON accounts (kind)",
     ],
 )
 def test_what_stops_others_or_breaks_the_release_before_is_found(sql: str) -> None:
@@ -71,6 +72,7 @@ def test_what_stops_others_or_breaks_the_release_before_is_found(sql: str) -> No
         "ALTER TABLE leases VALIDATE CONSTRAINT c",
         "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON refresh_attempts (sent_at)",
         "DROP INDEX CONCURRENTLY IF EXISTS i",
+        "SET lock_timeout = 0; DROP INDEX CONCURRENTLY IF EXISTS i; CREATE INDEX CONCURRENTLY i ON events (time);",
         "CREATE TABLE account_notes (id UUID PRIMARY KEY)",
         "CREATE TABLE receipts (id UUID); CREATE INDEX i ON receipts (id)",
         "ALTER TABLE console_sessions DROP COLUMN owner",
