@@ -267,6 +267,12 @@ class Settings(BaseSettings):
         return self.spool_dir or self.data_dir / "spool"
 
     @property
+    def ends_within_s(self) -> float:
+        """How long any process may take to end once it is told to, in seconds (docs/how-to/upgrade.md): to kill one before may lose an answer."""
+        worker_s = 2 * (self.lease_s / 3 + self.write_ahead_s + self.provider_deadline_s) + 30
+        return max(worker_s, self.api_drain_delay_s + 40)
+
+    @property
     def external_url(self) -> str:
         """Where users reach the API: `public_url`, or this machine's address if none is set. No slash at its end."""
         if self.public_url is not None:

@@ -13,7 +13,7 @@ from tokenkeep.adapters.embedded.claim import claimed
 from tokenkeep.adapters.embedded.embedded_server import EmbeddedServer
 from tokenkeep.adapters.embedded.failure import EmbeddedFailure
 from tokenkeep.adapters.embedded.postgres import start_postgres
-from tokenkeep.adapters.embedded.supervisor import DRAIN_S, Supervisor
+from tokenkeep.adapters.embedded.supervisor import Supervisor
 from tokenkeep.adapters.embedded.valkey import start_valkey
 from tokenkeep.cli.first_start import Belongings, make_belongings, make_data_dir
 from tokenkeep.cli.interruption import Interruption
@@ -120,7 +120,8 @@ class _Household:
             stack.callback(os.close, writing_end)
             stack.callback(os.close, reading_end)
             supervisor = Supervisor(say)
-            stack.push_async_callback(supervisor.stop, hurry=self._interruption.hurry)
+            patience_s = self._settings.ends_within_s
+            stack.push_async_callback(supervisor.stop, hurry=self._interruption.hurry, drain_s=patience_s)
             for name, server in servers:
                 supervisor.keep_server(name, server)
             life = asyncio.create_task(self._live(supervisor, reading_end))
@@ -132,7 +133,7 @@ class _Household:
                     life.result()
                 if failure.done():
                     raise failure.result()
-                say(f"stopping; what is under way has up to {DRAIN_S:g} s to finish (Ctrl-C again: at once)")
+                say(f"stopping; what is under way has up to {patience_s:g} s to finish (Ctrl-C again: at once)")
             finally:
                 await _cancelled(life, failure, interrupted)
         say("stopped")
@@ -183,7 +184,7 @@ class _Household:
         try:
             status = await child.wait_status()
         finally:
-            await child.stop(patience_s=DRAIN_S, hurry=self._interruption.hurry)
+            await child.stop(patience_s=self._settings.ends_within_s, hurry=self._interruption.hurry)
         if status != 0:
             for line in child.last_lines[:-1]:
                 say(line)

@@ -9,9 +9,6 @@ from tokenkeep.adapters.embedded.child import Child
 from tokenkeep.adapters.embedded.failure import EmbeddedFailure
 from tokenkeep.adapters.embedded.restarts import GiveUp, RestartPolicy, StartAgain, decide, recent
 
-DRAIN_S = 45.0
-"""How long children may take to finish what they are doing."""
-
 _POLL_S = 0.25
 
 Announce = Callable[[str], None]
@@ -105,7 +102,7 @@ class Supervisor:
         """Wait until something can't be kept running; why."""
         return await asyncio.shield(self._failure)
 
-    async def stop(self, *, hurry: asyncio.Event | None = None, drain_s: float = DRAIN_S) -> None:
+    async def stop(self, *, drain_s: float, hurry: asyncio.Event | None = None) -> None:
         """Stop watching, then the children all at once: they have `drain_s` seconds, or until `hurry` is set."""
         for keeper in self._keepers:
             keeper.cancel()
