@@ -334,7 +334,6 @@ async def _first_of(serving: "asyncio.Task[None]", event: asyncio.Event, *, with
     told = asyncio.create_task(event.wait())
     await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED, timeout=within_s)
     told.cancel()
-    told.cancel()
 
 
 def key_rate(settings: Settings) -> Rate | None:

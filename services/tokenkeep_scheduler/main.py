@@ -62,6 +62,7 @@ _FIGURES_AT_LATEST_S = 600.0
 _HOUSEKEEPING_EVERY_S = 600.0
 _TRIM_EVERY_S = 60.0
 _FINISH_S = 10.0
+_GIVE_BACK_S = 5.0
 _CONSUMERS_KEPT = timedelta(hours=1)
 
 _log = structlog.get_logger("tokenkeep.scheduler")
@@ -215,7 +216,7 @@ class Scheduler:
         await end(intake)
         await end(relay)
         await listener.stop()
-        await self._guarded("give_back_shards", self._jobs.relay.stop)
+        await self._guarded("give_back_shards", self._give_back_shards)
         await health.stop()
 
     def _every(self, seconds: float, name: str, job: Callable[[], Awaitable[object]]) -> None:
@@ -250,6 +251,11 @@ class Scheduler:
             async with asyncio.timeout(_FINISH_S):
                 await self._quiet.wait()
                 await asyncio.wait({relay})
+
+    async def _give_back_shards(self) -> None:
+        """With the database away they are free once their lease is over, a few seconds later."""
+        async with asyncio.timeout(_GIVE_BACK_S):
+            await self._jobs.relay.stop()
 
     async def _whole(self, job: Callable[[], Awaitable[object]]) -> None:
         """Run a job that a stop waits for."""
