@@ -9,6 +9,7 @@ from typing import Self
 import httpx
 
 _LOOK_EVERY_S = 0.1
+_PATIENCE_S = 2.0
 _HOST = "127.0.0.1"
 
 
@@ -17,27 +18,26 @@ class Balancer:
     """Passes TCP connections on, in turn to each port that answered `/readyz` with 200 a moment ago."""
 
     ports: set[int] = field(default_factory=set)
-    ready: list[int] = field(default_factory=list)
+    ready: set[int] = field(default_factory=set)
     open: dict[int, int] = field(default_factory=dict)
     """How many connections lead to each port now."""
     passed: dict[int, int] = field(default_factory=dict)
     refused: int = 0
     """Connections for which there was nobody, or who was chosen did not take them."""
     _server: asyncio.Server | None = None
-    _looking: asyncio.Task[None] | None = None
+    _looking: set[asyncio.Task[None]] = field(default_factory=set)
     _turns: "count[int]" = field(default_factory=count)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, _HOST, 0)
-        self._looking = asyncio.create_task(self._look())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
-        assert self._looking is not None
         self._server.close()
-        self._looking.cancel()
-        await asyncio.wait({self._looking})
+        for looking in self._looking:
+            looking.cancel()
+        await asyncio.gather(*self._looking, return_exceptions=True)
 
     @property
     def url(self) -> str:
@@ -47,6 +47,7 @@ class Balancer:
     async def until_ready(self, port: int) -> None:
         """Wait until requests may go there."""
         self.ports.add(port)
+        self._looking.add(asyncio.create_task(self._look(port)))
         async with asyncio.timeout(60):
             while port not in self.ready:  # noqa: ASYNC110 - what it asks are other processes
                 await asyncio.sleep(0.05)
@@ -58,25 +59,23 @@ class Balancer:
             while port in self.ready or self.open.get(port):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.05)
 
-    async def _look(self) -> None:
-        async with httpx.AsyncClient(timeout=2) as client:
-            while True:
-                answers = await asyncio.gather(*(self._is_ready(client, port) for port in sorted(self.ports)))
-                self.ready = [port for port in answers if port is not None]
+    async def _look(self, port: int) -> None:
+        """At each by itself: one that is slow must not keep the news of another."""
+        async with httpx.AsyncClient(timeout=_PATIENCE_S) as client:
+            while port in self.ports:
+                is_ready = False
+                with suppress(httpx.TransportError):
+                    is_ready = (await client.get(f"http://{_HOST}:{port}/readyz")).status_code == httpx.codes.OK
+                (self.ready.add if is_ready else self.ready.discard)(port)
                 await asyncio.sleep(_LOOK_EVERY_S)
-
-    async def _is_ready(self, client: httpx.AsyncClient, port: int) -> int | None:
-        with suppress(httpx.TransportError):
-            if (await client.get(f"http://{_HOST}:{port}/readyz")).status_code == httpx.codes.OK:
-                return port
-        return None
+        self.ready.discard(port)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self.ready:
             self.refused += 1
             writer.close()
             return
-        port = self.ready[next(self._turns) % len(self.ready)]
+        port = sorted(self.ready)[next(self._turns) % len(self.ready)]
         try:
             there, back = await asyncio.open_connection(_HOST, port)
         except OSError:
