@@ -9,7 +9,7 @@ from sqlalchemy import text
 from tokenkeep.adapters.postgres.schema import Base
 
 
-def restore(*, ctx: MigrationContext, **_: Any) -> None:
+def restore(ctx: MigrationContext, *_: Any, **_named: Any) -> None:
     """A revision that waits for longer, to build an index beside writers, does so for itself alone."""
     assert ctx.connection is not None  # noqa: S101 - it is what we hand in
     ctx.connection.execute(text("RESET lock_timeout"))
