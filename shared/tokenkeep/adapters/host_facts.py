@@ -1,11 +1,15 @@
 """What this host gives to a process: the spool's directory, open files."""
 
+import asyncio
 import os
 import resource
 import stat
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Final
+from threading import Thread
+from typing import Final, TypeVar
 
 from tokenkeep.application.checkup.machine import SpoolFacts
 
@@ -13,11 +17,31 @@ _MOUNTS: Final = Path("/proc/self/mountinfo")
 _MOST_COUNTED: Final = 100_000
 _ANSWER: Final = ".answer"
 
+T = TypeVar("T")
+
+
+async def aside(look: Callable[[], T]) -> T:
+    """What this comes to, in a thread that nobody waits for at the end: a disk that hangs would keep the whole process."""
+    found: Future[T] = Future()
+    found.set_running_or_notify_cancel()  # from now on whoever gives up leaves it to the thread
+
+    def run() -> None:
+        try:
+            found.set_result(look())
+        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+            found.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return await asyncio.wrap_future(found)
+
 
 def read_spool_facts(directory: Path) -> SpoolFacts:
     """The directory, or the nearest above it if it is not made yet: what holds there is what it will have."""
     path = directory.absolute()
-    there = next(one for one in (path, *path.parents) if one.exists())
+    try:
+        there = next(one for one in (path, *path.parents) if one.exists())
+    except OSError as error:
+        return SpoolFacts(path, None, None, 0, 0, 0, f"it can't be looked at: {error.strerror}")
     failure = _failure(there)
     try:
         found = os.statvfs(there)

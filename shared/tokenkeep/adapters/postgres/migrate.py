@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Final
 
+import asyncpg
 import structlog
 from alembic import command
 from alembic.config import Config
@@ -68,8 +69,16 @@ def migrate(database_url: Secret, *, patience_s: float = _PATIENCE_S, to: str = 
     try:
         return asyncio.run(_migrate(database_url, patience_s, to))
     except (OSError, TimeoutError) as error:
-        msg = f"the database can't be migrated: it can't be reached ({type(error).__name__}); `tokenkeep doctor` says more"
-        raise MigrationFailed(msg) from None
+        raise _not_had("it can't be reached", error) from None
+    except asyncpg.PostgresError as error:  # of connecting: SQLAlchemy wraps those of statements
+        raise _not_had("it lets nobody in", error) from None
+
+
+def _not_had(why: str, error: Exception) -> MigrationFailed:
+    """By the kind of error alone: what a driver says may quote the address."""
+    return MigrationFailed(
+        f"the database can't be migrated: {why} ({type(error).__name__}); `tokenkeep doctor` says more"
+    )
 
 
 def head_revision() -> str:

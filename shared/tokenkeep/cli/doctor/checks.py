@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from tokenkeep.adapters.host_facts import read_open_files, read_spool_facts
+from tokenkeep.adapters.host_facts import aside, read_open_files, read_spool_facts
 from tokenkeep.application.checkup.findings import Check, Finding, fault, ok
 from tokenkeep.application.checkup.machine import judge_open_files, judge_spool
 from tokenkeep.application.checkup.wishes import Wishes, judge_wishes
@@ -84,8 +84,7 @@ async def _host() -> Sequence[Finding]:
 
 
 async def _spool(settings: Settings) -> Sequence[Finding]:
-    # A disk that hangs must not hang the others.
-    return list(judge_spool(await asyncio.to_thread(read_spool_facts, settings.spool_path)))
+    return list(judge_spool(await aside(partial(read_spool_facts, settings.spool_path))))
 
 
 async def _api(settings: Settings) -> Sequence[Finding]:
