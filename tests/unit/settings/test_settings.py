@@ -25,6 +25,13 @@ def test_nothing_has_to_be_set() -> None:
     assert settings.external_url == "http://127.0.0.1:8080"
 
 
+def test_a_process_may_take_as_long_to_end_as_the_slowest_does() -> None:
+    settings = Settings()
+
+    assert settings.ends_within_s == 94  # a worker's, as docs/how-to/upgrade.md has it
+    assert settings.model_copy(update={"api_drain_delay_s": 60.0}).ends_within_s == 100
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "line"),
     [
