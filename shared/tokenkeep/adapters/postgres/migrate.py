@@ -2,9 +2,9 @@
 
 import asyncio
 import time
+from contextlib import aclosing
 from typing import Final
 
-import asyncpg
 import structlog
 from alembic import command
 from alembic.config import Config
@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 import tokenkeep_migrations
@@ -69,16 +69,12 @@ def migrate(database_url: Secret, *, patience_s: float = _PATIENCE_S, to: str = 
     try:
         return asyncio.run(_migrate(database_url, patience_s, to))
     except (OSError, TimeoutError) as error:
-        raise _not_had("it can't be reached", error) from None
-    except asyncpg.PostgresError as error:  # of connecting: SQLAlchemy wraps those of statements
-        raise _not_had("it lets nobody in", error) from None
+        raise _not_had(f"it can't be reached ({type(error).__name__})") from None
 
 
-def _not_had(why: str, error: Exception) -> MigrationFailed:
-    """By the kind of error alone: what a driver says may quote the address."""
-    return MigrationFailed(
-        f"the database can't be migrated: {why} ({type(error).__name__}); `tokenkeep doctor` says more"
-    )
+def _not_had(why: str) -> MigrationFailed:
+    """`why`: by the kind of error alone, for what a driver says may quote the address."""
+    return MigrationFailed(f"the database can't be migrated: {why}; `tokenkeep doctor` says more")
 
 
 def head_revision() -> str:
@@ -99,7 +95,7 @@ async def _migrate(database_url: Secret, patience_s: float, to: str) -> str:
         hide_parameters=True,
     )
     try:
-        async with engine.connect() as connection:
+        async with aclosing(await _connected(engine)) as connection:
             await _lock(connection, patience_s)
             try:
                 await _upgrade(connection, patience_s, to)
@@ -111,6 +107,13 @@ async def _migrate(database_url: Secret, patience_s: float, to: str) -> str:
                 await connection.commit()
     finally:
         await engine.dispose()
+
+
+async def _connected(engine: AsyncEngine) -> AsyncConnection:
+    try:
+        return await engine.connect()
+    except DBAPIError as error:
+        raise _not_had(f"it lets nobody in (SQLSTATE {getattr(error.orig, 'sqlstate', 'unknown')})") from None
 
 
 async def _lock(connection: AsyncConnection, patience_s: float) -> None:
