@@ -215,3 +215,16 @@ def test_an_api_that_is_not_there_is_seen_when_it_is_asked_for(environment: dict
     findings, _ = found({**environment, "TOKENKEEP_PUBLIC_URL": "http://127.0.0.1:1"}, "--api")
 
     assert "api.ready" in faults(findings)
+
+
+async def test_a_proxy_that_keeps_readiness_to_itself_is_no_fault(environment: dict[str, str]) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        there = {"TOKENKEEP_PUBLIC_URL": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}
+        findings, _ = await asyncio.to_thread(found, {**environment, **there}, "--api")
+
+    assert findings["api.ready"]["level"] == "not_looked_at"

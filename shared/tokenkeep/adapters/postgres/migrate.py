@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 
 import tokenkeep_migrations
 from tokenkeep.adapters.postgres.address import asyncpg_url, read_address
-from tokenkeep.domain.errors import MigrationFailed
+from tokenkeep.domain.errors import MigrationFailed, SettingsError
 from tokenkeep.domain.secret import Secret
 
 MIGRATION_LOCK: Final = 7_306_096_118
@@ -63,18 +63,10 @@ def migrate(database_url: Secret, *, patience_s: float = _PATIENCE_S, to: str = 
         to: The revision to go to, if not the newest.
 
     Raises:
-        SettingsError: The address can't be understood.
-        MigrationFailed: The database can't be had, or a table stayed locked. Revisions before that one are applied.
+        SettingsError: The database can't be had under this address.
+        MigrationFailed: Another migration did not end, or a table stayed locked. Revisions before that one are applied.
     """
-    try:
-        return asyncio.run(_migrate(database_url, patience_s, to))
-    except (OSError, TimeoutError) as error:
-        raise _not_had(f"it can't be reached ({type(error).__name__})") from None
-
-
-def _not_had(why: str) -> MigrationFailed:
-    """`why`: by the kind of error alone, for what a driver says may quote the address."""
-    return MigrationFailed(f"the database can't be migrated: {why}; `tokenkeep doctor` says more")
+    return asyncio.run(_migrate(database_url, patience_s, to))
 
 
 def head_revision() -> str:
@@ -110,10 +102,14 @@ async def _migrate(database_url: Secret, patience_s: float, to: str) -> str:
 
 
 async def _connected(engine: AsyncEngine) -> AsyncConnection:
+    """What is wrong with an address, or with who may come in, is told apart from what is wrong with a migration."""
     try:
         return await engine.connect()
-    except DBAPIError as error:
-        raise _not_had(f"it lets nobody in (SQLSTATE {getattr(error.orig, 'sqlstate', 'unknown')})") from None
+    except (DBAPIError, OSError) as error:
+        why = error.orig if isinstance(error, DBAPIError) else error
+        said = str(why).splitlines() or [type(why).__name__]
+        msg = f"TOKENKEEP_DATABASE_URL: the database can't be had: {said[0]}"
+        raise SettingsError(msg) from None
 
 
 async def _lock(connection: AsyncConnection, patience_s: float) -> None:

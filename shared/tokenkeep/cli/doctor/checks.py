@@ -7,17 +7,19 @@ from functools import partial
 from typing import Final
 
 from tokenkeep.adapters.host_facts import aside, read_open_files, read_spool_facts
-from tokenkeep.application.checkup.findings import Check, Finding, fault, ok
+from tokenkeep.application.checkup.findings import Check, Finding, fault, ok, unseen
 from tokenkeep.application.checkup.machine import judge_open_files, judge_spool
 from tokenkeep.application.checkup.wishes import Wishes, judge_wishes
 from tokenkeep.cli.doctor.premises import find_belongings
 from tokenkeep.cli.doctor.stores import Stores
 from tokenkeep.domain.errors import SettingsError, TokenkeepError
+from tokenkeep.secret_files import names_in
 from tokenkeep.settings import Settings, misspelt_variables, read_settings, unknown_variables
 
 CHECK_DEADLINE_S: Final = 15.0
 _API_DEADLINE_S: Final = 5.0
 _MOST_ANSWER_BYTES: Final = 4_096
+_KEPT_BACK: Final = {401, 403, 404}
 
 
 def all_checks(*, ask_api: bool) -> Mapping[str, Check]:
@@ -46,10 +48,11 @@ async def _unreadable(line: str) -> Sequence[Finding]:
 
 
 async def _settings(settings: Settings) -> Sequence[Finding]:
+    names = [*os.environ, *(() if settings.secrets_dir is None else names_in(settings.secrets_dir))]
     key = None if settings.admin_key is None else settings.admin_key.reveal()
     wishes = Wishes(
-        misspelt=misspelt_variables(os.environ),
-        unknown=unknown_variables(os.environ),
+        misspelt=misspelt_variables(names),
+        unknown=unknown_variables(names),
         public_url=settings.public_url,
         api_host=settings.api_host,
         admin_key_length=None if key is None else len(key),
@@ -120,6 +123,8 @@ async def _api(settings: Settings) -> Sequence[Finding]:
                 "the lines about PostgreSQL say why, or look into its log for readiness_check_failed",
             )
         ]
+    if answer.status_code in _KEPT_BACK:
+        return [unseen(check, f"{url} answers {answer.status_code} on /readyz, which a proxy in front may keep to itself")]
     return [
         fault(
             check,
