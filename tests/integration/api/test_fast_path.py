@@ -348,3 +348,11 @@ async def test_a_client_that_leaves_harms_nobody_and_who_asks_at_the_end_is_answ
 async def test_where_each_request_is_to_be_seen_there_is_none(api_database_url: str, redis_url: str) -> None:
     async with open_service(api_database_url, redis_url, log_level="debug") as service:
         assert fast_path(service.wired) is None
+
+
+async def test_once_the_server_is_to_end_an_answer_is_its_connections_last(place: Place) -> None:
+    place.server.announce_end()
+
+    answer, reached = await place.reached(place.ask)
+
+    assert (answer.status_code, answer.headers["connection"], reached) == (200, "close", 0)

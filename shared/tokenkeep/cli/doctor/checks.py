@@ -124,7 +124,9 @@ async def _api(settings: Settings) -> Sequence[Finding]:
             )
         ]
     if answer.status_code in _KEPT_BACK:
-        return [unseen(check, f"{url} answers {answer.status_code} on /readyz, which a proxy in front may keep to itself")]
+        return [
+            unseen(check, f"{url} answers {answer.status_code} on /readyz, which a proxy in front may keep to itself")
+        ]
     return [
         fault(
             check,
