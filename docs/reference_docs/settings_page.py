@@ -19,6 +19,7 @@ _PROCESSES = ("api", "scheduler", "worker")
 _READ_AS = {
     "external_url": ("public_url", "api_host", "api_port"),
     "spool_path": ("spool_dir", "data_dir"),
+    "ends_within_s": ("lease_s", "write_ahead_s", "provider_deadline_s", "api_drain_delay_s"),
 }
 # What is read while settings are loaded, which every process does.
 _READ_FIRST = ("secrets_dir",)

@@ -43,7 +43,13 @@ def number_of_seconds(value: object) -> float:
 
 def span_or_none(value: object) -> float:
     """As `number_of_seconds`, or 0."""
-    return 0.0 if re.fullmatch(r"0(?:\.0{1,6})?", str(value).strip()) else number_of_seconds(value)
+    if re.fullmatch(r"0(?:\.0{1,6})?", str(value).strip()):
+        return 0.0
+    try:
+        return number_of_seconds(value)
+    except ValueError:
+        msg = "must be a number of seconds from 0 to 86400"
+        raise ValueError(msg) from None
 
 
 def choice(*allowed: str) -> Callable[[object], str]:
