@@ -3,6 +3,7 @@
 ACTIONS = {
     ("POST", "/v1/sources"): "source.create",
     ("PATCH", "/v1/sources/{source_id}"): "source.update",
+    ("DELETE", "/v1/sources/{source_id}"): "source.delete",
     ("POST", "/v1/sources/{source_id}/pause"): "source.pause",
     ("POST", "/v1/sources/{source_id}/resume"): "source.resume",
     ("POST", "/v1/accounts"): "account.create",

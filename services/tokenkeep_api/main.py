@@ -46,6 +46,7 @@ from tokenkeep.application.check_credentials import LONGEST_CHECK, CheckCredenti
 from tokenkeep.application.console_sessions import SignIn
 from tokenkeep.application.create_account import CreateAccount
 from tokenkeep.application.delete_account import DeleteAccount
+from tokenkeep.application.delete_source import DeleteSource
 from tokenkeep.application.demand_refresh import DemandRefresh
 from tokenkeep.application.discard_grant import DiscardGrant
 from tokenkeep.application.discover_metadata import DiscoverMetadata
@@ -192,6 +193,7 @@ def wire(foundation: Foundation, queue: RefreshQueue) -> Wired:
         create_source=CreateSource(foundation.catalogue, vault, clients, signer),
         update_source=UpdateSource(foundation.catalogue, vault, clients, signer),
         pause_source=PauseSource(),
+        delete_source=DeleteSource(),
         resume_source=ResumeSource(works, RevocationGuard(), foundation.links),
         create_account=create_account,
         obtain_credentials=obtain,

@@ -39,6 +39,7 @@ from tokenkeep.domain.errors import (
     RefreshUnanswered,
     RequestInProgress,
     RevocationUnanswered,
+    SourceInUse,
     SourcePaused,
     StoreUnavailable,
     TokenkeepError,
@@ -110,6 +111,8 @@ def problem_of(error: TokenkeepError) -> Problem | None:  # noqa: C901, PLR0912 
             return Problem(409, error.code, str(error), account_id=account_id)
         case AccountDisabled(reason=reason) | ReauthorizationRequired(reason=reason):
             return Problem(409, error.code, str(error), reason=reason)
+        case SourceInUse(accounts=accounts, most=most):
+            return Problem(409, error.code, str(error), accounts=min(accounts, most), more_accounts=accounts > most)
         case RequestInProgress():
             return _retryable(409, error.code, str(error), _TRY_AGAIN_S)
         case Conflict(code=code):

@@ -14,6 +14,7 @@ from tokenkeep.application.console_sessions import SignIn
 from tokenkeep.application.create_account import CreateAccount
 from tokenkeep.application.credential_stores import CredentialStores
 from tokenkeep.application.delete_account import DeleteAccount
+from tokenkeep.application.delete_source import DeleteSource
 from tokenkeep.application.discover_metadata import DiscoverMetadata
 from tokenkeep.application.issue_api_key import Authenticate, IssueApiKey, WithdrawApiKey
 from tokenkeep.application.manage_sources import CreateSource, PauseSource, UpdateSource
@@ -54,6 +55,7 @@ class Wired:
     create_source: CreateSource
     update_source: UpdateSource
     pause_source: PauseSource
+    delete_source: DeleteSource
     resume_source: ResumeSource
     create_account: CreateAccount
     obtain_credentials: ObtainCredentials

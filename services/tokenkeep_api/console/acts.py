@@ -110,6 +110,16 @@ SOURCE_ACTS: Mapping[str, Act] = {
         "back, by connecting again.",
         body={"confirm_revocations": True},
     ),
+    "delete": Act(
+        "DELETE",
+        "",
+        (Scope.SOURCES_WRITE,),
+        "source_deleted",
+        "Delete",
+        "The source is deleted with its client secret and its options. Connect links that are open for it end, and what its provider "
+        "sends here is refused. Nothing brings it back.",
+        gone=True,
+    ),
 }
 _HOOKS = (Scope.WEBHOOKS_WRITE,)
 WEBHOOK_ACTS: Mapping[str, Act] = {

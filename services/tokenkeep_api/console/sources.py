@@ -1,4 +1,4 @@
-"""Sources: listed, looked at, created from the catalogue, changed, paused, resumed."""
+"""Sources: listed, looked at, created from the catalogue, changed, paused, resumed, deleted."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -83,13 +83,15 @@ class Sources:
             tries = await self._tries(SourceId(parse_id(IdKind.SOURCE, source["id"])))
         except NotCounted:
             tries = None
+        in_use = await _has_accounts(visit, source)
         return visit.show(
             "source.html",
             title=source["name"],
             source=source,
-            acts=self._acting.offered(visit, *_possible(source)),
+            acts=self._acting.offered(visit, *_possible(source, in_use=in_use)),
             deciding=source["paused_reason"] == MASS_REVOCATION and visit.may(Scope.SOURCES_WRITE),
             may_write=visit.may(Scope.SOURCES_WRITE),
+            in_use=in_use,
             tries=tries,
             has_client=source["auth_type"] in _WITH_CLIENT,
         )
@@ -199,13 +201,19 @@ async def _source(visit: Visit) -> Mapping[str, Any]:
     return found
 
 
-def _possible(source: Mapping[str, Any]) -> Sequence[str]:
+async def _has_accounts(visit: Visit, source: Mapping[str, Any]) -> bool:
+    """Whether it is seen to have any, which keep it from being deleted; the API says the same to whoever may not see them."""
+    if not visit.may(Scope.SOURCES_WRITE, Scope.ACCOUNTS_READ):
+        return False
+    return bool((await visit.read("/v1/accounts", {"source_id": source["id"], "limit": 1}))["data"])
+
+
+def _possible(source: Mapping[str, Any], *, in_use: bool) -> Sequence[str]:
     """What makes sense for a source that stands like this; the API has the last word."""
-    if source["state"] != "paused":
-        return ["pause"]
-    return {MASS_REVOCATION: ["disbelieve", "believe"], ROLLBACK: ["resume-older"]}.get(
-        source["paused_reason"], ["resume"]
-    )
+    if source["paused_reason"] == MASS_REVOCATION:
+        return ["disbelieve", "believe"]
+    go_on = "resume-older" if source["paused_reason"] == ROLLBACK else "resume"
+    return ["pause" if source["state"] != "paused" else go_on, *([] if in_use else ["delete"])]
 
 
 def _new_fields(provider: Mapping[str, Any]) -> Sequence[Field]:

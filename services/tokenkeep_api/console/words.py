@@ -64,6 +64,7 @@ DONE = {
     "paused": "Paused. Nothing is refreshed for it until it is resumed.",
     "resumed": "Resumed. What has come due meanwhile is refreshed within seconds.",
     "believed": "The provider is believed: these accounts are disabled. The others are refreshed again.",
+    "source_deleted": "The source is deleted.",
     "webhook_deleted": "The webhook is deleted.",
     "redelivered": "Will be delivered once more, within seconds.",
     "redelivered_some": "That are very many. The first of them will be delivered; choose a shorter time for the others.",

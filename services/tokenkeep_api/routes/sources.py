@@ -90,6 +90,24 @@ def routes(wired: Wired) -> APIRouter:
             )
         return rendering.data(rendering.source(changed, catalogue))
 
+    _add_switches(router, wired)
+    return router
+
+
+def _add_switches(router: APIRouter, wired: Wired) -> None:
+    catalogue = wired.foundation.catalogue
+
+    @router.delete("/{source_id}", status_code=204, responses=also(409))
+    async def delete_source(source_id: str, caller: Writer) -> Response:
+        """Delete a source that has no accounts any more. Connect links that are open for it end.
+
+        It is `source_in_use` while it has accounts, whatever their states, or grants that its provider is still to be told to
+        revoke: release those whose tokens you want back, delete them, and try again.
+        """
+        async with wired.works() as work:
+            await wired.delete_source(work, caller, _parsed(source_id))
+        return Response(status_code=204)
+
     @router.post("/{source_id}/pause", response_model=Data[SourceAnswer])
     async def pause_source(request: Request, source_id: str, caller: Writer, _body: Nothing | None = None) -> Response:
         """Stop refreshing for the source. Its accounts keep their state."""
@@ -109,8 +127,6 @@ def routes(wired: Wired) -> APIRouter:
         """
         decision = Decision(caller, body is not None and body.confirm_revocations, request.state.correlation_id)
         return rendering.data(rendering.source(await wired.resume_source(_parsed(source_id), decision), catalogue))
-
-    return router
 
 
 async def _found(wired: Wired, caller: Caller, source_id: SourceId) -> Source:

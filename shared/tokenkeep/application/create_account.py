@@ -128,7 +128,7 @@ class CreateAccount:
                 token.
             RevocationUnanswered: The provider is told just now to revoke this grant, or another one of its user's.
         """
-        source = await work.sources.get(wanted.source_id, caller.environment)
+        source = await work.sources.get(wanted.source_id, caller.environment, keep=True)
         if source is None:
             raise NotFound("source")
         now = await work.accounts.now()

@@ -51,6 +51,8 @@ class DiscardGrant:
         async with self.works() as work:
             if await work.identities.may_be_held(source, external_id):
                 return False
+            if await work.sources.get(source.id, source.environment, keep=True) is None:
+                return False  # deleted meanwhile: nobody could revoke it without the source's client
             return await work.revocations.request([wanted]) > 0
 
     def _rules(self, source: Source) -> OAuth2Rules | None:

@@ -287,6 +287,7 @@ class ImportRun:
     async def _stored(
         self, work: Work, lines: Sequence[Line], prepared: Sequence[PreparedAccount | Refusal]
     ) -> Sequence[LineResult]:
+        prepared = await self._with_source(work, prepared)
         accounts = [one for one in prepared if isinstance(one, PreparedAccount)]
         storings = dict(
             zip((one.account.id for one in accounts), await work.new_accounts.add_each(accounts), strict=True)
@@ -302,6 +303,18 @@ class ImportRun:
             if isinstance(one, Refusal)
             else _result(line.number, one, storings[one.account.id])
             for line, one in zip(lines, prepared, strict=True)
+        ]
+
+    async def _with_source(
+        self, work: Work, prepared: Sequence[PreparedAccount | Refusal]
+    ) -> Sequence[PreparedAccount | Refusal]:
+        """Those whose sources are there still, and stay until the transaction ends; a refusal for each of the others."""
+        environment = self._request.caller.environment
+        named = sorted({one.account.source_id for one in prepared if isinstance(one, PreparedAccount)})
+        gone = {one for one in named if await work.sources.get(one, environment, keep=True) is None}
+        refusal = self._reading.refusal(NotFound("source"))
+        return [
+            refusal if isinstance(one, PreparedAccount) and one.account.source_id in gone else one for one in prepared
         ]
 
     async def _chunk_with(self, line: int) -> ImportChunk:

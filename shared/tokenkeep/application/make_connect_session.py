@@ -51,7 +51,7 @@ class MakeConnectSession:
             NotFound: There is no such source or account in this environment.
             InvalidInput: The source can't be connected to on a page, or something does not fit the account or the provider.
         """
-        source = await work.sources.get(wanted.source_id, caller.environment)
+        source = await work.sources.get(wanted.source_id, caller.environment, keep=True)
         if source is None:
             raise NotFound("source")
         await _check_account(work, caller, wanted)

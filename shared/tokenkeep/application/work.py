@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -26,6 +27,14 @@ from tokenkeep.domain.handover import Release
 from tokenkeep.domain.ids import AccountId, ApiKeyId, SourceId
 from tokenkeep.domain.revocation_incident import NotedRevocation
 from tokenkeep.domain.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class SourceUses:
+    """What needs a source: its accounts, whatever their states, counted up to a bound, and grants that wait to be revoked."""
+
+    accounts: int
+    revocations: bool
 
 
 class Accounts(Protocol):
@@ -80,7 +89,7 @@ class Sources(Protocol):
 
     async def add(self, source: Source, key: SealedKey, client_secret_ciphertext: bytes | None) -> None: ...
 
-    async def get(self, source_id: SourceId, environment: str) -> Source | None: ...
+    async def get(self, source_id: SourceId, environment: str, *, keep: bool = False) -> Source | None: ...
 
     async def config(self, source_id: SourceId) -> SourceConfig: ...
 
@@ -101,6 +110,12 @@ class Sources(Protocol):
     async def revocations(self, source_id: SourceId, *, since: datetime, limit: int) -> Sequence[NotedRevocation]: ...
 
     async def forget_revocations(self, source_id: SourceId, account_ids: Collection[AccountId]) -> None: ...
+
+    async def lock_for_deletion(self, source_id: SourceId, environment: str) -> bool: ...
+
+    async def uses(self, source_id: SourceId, *, most: int) -> SourceUses: ...
+
+    async def delete(self, source_id: SourceId) -> None: ...
 
 
 class FullAccounts(Protocol):

@@ -18,6 +18,7 @@
     │   ├── NotHeld                  there is no refresh token of the account that could be handed back
     │   ├── NotReleased              the account's credentials were never handed back
     │   ├── CredentialsChanged       newer ones have come since they were handed back
+    │   ├── SourceInUse               a source was to be deleted of which something is in custody
     │   ├── SessionEnded              the connect session is over; `state` says how
     │   ├── ResultRedeemed            the result of a connect session was checked before
     │   ├── WebhookDisabled           a webhook that is disabled is sent nothing
@@ -226,6 +227,29 @@ class CredentialsChanged(Conflict):
 
     def __init__(self) -> None:
         super().__init__("newer credentials have come since: ask for the release again, and confirm then")
+
+
+class SourceInUse(Conflict):
+    """A source was to be deleted that accounts, or grants still to be revoked, are in need of.
+
+    `accounts`: how many it has; `most` is as far as they are counted, so one more than that means any number beyond it.
+    """
+
+    code = "source_in_use"
+
+    def __init__(self, *, accounts: int, most: int) -> None:
+        if accounts > most:
+            held = f"the source has more than {most} accounts"
+        elif accounts:
+            held = f"the source has {accounts} account{'' if accounts == 1 else 's'}"
+        else:
+            held = "grants of the source are still being revoked at the provider"
+        todo = (
+            "release those whose tokens you want back, and delete them, first" if accounts else "try again in a while"
+        )
+        super().__init__(f"{held}: {todo}")
+        self.accounts = accounts
+        self.most = most
 
 
 class SessionEnded(Conflict):

@@ -250,6 +250,34 @@ async def test_a_body_that_is_no_form_is_refused_as_a_page(service: Service) -> 
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
 
 
+async def test_a_source_without_accounts_is_deleted_after_a_question(service: Service) -> None:
+    source_id = await service.source("https://provider.example/token")
+    at = f"/console/sources/{source_id}"
+    async with signed_in(service, await service.key("sources:read")) as reader:
+        assert f"{at}/delete" not in (await reader.get(at)).text
+        assert (await reader.get(f"{at}/delete")).status_code == 404
+    async with signed_in(service, await service.key("sources:read", "sources:write")) as blind:
+        assert f"{at}/delete" in (await blind.get(at)).text  # it may not see whether there are accounts
+    account_id = await service.account(source_id)
+    async with signed_in(service) as http:
+        page = await http.get(at)
+        assert f"{at}/delete" not in page.text
+        assert "It can be deleted when it has no accounts any more" in page.text
+        refused = await http.post(f"{at}/delete", data={"form": form_key(page)})
+        assert (refused.status_code, "The source has 1 account: release those" in refused.text) == (409, True)
+        async with service.client() as admin:
+            assert (await admin.delete(f"/v1/accounts/{account_id}")).status_code == 204
+        page = await http.get(at)
+        assert f"{at}/delete" in page.text
+        assert "It can be deleted when" not in page.text
+        asked = await http.get(f"{at}/delete")
+        assert "Delete: a source?" in asked.text
+        done = await http.post(f"{at}/delete", data={"form": form_key(asked)})
+        assert (done.status_code, done.headers["location"]) == (303, "/console/sources?done=source_deleted")
+        assert "The source is deleted." in (await http.get(done.headers["location"])).text
+        assert (await http.get(at)).status_code == 404
+
+
 async def test_a_mass_revocation_is_decided_on_the_source_s_page(service: Service) -> None:
     source_id = await service.source("https://provider.example/token")
     await service.sql(

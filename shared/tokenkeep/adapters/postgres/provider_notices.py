@@ -63,8 +63,11 @@ SELECT count(*) FROM (SELECT FROM provider_notices
                        WHERE source_id = :source_id AND believed AND received_at > clock_timestamp() - CAST(:within AS interval)
                        LIMIT :most) AS lately
 """)
+# Of a source that is deleted meanwhile there is nothing left to be noted.
 _NOTE = text("""
-INSERT INTO provider_notices (source_id, digest, believed) VALUES (:source_id, :digest, :believed) ON CONFLICT DO NOTHING
+INSERT INTO provider_notices (source_id, digest, believed)
+SELECT id, CAST(:digest AS bytea), CAST(:believed AS boolean) FROM sources WHERE id = :source_id FOR KEY SHARE
+ON CONFLICT DO NOTHING
 """)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.schema import RevocationRow, SourceRow
 from tokenkeep.application.refreshing import SourceConfig
+from tokenkeep.application.work import SourceUses
 from tokenkeep.domain.account import AuthType, Custody, DisabledReason
 from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.ids import AccountId, SourceId
@@ -28,6 +29,15 @@ _HOLDS_GRANTS = text(f"""
 SELECT EXISTS (SELECT FROM accounts WHERE source_id = :source_id AND custody = '{Custody.HELD.value}')
     OR EXISTS (SELECT FROM revocation_requests WHERE source_id = :source_id)
 """)  # noqa: S608 - only our own names are put in
+
+
+# Sessions before their source, as those who end one by making an account lock them; whoever waits finds it gone.
+_LOCK_SESSIONS = text("SELECT FROM connect_sessions WHERE source_id = :source_id ORDER BY id FOR UPDATE")
+# One statement, so one look: an account that is deleted meanwhile is there, or what is to be revoked of it is.
+_USES = text("""
+SELECT (SELECT count(*) FROM (SELECT FROM accounts WHERE source_id = :source_id LIMIT :most) AS counted) AS accounts,
+       EXISTS (SELECT FROM revocation_requests WHERE source_id = :source_id) AS revocations
+""")
 
 
 class PostgresSources:
@@ -60,9 +70,11 @@ class PostgresSources:
             },
         )
 
-    async def get(self, source_id: SourceId, environment: str) -> Source | None:
-        """A source of this environment."""
+    async def get(self, source_id: SourceId, environment: str, *, keep: bool = False) -> Source | None:
+        """A source of this environment. `keep`: it can't be deleted until the transaction ends, as what refers to it is stored."""
         statement = select(SourceRow.__table__).where(SourceRow.id == source_id, SourceRow.environment == environment)
+        if keep:
+            statement = statement.with_for_update(read=True, key_share=True)
         row = (await self._connection.execute(statement)).first()
         return None if row is None else source_from(row)
 
@@ -162,6 +174,23 @@ class PostgresSources:
         """Forget what was said of these accounts: it has been decided about."""
         mine = delete(RevocationRow).where(RevocationRow.source_id == source_id)
         await self._connection.execute(mine.where(RevocationRow.account_id.in_(account_ids)))
+
+    async def lock_for_deletion(self, source_id: SourceId, environment: str) -> bool:
+        """Whether there is such a source. What is being stored for it has been waited for, and nothing more is until this ends."""
+        statement = select(SourceRow.id).where(SourceRow.id == source_id, SourceRow.environment == environment)
+        if (await self._connection.execute(statement)).first() is None:
+            return False
+        await self._connection.execute(_LOCK_SESSIONS, {"source_id": source_id})
+        return (await self._connection.execute(statement.with_for_update())).first() is not None
+
+    async def uses(self, source_id: SourceId, *, most: int) -> SourceUses:
+        """What needs the source, its accounts counted up to `most`."""
+        row = (await self._connection.execute(_USES, {"source_id": source_id, "most": most})).one()
+        return SourceUses(row.accounts, row.revocations)
+
+    async def delete(self, source_id: SourceId) -> None:
+        """Delete a source that nothing needs, with its connect sessions and the notices that its provider has sent."""
+        await self._connection.execute(delete(SourceRow).where(SourceRow.id == source_id))
 
 
 class PostgresSourceConfigs:
