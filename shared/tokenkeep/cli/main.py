@@ -8,9 +8,11 @@ from tokenkeep import __version__
 from tokenkeep.cli import bench, demo, processes, providers, restored, up
 from tokenkeep.cli.accounts import commands as accounts
 from tokenkeep.cli.doctor import command as doctor
+from tokenkeep.cli.api_keys import commands as api_keys
 from tokenkeep.cli.events import commands as events
 from tokenkeep.cli.keys import commands as keys
 from tokenkeep.cli.one_line_errors import OneLineErrors
+from tokenkeep.cli.sources import commands as sources
 
 app = typer.Typer(
     cls=OneLineErrors,
@@ -33,10 +35,12 @@ app.command("worker", rich_help_panel=_PROCESSES)(processes.worker)
 app.command("migrate", rich_help_panel=_PROCESSES)(processes.migrate)
 app.command("doctor", rich_help_panel=_TENDING)(doctor.doctor)
 app.add_typer(accounts.app, name="accounts", rich_help_panel=_TENDING)
+app.add_typer(api_keys.app, name="api-keys", rich_help_panel=_TENDING)
 app.add_typer(events.app, name="events", rich_help_panel=_TENDING)
 app.add_typer(keys.app, name="keys", rich_help_panel=_TENDING)
 app.add_typer(providers.app, name="providers", rich_help_panel=_TENDING)
 app.command("restored", rich_help_panel=_TENDING)(restored.restored)
+app.add_typer(sources.app, name="sources", rich_help_panel=_TENDING)
 app.add_typer(bench.app, name="bench", rich_help_panel=_MEASURING)
 
 

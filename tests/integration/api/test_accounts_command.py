@@ -2,12 +2,9 @@
 
 import asyncio
 import json
-import os
 import stat
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,56 +12,28 @@ import pytest
 
 from api_process import api_process
 from api_service import ADMIN_KEY, Service, data
+from commands import Commands, Run, served
 from household import a_free_port
 from imports import a_line
 from token_server import TokenServer, says
 from tokenkeep.domain.plain_words import DISABLED
-from tokenkeep_api.app import create_app
-from tokenkeep_api.listening import Server, bind
 
 SECRETS = ("grant.1", "access-grant", "canary", "connect_url")
 TOKEN_URL = "https://93.184.215.14/token"
 
 
-@dataclass
-class Run:
-    """A command that has ended."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
 @pytest.fixture
 async def url(service: Service) -> AsyncIterator[str]:
-    with bind("127.0.0.1", 0) as listener:
-        server = Server(create_app(service.wired))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        await serving
+    async with served(service) as at:
+        yield at
 
 
 async def begin(service: Service, url: str, *words: str, **environment: str) -> asyncio.subprocess.Process:
-    given = {"TOKENKEEP_PUBLIC_URL": url, "TOKENKEEP_ADMIN_KEY": ADMIN_KEY, "COLUMNS": "200", **environment}
-    flags = ["--environment", service.environment]
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tokenkeep", "accounts", *words, *flags),
-        env={**os.environ, **given},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    return await Commands("accounts", service, url).begin(*words, typed=False, **environment)
 
 
 async def run(service: Service, url: str, *words: str, **environment: str) -> Run:
-    process = await begin(service, url, *words, **environment)
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Run(process.returncode, out.decode(), err.decode())
+    return await Commands("accounts", service, url)(*words, **environment)
 
 
 async def test_accounts_are_listed_shown_and_toggled(service: Service, url: str) -> None:

@@ -11,8 +11,8 @@ from api_process import api_process
 from api_service import ADMIN_KEY, Service
 from databases import migrated_database
 from imports import a_line
-from tokenkeep.cli.accounts.access import Access
 from tokenkeep.cli.accounts.import_file import FileImport, ImportFile, Result
+from tokenkeep.cli.http_api.access import Access
 from tokenkeep.domain.secret import Secret
 
 LINES = 100_000

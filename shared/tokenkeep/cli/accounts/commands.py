@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from tokenkeep.cli.accounts.access import ApiFlag, EnvironmentFlag, KeyFlag, find_access
+from tokenkeep.cli.http_api.access import ApiFlag, EnvironmentFlag, KeyFlag, find_access
+from tokenkeep.cli.http_api.printing import AsJson, plain, print_facts, print_json, print_table
 from tokenkeep.domain.account import AccountState, Health
 
 app = typer.Typer(no_args_is_help=True, help="End users' accounts, over the HTTP API.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id, acc_….")]
 Source = Annotated[str | None, typer.Option("--source", metavar="SOURCE", help="Only those of this source, src_….")]
 
@@ -54,7 +54,7 @@ def list_accounts(
         found = list(islice(opened.accounts(query), limit + 1))
     shown = found[:limit]
     if as_json:
-        _print_json(shown)
+        print_json(shown)
     else:
         _print_table(shown)
     if len(found) > limit:
@@ -81,7 +81,7 @@ def show(
         now = datetime.now(UTC)
         day = look_at(opened, account, now=now)
     if as_json:
-        _print_json({**shown, "last_day": day.document()})
+        print_json({**shown, "last_day": day.document()})
         return
     _print_account(shown, as_json=False)
     _print_day(shown, day, now)
@@ -244,14 +244,9 @@ def _run_import(
 
 def _print_account(account: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        _print_json(account)
-        return
-    for name, value in account.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{inner}: {text}" for inner, text in value.items())  # noqa: PLW2901  # as it is shown
-        elif isinstance(value, list):
-            value = " ".join(map(str, value))  # noqa: PLW2901  # as above
-        typer.echo(_plain(f"{name:25}{'' if value is None else value}"))
+        print_json(account)
+    else:
+        print_facts(account)
 
 
 def _print_day(account: dict[str, Any], day: Any, now: Any) -> None:
@@ -260,7 +255,7 @@ def _print_day(account: dict[str, Any], day: Any, now: Any) -> None:
 
     typer.echo("")
     for sentence in standing(account, now=now):
-        typer.echo(_plain(sentence))
+        typer.echo(plain(sentence))
     if account["next_refresh_at"] is not None and moment_at(account["next_refresh_at"]) > now:
         typer.echo(f"The next refresh is due at {clock(account['next_refresh_at'])}.")
     lines = sentences(day, account["provider"])
@@ -273,27 +268,13 @@ def _print_day(account: dict[str, Any], day: Any, now: Any) -> None:
         typer.echo("The key has no scope webhooks:write, so what webhooks got is not shown.")
 
 
-def _plain(text: str) -> str:
-    """What others chose may hold what a terminal obeys."""
-    return "".join(letter for letter in text if letter.isprintable())
-
-
 def _print_table(accounts: list[dict[str, Any]]) -> None:
-    from rich.console import Console  # noqa: PLC0415  # see the package `cli`
-    from rich.table import Table  # noqa: PLC0415  # as above
-
-    table = Table("account", "provider", "external id", "state", "health", "expires", box=None, pad_edge=False)
-    table.columns[0].no_wrap = True
+    rows = []
     for it in accounts:
         disabled = it["disabled"]
         state = it["state"] if disabled is None else f"{it['state']} ({disabled['reason']})"
-        row = (it["id"], it["provider"], it["external_id"] or "", state, it["health"], it["expires_at"] or "never")
-        table.add_row(*row)
-    Console().print(table, markup=False)
-    typer.echo("1 account" if len(accounts) == 1 else f"{len(accounts)} accounts")
-
-
-def _print_json(document: Any) -> None:
-    import orjson  # noqa: PLC0415  # see the package `cli`
-
-    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        rows.append(
+            (it["id"], it["provider"], it["external_id"] or "", state, it["health"], it["expires_at"] or "never")
+        )
+    headings = ("account", "provider", "external id", "state", "health", "expires")
+    print_table(headings, rows, one="account", many="accounts")

@@ -7,7 +7,7 @@ from itertools import islice, takewhile
 from typing import Any, Final
 
 from tokenkeep.cli.accounts.api import AccountsApi
-from tokenkeep.cli.accounts.failure import ApiRefused
+from tokenkeep.cli.http_api.failure import ApiRefused
 from tokenkeep.domain.plain_words import moment_at
 
 Document = Mapping[str, Any]

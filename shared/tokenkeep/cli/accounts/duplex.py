@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import h11
 
-from tokenkeep.cli.accounts.failure import ApiRefused, BrokenOff
+from tokenkeep.cli.http_api.failure import ApiRefused, BrokenOff
 
 _CONNECT_S = 10.0
 _SILENCE_S = 120.0

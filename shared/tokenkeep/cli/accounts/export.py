@@ -10,7 +10,7 @@ from typing import IO, Any
 import orjson
 
 from tokenkeep.cli.accounts.api import AccountsApi
-from tokenkeep.cli.accounts.failure import ApiRefused
+from tokenkeep.cli.http_api.failure import ApiRefused
 
 _CONFLICT = 409
 _NOT_FOUND = 404

@@ -12,10 +12,10 @@ from urllib.parse import urlencode
 
 import orjson
 
-from tokenkeep.cli.accounts.access import Access
-from tokenkeep.cli.accounts.api import refused
 from tokenkeep.cli.accounts.duplex import Answer, posted
-from tokenkeep.cli.accounts.failure import ApiRefused, BrokenOff
+from tokenkeep.cli.http_api.access import Access
+from tokenkeep.cli.http_api.calls import refused
+from tokenkeep.cli.http_api.failure import ApiRefused, BrokenOff
 from tokenkeep.domain.errors import InvalidInput
 
 _PIECE = 65_536

@@ -1,0 +1,1 @@
+"""`tokenkeep api-keys`: who may call, over the HTTP API."""
