@@ -691,7 +691,14 @@ export interface paths {
         get: operations["get_source_v1_sources__source_id__get"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete Source
+         * @description Delete a source that has no accounts any more. Connect links that are open for it end.
+         *
+         *     It is `source_in_use` while it has accounts, whatever their states, or grants that its provider is still to be told to
+         *     revoke: release those whose tokens you want back, delete them, and try again.
+         */
+        delete: operations["delete_source_v1_sources__source_id__delete"];
         options?: never;
         head?: never;
         /**
@@ -4214,6 +4221,34 @@ export interface operations {
             401: components["responses"]["ProblemAnswer401"];
             403: components["responses"]["ProblemAnswer403"];
             404: components["responses"]["ProblemAnswer404"];
+            422: components["responses"]["ProblemAnswer422"];
+            429: components["responses"]["ProblemAnswer429"];
+            500: components["responses"]["ProblemAnswer500"];
+            503: components["responses"]["ProblemAnswer503"];
+        };
+    };
+    delete_source_v1_sources__source_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                source_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["ProblemAnswer401"];
+            403: components["responses"]["ProblemAnswer403"];
+            404: components["responses"]["ProblemAnswer404"];
+            409: components["responses"]["ProblemAnswer409"];
             422: components["responses"]["ProblemAnswer422"];
             429: components["responses"]["ProblemAnswer429"];
             500: components["responses"]["ProblemAnswer500"];

@@ -7,8 +7,8 @@ import typer
 from tokenkeep import __version__
 from tokenkeep.cli import bench, demo, processes, providers, restored, up
 from tokenkeep.cli.accounts import commands as accounts
-from tokenkeep.cli.doctor import command as doctor
 from tokenkeep.cli.api_keys import commands as api_keys
+from tokenkeep.cli.doctor import command as doctor
 from tokenkeep.cli.events import commands as events
 from tokenkeep.cli.keys import commands as keys
 from tokenkeep.cli.one_line_errors import OneLineErrors

@@ -18,7 +18,7 @@ from tokenkeep.adapters.embedded.embedded_server import EmbeddedServer
 from tokenkeep.adapters.embedded.failure import EmbeddedFailure
 from tokenkeep.adapters.embedded.leftovers import stop_leftovers
 from tokenkeep.adapters.embedded.server_process import CLEAN_ENVIRONMENT, Program, ServerProcess
-from tokenkeep.adapters.embedded.socket_path import socket_directory, socket_place
+from tokenkeep.adapters.embedded.socket_path import found_socket, socket_directory
 from tokenkeep.adapters.embedded.system_user import SystemUser, postgres_user
 from tokenkeep.domain.secret import Secret
 
@@ -124,19 +124,14 @@ def start_postgres(
     return postgres
 
 
-def running_postgres_url(data_dir: Path) -> str | None:
-    """The URL of the server that another process runs on this data directory; None if none does."""
-    home = data_dir.resolve() / "postgres"
-    if not home.is_dir():
-        return None
-    sockets = socket_directory(home, _SOCKET, owner=postgres_user().user_id)
-    return _url(sockets) if (sockets / _SOCKET).is_socket() else None
-
-
 def address_of_embedded(data_dir: Path) -> Secret | None:
-    """The URL of the server that runs on this data directory; None if none does. Nothing is made or started."""
-    socket = socket_place(data_dir.resolve() / "postgres", _SOCKET) / _SOCKET
-    return Secret(_url(socket.parent)) if socket.is_socket() else None
+    """The URL of the server that runs on this data directory; None if none does. Nothing is made or started.
+
+    Raises:
+        EmbeddedFailure: Somebody else's server has taken its place.
+    """
+    found = found_socket(data_dir.resolve() / "postgres", _SOCKET, owner=postgres_user().user_id)
+    return None if found is None else Secret(_url(found.parent))
 
 
 def _url(sockets: Path) -> str:

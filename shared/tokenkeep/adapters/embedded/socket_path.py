@@ -37,6 +37,21 @@ def socket_directory(home: Path, socket_name: str, *, owner: int) -> Path:
     return short
 
 
+def found_socket(home: Path, socket_name: str, *, owner: int) -> Path | None:
+    """The socket of a server that runs; None if there is none. Nothing is made.
+
+    Raises:
+        EmbeddedFailure: It lies in a directory that belongs to somebody else.
+    """
+    found = socket_place(home, socket_name) / socket_name
+    if not found.is_socket():
+        return None
+    if found.parent.lstat().st_uid not in {os.geteuid(), owner}:
+        msg = f"{found.parent}: holds a socket of the name that is looked for but belongs to another user"
+        raise EmbeddedFailure(msg)
+    return found
+
+
 def socket_place(home: Path, socket_name: str) -> Path:
     """Which directory that is; whether it is there, and whose, is not looked at."""
     if _fits(home / socket_name):

@@ -15,7 +15,7 @@ from tokenkeep.adapters.embedded.embedded_server import EmbeddedServer
 from tokenkeep.adapters.embedded.failure import EmbeddedFailure
 from tokenkeep.adapters.embedded.leftovers import stop_leftovers
 from tokenkeep.adapters.embedded.server_process import Program, ServerProcess
-from tokenkeep.adapters.embedded.socket_path import socket_directory, socket_place
+from tokenkeep.adapters.embedded.socket_path import found_socket, socket_directory
 from tokenkeep.adapters.embedded.system_user import SystemUser
 from tokenkeep.domain.secret import Secret
 
@@ -61,10 +61,14 @@ def start_valkey(data_dir: Path) -> EmbeddedValkey:
         raise
 
 
-def socket_of_embedded(data_dir: Path) -> Secret | None:
-    """The URL of the server that runs on this data directory; None if none does. Nothing is made or started."""
-    socket_path = socket_place(data_dir.resolve() / "valkey", _SOCKET) / _SOCKET
-    return Secret(_url(socket_path)) if socket_path.is_socket() else None
+def address_of_embedded(data_dir: Path) -> Secret | None:
+    """The URL of the server that runs on this data directory; None if none does. Nothing is made or started.
+
+    Raises:
+        EmbeddedFailure: Somebody else's server has taken its place.
+    """
+    found = found_socket(data_dir.resolve() / "valkey", _SOCKET, owner=SystemUser.current().user_id)
+    return None if found is None else Secret(_url(found))
 
 
 def _url(socket_path: Path) -> str:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenkeep.adapters.embedded.postgres import address_of_embedded
-from tokenkeep.adapters.embedded.valkey import socket_of_embedded
+from tokenkeep.adapters.embedded import postgres, valkey
 from tokenkeep.cli.first_start import KEYRING_FILE
 from tokenkeep.domain.secret import Secret
 from tokenkeep.settings import Settings
@@ -26,7 +25,7 @@ def find_belongings(settings: Settings) -> Belongings:
     if keyring_file is None and settings.keyring is None and (data_dir / KEYRING_FILE).is_file():
         keyring_file = data_dir / KEYRING_FILE
     return Belongings(
-        settings.database_url or address_of_embedded(data_dir),
-        settings.redis_url or socket_of_embedded(data_dir),
+        settings.database_url or postgres.address_of_embedded(data_dir),
+        settings.redis_url or valkey.address_of_embedded(data_dir),
         keyring_file,
     )

@@ -31,11 +31,11 @@ def find_installation() -> Settings:
     if settings.keyring is None and settings.keyring_file is None and kept.is_file():
         changes["keyring_file"] = kept
     if settings.database_url is None:
-        from tokenkeep.adapters.embedded.postgres import running_postgres_url  # noqa: PLC0415  # see the package `cli`
+        from tokenkeep.adapters.embedded.postgres import address_of_embedded  # noqa: PLC0415  # see the package `cli`
 
-        url = running_postgres_url(settings.data_dir)
+        url = address_of_embedded(settings.data_dir)
         if url is not None:
-            changes["database_url"] = Secret(url)
+            changes["database_url"] = url
     return settings.model_copy(update=changes)
 
 

@@ -15,6 +15,7 @@ from tokenkeep.client.calls import (
     identified,
     listing,
     reading,
+    removing,
     segment,
     stated,
 )
@@ -116,6 +117,10 @@ class Sources:
             hook_secret=hook_secret,
         )
         return self._ask(changing(Source, "PATCH", _path(source_id), body))
+
+    def delete(self, source_id: str) -> None:
+        """Delete a source that has no accounts any more. Raises `Conflict`, code `source_in_use`, as long as it has."""
+        return self._ask(removing(_path(source_id)))
 
     def pause(self, source_id: str) -> Source:
         """Stop refreshing for the source. Its accounts keep their state."""

@@ -14,6 +14,7 @@ from tokenkeep.client.calls import (
     identified,
     listing,
     reading,
+    removing,
     segment,
     stated,
 )
@@ -115,6 +116,10 @@ class AsyncSources:
             hook_secret=hook_secret,
         )
         return await self._ask(changing(Source, "PATCH", _path(source_id), body))
+
+    async def delete(self, source_id: str) -> None:
+        """Delete a source that has no accounts any more. Raises `Conflict`, code `source_in_use`, as long as it has."""
+        return await self._ask(removing(_path(source_id)))
 
     async def pause(self, source_id: str) -> Source:
         """Stop refreshing for the source. Its accounts keep their state."""

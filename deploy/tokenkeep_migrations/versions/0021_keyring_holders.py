@@ -1,6 +1,6 @@
 """Which process holds which keys of the keyring.
 
-Revision: 0022, after 0020. The release before does not tell, and is not harmed.
+Revision: 0021, after 0020. The release before does not tell, and is not harmed.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
-revision: str = "0022"
+revision: str = "0021"
 down_revision: str | None = "0020"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
