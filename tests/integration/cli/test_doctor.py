@@ -16,12 +16,17 @@ import pytest
 import redis
 
 from databases import migrated_database
-from tokenkeep.adapters.vault.keyring import Keyring
+from tokenkeep.adapters.hashicorp_http import VaultLogin
+from tokenkeep.adapters.key_services.vault_transit import VaultTransit
+from tokenkeep.adapters.vault.keyring import Keyring, new_entry
 from tokenkeep.adapters.vault.keyring_file import create_keyring_file
+from tokenkeep.domain.secret import Secret
+from vault_server import VaultServer
 
 pytestmark = pytest.mark.timeout(120)
 
 ADMIN_KEY = "tk_hush-hush-admin-4711-of-the-tests"
+VAULT_TOKEN = "hvs.hush-hush"
 CARELESS = {"postgres.fsync", "postgres.full_page_writes"}
 """The tests' PostgreSQL does not wait for its disk, which is a fault anywhere else."""
 
@@ -209,6 +214,30 @@ def test_a_keyring_that_others_may_read_is_a_fault_and_one_in_a_variable_a_warni
     assert "chmod 600" in open_to_all["keyring.readable"]["saw"]
     assert in_a_variable["keyring.place"]["level"] == "warning"
     assert text.partition(":")[2] not in json.dumps(in_a_variable)
+
+
+async def test_a_keyring_that_a_key_service_has_encrypted_is_opened_by_it(environment: dict[str, str]) -> None:
+    vault = VaultServer(tokens={VAULT_TOKEN})
+    async with vault.serve() as served:
+        transit = VaultTransit(
+            served.url, mount="transit", key="tokenkeep", namespace=None, login=VaultLogin(Secret(VAULT_TOKEN))
+        )
+        ring, entry = await asyncio.to_thread(new_entry, transit)
+        Path(environment["TOKENKEEP_KEYRING_FILE"]).write_text(entry.reveal())
+        unnamed, _ = await asyncio.to_thread(found, environment)
+        named = {
+            **environment,
+            "TOKENKEEP_KEYRING_KMS": f"vault-transit+{served.url}/transit/tokenkeep",
+            "TOKENKEEP_VAULT_TOKEN": VAULT_TOKEN,
+        }
+        well, _ = await asyncio.to_thread(found, named)
+        vault.tokens.clear()
+        refused, code = await asyncio.to_thread(found, named)
+
+    assert "TOKENKEEP_KEYRING_KMS" in unnamed["keyring.readable"]["saw"]
+    assert well["keyring.key_service"]["level"] == well["keyring.complete"]["level"] == "ok"
+    assert ring.current in well["keyring.readable"]["saw"]
+    assert ("keyring.key_service" in faults(refused), code) == (True, 1)
 
 
 def test_an_api_that_is_not_there_is_seen_when_it_is_asked_for(environment: dict[str, str]) -> None:

@@ -19,6 +19,7 @@ from road_processes import environment_of, process
 from token_server import TokenServer
 from tokenkeep.adapters.postgres.engine import create_engine
 from tokenkeep.adapters.postgres.keyring_holders import PostgresKeyringHolders
+from tokenkeep.adapters.postgres.migrate import head_revision
 from tokenkeep.adapters.postgres.schema import Base
 from tokenkeep.adapters.postgres.wrapped_keys import PostgresWrappedKeys, wrapped_tables
 from tokenkeep.adapters.token_endpoint.clock import boottime
@@ -400,3 +401,19 @@ async def test_a_database_that_is_away_is_one_line(road: Road, words: list[str])
     code, out, err = await run_keys(road, *words, database_url=away)
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert err.startswith("TOKENKEEP_DATABASE_URL: the database can't be had: ")
+
+
+async def test_the_release_before_works_on_a_newer_schema_and_none_on_an_older_one(road: Road) -> None:
+    stamp = "UPDATE alembic_version SET version_num = :it"
+    try:
+        await road.sql(stamp, it="9999")
+        newer = await run_keys(road, "status", "--json")
+        await road.sql(stamp, it="0020")
+        older = await run_keys(road, "status", "--json")
+    finally:
+        await road.sql(stamp, it=head_revision())
+
+    assert newer[0] == 0, newer[2]
+    assert json.loads(newer[1])["keys"]
+    assert (older[0], older[1]) == (1, "")
+    assert "tokenkeep migrate" in older[2]

@@ -5,23 +5,29 @@ import ssl
 import stat
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import asyncpg
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
 
+from tokenkeep.adapters.host_facts import aside
+from tokenkeep.adapters.key_services.key_service import KeyService
 from tokenkeep.adapters.postgres.address import read_address
 from tokenkeep.adapters.postgres.migrate import head_revision
 from tokenkeep.adapters.postgres.server_facts import PostgresServer
 from tokenkeep.adapters.redis.connection import connect
 from tokenkeep.adapters.redis.server_facts import read_redis_facts
-from tokenkeep.adapters.vault.keyring_file import read_keyring
+from tokenkeep.adapters.vault.key_opener import KeyOpener
+from tokenkeep.adapters.vault.keyring import KEYRING_SETTING, Keyring, read_entries
+from tokenkeep.adapters.vault.keyring_file import KEYRING_FILE_SETTING, read_keyring_text
 from tokenkeep.application.checkup.findings import Finding, fault, ok, unseen
 from tokenkeep.application.checkup.keyring import KeysInUse, judge_keyring, judge_keyring_file
 from tokenkeep.application.checkup.postgres import judge_postgres
 from tokenkeep.application.checkup.redis import judge_redis
 from tokenkeep.cli.doctor.premises import Belongings
-from tokenkeep.domain.errors import SettingsError
+from tokenkeep.cli.keys.installation import key_services
+from tokenkeep.domain.errors import KeyServiceError, KeyServiceUnavailable, SettingsError
 from tokenkeep.domain.secret import Secret
 from tokenkeep.settings import Settings, redacted_url
 
@@ -87,26 +93,27 @@ class Stores:
     async def keyring(self) -> Sequence[Finding]:
         """The keyring, and the keys that rows name."""
         settings, file = self._settings, self._belongings.keyring_file
-        if settings.keyring is None and file is None:
-            return [
-                unseen(
-                    "keyring.readable",
-                    "no keyring is set here: right for a scheduler; API and workers don't start without one",
-                )
-            ]
         try:
-            ring = read_keyring(settings.keyring, file)
+            if file is not None:
+                text, setting = read_keyring_text(file), KEYRING_FILE_SETTING
+            elif settings.keyring is not None:
+                text, setting = settings.keyring, KEYRING_SETTING
+            else:
+                said = "no keyring is set here: right for a scheduler; API and workers don't start without one"
+                return [unseen("keyring.readable", said)]
+            known = [entry.key_id for entry in read_entries(text, setting=setting)]
+            opened = await aside(partial(_open_keyring, text, setting, key_services(settings)))
         except SettingsError as error:
             return [fault("keyring.readable", str(error), "correct it; API and workers don't start with it")]
         # What it warned of once a mode is too open, reading itself refuses.
         mode = None if file is None else stat.S_IMODE((await asyncio.to_thread(file.stat)).st_mode)
         above = None if file is None else stat.S_IMODE((await asyncio.to_thread(file.resolve().parent.stat)).st_mode)
-        places = list(judge_keyring_file(mode, above))
+        places = [*judge_keyring_file(mode, above), *opened]
         tables = await self._keys_in_use()
         if tables is None:
-            readable = ok("keyring.readable", f"{len(ring.key_ids)} keys")
+            readable = ok("keyring.readable", f"{len(known)} keys")
             return [readable, *places, unseen("keyring.complete", "the database can't be had")]
-        return [*judge_keyring(ring.key_ids, ring.key_id, tables), *places]
+        return [*judge_keyring(known, known[0], tables), *places]
 
     async def _keys_in_use(self) -> Mapping[str, KeysInUse | None] | None:
         """By table; None if the database can't be had, which its own check tells."""
@@ -118,6 +125,25 @@ class Stores:
                 return await server.keys_in_use()
         except (*_AWAY, SettingsError):
             return None
+
+
+def _open_keyring(text: Secret, setting: str, services: Sequence[KeyService]) -> list[Finding]:
+    """Whether a process that starts now would have every key; nothing where none is encrypted.
+
+    Raises:
+        SettingsError: An entry is no key, or no service is set for it.
+    """
+    check = "keyring.key_service"
+    kinds = sorted({entry.service for entry in read_entries(text, setting=setting) if entry.service is not None})
+    try:
+        Keyring.parse(text, setting=setting, open_key=KeyOpener(services))
+    except KeyServiceUnavailable as error:
+        do = "see that it runs and that this host may reach it: processes that run go on, and none can start without it"
+        return [fault(check, str(error), do)]
+    except KeyServiceError as error:
+        do = "see that its key is enabled, and that this login may decrypt by it; no API and no worker starts before"
+        return [fault(check, str(error), do)]
+    return [ok(check, f"{', '.join(kinds)} opens what it has encrypted")] if kinds else []
 
 
 @asynccontextmanager

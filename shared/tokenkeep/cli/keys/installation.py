@@ -1,6 +1,6 @@
 """What the commands of `tokenkeep keys` work on: the installation that the settings name, or the one that `up` runs here."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,13 +59,16 @@ def encrypting_service(settings: Settings) -> "KeyService | None":
     Raises:
         SettingsError: What is set can't be understood.
     """
-    if not settings.keyring_kms:
-        return None
+    return next(iter(key_services(settings)), None)
+
+
+def key_services(settings: Settings) -> "Sequence[KeyService]":
+    """The key services that are set, the one that encrypts new keys first. Raises as `encrypting_service` does."""
     from tokenkeep.adapters.hashicorp_http import VaultLogin  # noqa: PLC0415  # see the package `cli`
     from tokenkeep.adapters.key_services.opening import open_key_services  # noqa: PLC0415  # as above
 
     login = VaultLogin(settings.vault_token, settings.vault_role_id, settings.vault_secret_id)
-    return open_key_services(settings.keyring_kms, login)[0]
+    return open_key_services(settings.keyring_kms, login)
 
 
 def new_key_of(settings: Settings) -> "tuple[Keyring, Secret]":
@@ -88,14 +91,10 @@ def opened_keyring(settings: Settings) -> "Keyring":
     Raises:
         SettingsError: There is none, or a key service does not open it.
     """
-    from tokenkeep.adapters.hashicorp_http import VaultLogin  # noqa: PLC0415  # see the package `cli`
-    from tokenkeep.adapters.key_services.opening import open_key_services  # noqa: PLC0415  # as above
-    from tokenkeep.adapters.vault.key_opener import KeyOpener  # noqa: PLC0415  # as above
+    from tokenkeep.adapters.vault.key_opener import KeyOpener  # noqa: PLC0415  # see the package `cli`
     from tokenkeep.adapters.vault.keyring_file import FileKeyring, read_keyring  # noqa: PLC0415  # as above
 
-    login = VaultLogin(settings.vault_token, settings.vault_role_id, settings.vault_secret_id)
-    opener = KeyOpener(open_key_services(settings.keyring_kms, login))
-    ring = read_keyring(settings.keyring, settings.keyring_file, opener)
+    ring = read_keyring(settings.keyring, settings.keyring_file, KeyOpener(key_services(settings)))
     return ring.ring() if isinstance(ring, FileKeyring) else ring
 
 
@@ -124,7 +123,7 @@ async def opened_database(settings: Settings) -> AsyncIterator["Database"]:
     """The installation's database.
 
     Raises:
-        SettingsError: It is not set, can't be had, or has another schema than this release.
+        SettingsError: It is not set, can't be had, or has an older schema than this release needs.
     """
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # see the package `cli`
 
@@ -139,7 +138,8 @@ async def opened_database(settings: Settings) -> AsyncIterator["Database"]:
     try:
         async with database.reading() as connection:
             found = await connection.exec_driver_sql("SELECT version_num FROM alembic_version")
-            if found.scalar_one() != head_revision():
+            # A newer one is fine: the release before works beside it, and is gone back to.
+            if found.scalar_one() < head_revision():
                 raise SettingsError("TOKENKEEP_DATABASE_URL: the database waits for `tokenkeep migrate`")
         yield database
     except (SQLAlchemyError, OSError, TimeoutError) as error:
