@@ -57,7 +57,15 @@ def test_no_environment_holds_a_secret_and_each_process_is_given_those_that_it_n
         for variable, value in service(name).get("environment", {}).items():
             word = variable.upper()
             is_secret = any(part in word for part in ("PASSWORD", "SECRET", "_KEY", "DATABASE_URL", "REDIS_URL"))
-            assert not is_secret or str(value).startswith("/run/secrets"), f"{name}: {variable}"
+            names_a_key = word == "TOKENKEEP_KEYRING_KMS"
+            assert not is_secret or names_a_key or str(value).startswith("/run/secrets"), f"{name}: {variable}"
+
+
+def test_what_pages_have_operators_write_into_dot_env_reaches_every_process() -> None:
+    for name in OURS:
+        for setting in ("PUBLIC_URL", "CUSTODY_HOLD", "KEYRING_KMS", "HISTORY_DAYS", "ALLOW_PRIVATE_HOSTS"):
+            variable = f"TOKENKEEP_{setting}"
+            assert service(name)["environment"][variable].startswith(f"${{{variable}:"), variable
 
 
 def test_only_who_must_reaches_the_outside_and_nothing_listens_beyond_this_machine() -> None:
