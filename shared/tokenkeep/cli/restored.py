@@ -36,12 +36,14 @@ def restored(
     nothing is presented for them. Those where only the provider can tell are put in doubt: they are tried, and a refusal is no
     revocation. Run it before the hold is lifted; again, if you like.
     """
-    from tokenkeep.settings import load_settings  # noqa: PLC0415  # see the package `cli`
+    from tokenkeep.cli.installation import installation_of  # noqa: PLC0415  # see the package `cli`
+    from tokenkeep.settings import load_settings  # noqa: PLC0415  # as above
 
     until = None if owed_before is None else _moment(owed_before)
     if without_redis and until is None:
         raise InvalidInput("--without-redis", "wants --owed-before: there is nothing else to tell by")
-    found = asyncio.run(_set_apart(load_settings(), until, without_redis=without_redis, dry_run=dry_run))
+    settings = installation_of(load_settings())
+    found = asyncio.run(_set_apart(settings, until, without_redis=without_redis, dry_run=dry_run))
     if as_json:
         document = {"looked_at": found.looked_at, "spent": found.spent, "doubtful": found.doubtful, "dry_run": dry_run}
         typer.echo(json.dumps(document))

@@ -223,7 +223,7 @@ async def test_a_keyring_that_a_key_service_has_encrypted_is_opened_by_it(enviro
             served.url, mount="transit", key="tokenkeep", namespace=None, login=VaultLogin(Secret(VAULT_TOKEN))
         )
         ring, entry = await asyncio.to_thread(new_entry, transit)
-        Path(environment["TOKENKEEP_KEYRING_FILE"]).write_text(entry.reveal())
+        await asyncio.to_thread(Path(environment["TOKENKEEP_KEYRING_FILE"]).write_text, entry.reveal())
         unnamed, _ = await asyncio.to_thread(found, environment)
         named = {
             **environment,

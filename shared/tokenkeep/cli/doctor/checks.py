@@ -10,8 +10,8 @@ from tokenkeep.adapters.host_facts import aside, read_open_files, read_spool_fac
 from tokenkeep.application.checkup.findings import Check, Finding, fault, ok, unseen
 from tokenkeep.application.checkup.machine import judge_open_files, judge_spool
 from tokenkeep.application.checkup.wishes import Wishes, judge_wishes
-from tokenkeep.cli.doctor.premises import find_belongings
 from tokenkeep.cli.doctor.stores import Stores
+from tokenkeep.cli.installation import installation_of
 from tokenkeep.domain.errors import SettingsError, TokenkeepError
 from tokenkeep.secret_files import names_in
 from tokenkeep.settings import Settings, misspelt_variables, read_settings, unknown_variables
@@ -28,7 +28,7 @@ def all_checks(*, ask_api: bool) -> Mapping[str, Check]:
         settings = read_settings()
     except SettingsError as error:
         return {"settings": partial(_unreadable, str(error))}
-    stores = Stores(settings, find_belongings(settings))
+    stores = Stores(installation_of(settings))
     checks: dict[str, Check] = {
         "settings": partial(_settings, settings),
         "providers": partial(_providers, settings),

@@ -25,7 +25,6 @@ from tokenkeep.application.checkup.findings import Finding, fault, ok, unseen
 from tokenkeep.application.checkup.keyring import KeysInUse, judge_keyring, judge_keyring_file
 from tokenkeep.application.checkup.postgres import judge_postgres
 from tokenkeep.application.checkup.redis import judge_redis
-from tokenkeep.cli.doctor.premises import Belongings
 from tokenkeep.cli.keys.installation import key_services
 from tokenkeep.domain.errors import KeyServiceError, KeyServiceUnavailable, SettingsError
 from tokenkeep.domain.secret import Secret
@@ -38,13 +37,12 @@ _NO_STORE: Final = "set it, or run this where `tokenkeep up` has its data direct
 class Stores:
     """The checks of one installation's stores. What can't be had is told by one finding, and not by each check anew."""
 
-    def __init__(self, settings: Settings, belongings: Belongings) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._belongings = belongings
 
     async def postgres(self) -> Sequence[Finding]:
         """The database server."""
-        check, url = "postgres.connection", self._belongings.database_url
+        check, url = "postgres.connection", self._settings.database_url
         if url is None:
             return [fault(check, "TOKENKEEP_DATABASE_URL is not set", _NO_STORE)]
         try:
@@ -61,7 +59,7 @@ class Stores:
 
     async def redis(self) -> Sequence[Finding]:
         """Redis or Valkey."""
-        check, url = "redis.connection", self._belongings.redis_url
+        check, url = "redis.connection", self._settings.redis_url
         if url is None:
             return [fault(check, "TOKENKEEP_REDIS_URL is not set", _NO_STORE)]
         try:
@@ -92,7 +90,7 @@ class Stores:
 
     async def keyring(self) -> Sequence[Finding]:
         """The keyring, and the keys that rows name."""
-        settings, file = self._settings, self._belongings.keyring_file
+        settings, file = self._settings, self._settings.keyring_file
         try:
             if file is not None:
                 text, setting = read_keyring_text(file), KEYRING_FILE_SETTING
@@ -117,7 +115,7 @@ class Stores:
 
     async def _keys_in_use(self) -> Mapping[str, KeysInUse | None] | None:
         """By table; None if the database can't be had, which its own check tells."""
-        url = self._belongings.database_url
+        url = self._settings.database_url
         if url is None:
             return None
         try:

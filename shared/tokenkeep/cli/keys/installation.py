@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokenkeep.cli.first_start import KEYRING_FILE
+from tokenkeep.cli.installation import installation_of
 from tokenkeep.domain.errors import KeyServiceError, SettingsError
 from tokenkeep.domain.secret import Secret
 from tokenkeep.settings import Settings, load_settings
@@ -25,18 +25,7 @@ def find_installation() -> Settings:
     Raises:
         SettingsError: A setting is wrong.
     """
-    settings = load_settings()
-    changes: dict[str, object] = {}
-    kept = settings.data_dir.absolute() / KEYRING_FILE
-    if settings.keyring is None and settings.keyring_file is None and kept.is_file():
-        changes["keyring_file"] = kept
-    if settings.database_url is None:
-        from tokenkeep.adapters.embedded.postgres import address_of_embedded  # noqa: PLC0415  # see the package `cli`
-
-        url = address_of_embedded(settings.data_dir)
-        if url is not None:
-            changes["database_url"] = url
-    return settings.model_copy(update=changes)
+    return installation_of(load_settings())
 
 
 def keyring_file(settings: Settings, given: Path | None) -> Path:
