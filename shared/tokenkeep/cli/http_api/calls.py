@@ -1,4 +1,7 @@
-"""Calls of the API, one answer at a time. Imports and streams have clients of their own."""
+"""Calls of the API, one answer at a time. Imports and streams have clients of their own.
+
+Not the SDK's: these commands print the API's own documents and refusals, and what somebody asked for once is not asked again.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
