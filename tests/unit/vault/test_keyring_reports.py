@@ -20,9 +20,10 @@ HOUR_S = 3600.0
 
 @dataclass
 class MemoryHolders:
-    """A `KeyringHolders` in memory; `away` calls fail first."""
+    """A `KeyringHolders` in memory; `away` calls fail first, and one that `hangs` takes nobody away."""
 
     away: int = 0
+    hangs: bool = False
     told: list[HolderReport] = field(default_factory=list)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -34,6 +35,8 @@ class MemoryHolders:
         self.heard.set()
 
     async def withdraw(self, holder_id: UUID) -> bool:
+        if self.hangs:
+            await asyncio.Event().wait()
         before = len(self.told)
         self.told = [one for one in self.told if one.id != holder_id]
         return len(self.told) < before
@@ -81,3 +84,14 @@ async def test_a_process_that_leaves_answers_in_its_spool_is_told_of_beyond_its_
     spool.keys = frozenset()
     await reports.stop()
     assert holders.told == []
+
+
+async def test_a_database_that_hangs_keeps_no_process_from_ending() -> None:
+    holders, ring = MemoryHolders(hangs=True), Keyring.generate()
+    reports = KeyringReports(TellKeyring(new_id(), "api", holders, ring), every_s=HOUR_S, last_word_s=0.01)
+    await reports.start()
+    with structlog.testing.capture_logs() as log:
+        async with asyncio.timeout(60):
+            await reports.stop()
+    assert [line["event"] for line in log] == ["keyring_not_withdrawn"]
+    assert len(holders.told) == 1  # it is silent from now on

@@ -10,6 +10,8 @@ from tokenkeep.adapters.ending import end
 from tokenkeep.application.tell_keyring import TELL_EVERY_S, TellKeyring
 
 _UNHEARD_EVERY_S: Final = 1.0
+_LAST_WORD_S: Final = 5.0
+"""A database that hangs keeps no process longer than it says that it takes to end; whoever said nothing counts as silent."""
 
 _log = structlog.get_logger("tokenkeep.keyring")
 
@@ -17,9 +19,11 @@ _log = structlog.get_logger("tokenkeep.keyring")
 class KeyringReports:
     """Tells at the start, every 10 seconds, and at the end. A database that is away is told once it is back; the log says so once."""
 
-    def __init__(self, tell: TellKeyring, *, every_s: float = TELL_EVERY_S) -> None:
+    def __init__(self, tell: TellKeyring, *, every_s: float = TELL_EVERY_S, last_word_s: float = _LAST_WORD_S) -> None:
+        """`last_word_s`: for how long the end is told, in seconds."""
         self._tell = tell
         self._every_s = every_s
+        self._last_word_s = last_word_s
         self._task: asyncio.Task[None] | None = None
         self._is_heard = True
 
@@ -32,7 +36,8 @@ class KeyringReports:
         """Say that the process ends. Call it when nothing more will be written."""
         await end(self._task)
         try:
-            await self._tell.withdraw()
+            async with asyncio.timeout(self._last_word_s):
+                await self._tell.withdraw()
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             _log.warning("keyring_not_withdrawn", error=type(error).__name__)
 
