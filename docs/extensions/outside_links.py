@@ -1,4 +1,4 @@
-"""Links that lead out of docs/. A forge shows what they lead to; a site has no folders, and has some files of the root as pages of its own."""
+"""Links that lead out of docs/. A forge shows what they lead to; a site has neither folders nor the words in them, and has some files of the root as pages of its own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,5 +32,12 @@ def _lead(app: "Sphinx", doctree: "document") -> None:
                 "reftarget": _PAGES[target.stem],
                 "reftargetid": link.get("reftargetid"),
             }
-        elif target.is_dir() and target.is_relative_to(source.parent):
+        elif _is_no_page(target, source):
             link.replace_self(link.children)
+
+
+def _is_no_page(target: Path, source: Path) -> bool:
+    """Whether it is a folder, or a file of words that lies beside what it tells of and not among the pages."""
+    if not target.is_relative_to(source.parent):
+        return False
+    return target.is_dir() or (target.with_suffix(".md").is_file() and not target.is_relative_to(source))
