@@ -53,7 +53,8 @@ async def at_a_terminal(commands: Commands, *words: str, typed: str) -> tuple[in
     try:
         while piece := await asyncio.to_thread(_read, ours):
             shown += piece
-            if typed and shown.rstrip().endswith(":"):
+            # The blank comes once the terminal shows nothing any more; what is typed before that is thrown away.
+            if typed and shown.endswith(": "):
                 os.write(ours, f"{typed}\n".encode())
                 typed = ""
         return await asyncio.to_thread(process.wait, 30), shown

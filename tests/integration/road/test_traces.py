@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -53,7 +54,8 @@ async def worker(road: Road) -> AsyncIterator[Worker]:
     inbox = wire_inbox(road.foundation, queue, road.refreshing.stores, road.refreshing.sealer)
     webhooks = wire_webhooks(road.foundation, road.refreshing.sealer.vault)
     stopping = asyncio.Event()
-    begun = Worker(road.foundation, road.refreshing, inbox, webhooks)
+    # Its end is not the scheduler's, which shares the rest with it here.
+    begun = Worker(replace(road.foundation, leaving=asyncio.Event()), road.refreshing, inbox, webhooks)
     running = asyncio.create_task(begun.run(stopping))
     try:
         yield begun
