@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import aclosing
+from functools import cache
 from typing import Final
 
 import structlog
@@ -69,8 +70,9 @@ def migrate(database_url: Secret, *, patience_s: float = _PATIENCE_S, to: str = 
     return asyncio.run(_migrate(database_url, patience_s, to))
 
 
+@cache
 def head_revision() -> str:
-    """The revision that this code expects."""
+    """The revision that this code expects. Read once: to look through all of them holds an event loop up for 40 ms, and probes ask for it."""
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()
     assert head is not None  # noqa: S101 - the package always ships at least one revision
     return head
