@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -83,11 +84,19 @@ async def test_names_and_options_reach_the_server(postgres_url: str) -> None:
 
 
 async def test_a_server_that_keeps_silent_is_given_up_in_time() -> None:
+    left = asyncio.Event()
+
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
+        with suppress(ConnectionError):
+            await reader.read()
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        left.set()
 
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(TimeoutError):
             await asked(f"postgresql://u@127.0.0.1:{port}/n?connect_timeout=1", "SELECT 1")
+        async with asyncio.timeout(20):
+            await left.wait()
