@@ -1,4 +1,4 @@
-"""How the value of a setting is read: functions that take what the environment says and give what is meant.
+"""How the value of a setting is read: functions that take what the environment says and give what is meant, and types that are read so.
 
 A `ValueError` says what the value must be ("must be a whole number ..."); the setting's name is put before it by
 `settings`. No message quotes the value.
@@ -8,7 +8,10 @@ import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Literal
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from pydantic import BeforeValidator, PlainValidator
 
 from tokenkeep.domain.secret import Secret
 
@@ -222,3 +225,18 @@ def _is_host_or_network(text: str) -> bool:
         # A name of digits and dots only is an address with a slip in it, not a host.
         return _HOST_NAME.fullmatch(text) is not None and not re.fullmatch(r"[0-9.]+", text)
     return True
+
+
+Port = Annotated[int, BeforeValidator(whole_number(0, 65535))]
+Seconds = Annotated[float, BeforeValidator(number_of_seconds)]
+Batch = Annotated[int, BeforeValidator(whole_number(1, 10_000))]
+Rate = Annotated[int, BeforeValidator(whole_number(0, 1_000_000))]
+Count = Annotated[int, BeforeValidator(whole_number(1, 1_000))]
+SecretText = Annotated[Secret, PlainValidator(secret)]
+DatabaseUrl = Annotated[Secret, PlainValidator(secret_url("postgresql", "postgres"))]
+RedisUrl = Annotated[Secret, PlainValidator(secret_url("redis", "rediss", "unix", "redis+sentinel"))]
+LogFormat = Annotated[Literal["json", "console"], BeforeValidator(choice("json", "console"))]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error", "critical"],
+    BeforeValidator(choice("debug", "info", "warning", "error", "critical")),
+]

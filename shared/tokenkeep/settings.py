@@ -11,9 +11,9 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -21,17 +21,23 @@ from tokenkeep.domain.errors import SettingsError
 from tokenkeep.domain.secret import Secret
 from tokenkeep.secret_files import SECRETS_DIR, SecretFiles, names_in
 from tokenkeep.setting_values import (
+    Batch,
+    Count,
+    DatabaseUrl,
+    LogFormat,
+    LogLevel,
+    Port,
+    Rate,
+    RedisUrl,
+    Seconds,
+    SecretText,
     base_url,
-    choice,
     directory,
     expanded_path,
     host_list,
     key_services,
     network_list,
-    number_of_seconds,
     redacted_url,
-    secret,
-    secret_url,
     span_or_none,
     store_kind,
     store_kinds,
@@ -56,20 +62,6 @@ __all__ = [
 PREFIX = "TOKENKEEP_"
 
 _log = logging.getLogger(__name__)
-
-Port = Annotated[int, BeforeValidator(whole_number(0, 65535))]
-Seconds = Annotated[float, BeforeValidator(number_of_seconds)]
-Batch = Annotated[int, BeforeValidator(whole_number(1, 10_000))]
-Rate = Annotated[int, BeforeValidator(whole_number(0, 1_000_000))]
-Count = Annotated[int, BeforeValidator(whole_number(1, 1_000))]
-SecretText = Annotated[Secret, PlainValidator(secret)]
-DatabaseUrl = Annotated[Secret, PlainValidator(secret_url("postgresql", "postgres"))]
-RedisUrl = Annotated[Secret, PlainValidator(secret_url("redis", "rediss", "unix", "redis+sentinel"))]
-LogFormat = Annotated[Literal["json", "console"], BeforeValidator(choice("json", "console"))]
-LogLevel = Annotated[
-    Literal["debug", "info", "warning", "error", "critical"],
-    BeforeValidator(choice("debug", "info", "warning", "error", "critical")),
-]
 
 
 def _format_for_this_output() -> LogFormat:

@@ -95,7 +95,9 @@ class Following:
         """When this returns, nothing that happens is missed. Raises what the feed refuses."""
         try:
             perform(self._flow.pin(), self._do)
-        except BaseException:
+        except (
+            BaseException
+        ):  # refused or interrupted, and raised again: nobody else would close what was opened for it
             self._ask.close()
             raise
         # It may be in the middle of a wait for events when the program ends.
