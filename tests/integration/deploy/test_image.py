@@ -34,7 +34,7 @@ async def test_the_services_of_compose_keep_an_account_fresh_and_end_when_they_a
 ) -> None:
     migrated = installation.run("migrate")
     assert migrated.returncode == 0, migrated.stderr
-    assert migrated.stdout.startswith("the database is at revision ")
+    assert migrated.stdout.splitlines()[-1].startswith("the database is at revision ")
 
     started = {name: installation.start(name) for name in PROCESSES}
     for container in started.values():
