@@ -1,5 +1,9 @@
 """The ASGI application. Making it opens nothing: whoever runs it starts and stops what is wired."""
 
+import asyncio
+from functools import cache
+from typing import Any
+
 import orjson
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
@@ -153,14 +157,23 @@ def _is_https(settings: Settings) -> bool:
 
 
 def _documentation(routers: list[APIRouter], public_url: str) -> list[Route]:
-    document = describe(routers, public_url)
-    as_json = orjson.dumps(document)
-    page = render_reference(document)
+    @cache
+    def document() -> dict[str, Any]:
+        return describe(routers, public_url)
 
+    @cache
+    def as_json() -> bytes:
+        return orjson.dumps(document())
+
+    @cache
+    def page() -> str:
+        return render_reference(document())
+
+    # Few ask, and working these out takes as long as all else that an application is made of: the first one waits for it, beside the loop.
     async def openapi(_request: Request) -> Response:
-        return Response(as_json, media_type=JSON_TYPE)
+        return Response(await asyncio.to_thread(as_json), media_type=JSON_TYPE)
 
     async def docs(_request: Request) -> Response:
-        return HTMLResponse(page, headers={"Content-Security-Policy": PAGE_POLICY})
+        return HTMLResponse(await asyncio.to_thread(page), headers={"Content-Security-Policy": PAGE_POLICY})
 
     return [Route("/openapi.json", openapi), Route("/docs", docs)]

@@ -5,8 +5,9 @@ catalogue's data files.
 """
 
 from collections.abc import Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
+from tokenkeep.adapters.entry_points import entry_points
 from tokenkeep.domain.errors import CatalogueError
 from tokenkeep.providers.catalogue import Package
 
@@ -22,7 +23,7 @@ def installed_packages(found: Iterable[EntryPoint] | None = None) -> tuple[Packa
     Raises:
         CatalogueError: An entry point can't be loaded, or does not lead to a mapping; it is named in the place of a file.
     """
-    points = entry_points(group=GROUP) if found is None else found
+    points = entry_points(GROUP) if found is None else found
     return tuple(_package(point) for point in sorted(points, key=lambda point: point.name))
 
 

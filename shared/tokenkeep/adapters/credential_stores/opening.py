@@ -6,13 +6,14 @@
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from tokenkeep.adapters.credential_stores.directory import DirectoryStore
 from tokenkeep.adapters.credential_stores.hashicorp_vault import HashicorpVaultStore
+from tokenkeep.adapters.entry_points import entry_points
 from tokenkeep.adapters.hashicorp_http import VaultLogin
 from tokenkeep.application.credential_stores import CredentialStores
 from tokenkeep.application.ports import Vault
@@ -49,7 +50,7 @@ def open_stores(
     Raises:
         SettingsError: One can't be understood or loaded, or is named twice.
     """
-    installed = tuple(entry_points(group=GROUP)) if found is None else tuple(found)
+    installed = entry_points(GROUP) if found is None else tuple(found)
     stores: dict[str, CredentialStore] = {}
     for setting, text in ((_CURRENT, current), *((_FORMER, text) for text in former)):
         if text == _BUILT_IN:

@@ -7,8 +7,9 @@ for a long time before anybody saw why.
 
 import inspect
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
+from tokenkeep.adapters.entry_points import entry_points
 from tokenkeep.domain.errors import SettingsError
 from tokenkeep.domain.refresher import Refresher
 
@@ -25,7 +26,7 @@ def installed_refreshers(found: Iterable[EntryPoint] | None = None) -> dict[str,
         SettingsError: One can't be loaded, is no async function, or has the name of another one; it is named.
     """
     refreshers: dict[str, Refresher] = {}
-    for point in entry_points(group=GROUP) if found is None else found:
+    for point in entry_points(GROUP) if found is None else found:
         if point.name in refreshers:
             raise SettingsError(f"entry point {point.name} of {GROUP}: two packages bring one of this name")
         refreshers[point.name] = _loaded(point)

@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from secrets import token_bytes
 from tempfile import NamedTemporaryFile
 from typing import Final
@@ -20,16 +20,15 @@ class TlsContexts:
     """Contexts that verify the server's certificate and name: nothing switches that off.
 
     Args:
-        trusting: Makes a context; the system's trust store, if left out.
+        trusting: Makes a context; if left out, one that trusts the system's store, of which a process has one for all
+            connections without a certificate.
         cached: How many contexts with certificates are kept, the longest unused going first. Each holds the whole trust
             store, which takes some hundred kilobytes, and tens of milliseconds to read.
     """
 
-    def __init__(
-        self, trusting: Callable[[], ssl.SSLContext] = ssl.create_default_context, *, cached: int = 64
-    ) -> None:
-        self._trusting = trusting
-        self.without_certificate = trusting()
+    def __init__(self, trusting: Callable[[], ssl.SSLContext] | None = None, *, cached: int = 64) -> None:
+        self._trusting = trusting or ssl.create_default_context
+        self.without_certificate = trusting() if trusting else _trusting_the_system()
         self.with_certificate = lru_cache(maxsize=cached)(self._with_certificate)
 
     def _with_certificate(self, key: ClientKey) -> ssl.SSLContext:
@@ -45,6 +44,11 @@ class TlsContexts:
             InvalidInput: A key or a certificate is missing, or they don't belong together; the field is `client_secret`.
         """
         _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), key)
+
+
+@cache
+def _trusting_the_system() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 def _load(context: ssl.SSLContext, key: ClientKey) -> None:
