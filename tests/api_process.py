@@ -13,7 +13,7 @@ from typing import Any
 from api_service import Service
 from tokenkeep.settings import child_environment
 
-PROGRAM = "from tokenkeep.settings import load_settings; from tokenkeep_api.main import run; run(load_settings())"
+PROGRAM = "from tokenkeep.cli.processes import api; api()"
 
 
 @dataclass

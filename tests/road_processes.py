@@ -11,7 +11,7 @@ from household import a_free_port
 from tokenkeep.bootstrap import Foundation
 from tokenkeep.settings import child_environment
 
-PROGRAM = "from tokenkeep.settings import load_settings; from tokenkeep_{name}.main import run; run(load_settings())"
+PROGRAM = "from tokenkeep.cli.processes import {name}; {name}()"
 
 
 class Installed(Protocol):

@@ -15,7 +15,7 @@ import redis.asyncio
 
 from tokenkeep.adapters.postgres.engine import Database, create_engine
 from tokenkeep.adapters.postgres.instance_keys import PostgresLinkKey
-from tokenkeep.adapters.postgres.migrate import head_revision
+from tokenkeep.adapters.postgres.revisions import head_revision
 from tokenkeep.adapters.provider_packages import installed_packages
 from tokenkeep.adapters.redis.connection import connect
 from tokenkeep.adapters.telemetry.metrics import Metrics
@@ -116,6 +116,7 @@ def calm_collector() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()  # a process starts without
     gc.set_threshold(_ALLOCATIONS, _YOUNG, _OLD)
 
 

@@ -1,5 +1,6 @@
 """`tokenkeep api`, `scheduler`, `worker`, `migrate`: one process each."""
 
+import gc
 from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated
@@ -46,5 +47,7 @@ def _run(module: str, parent_pipe: int | None) -> None:
     if parent_pipe is not None:
         watch_parent(parent_pipe)
     settings = load_settings()
+    # What is imported and wired stays: looking through it again and again takes a fifth of the time of a start. Processes calm the collector themselves.
+    gc.disable()
     run: Callable[[Settings], None] = import_module(module).run
     run(settings)

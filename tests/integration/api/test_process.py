@@ -12,7 +12,7 @@ import httpx
 from api_service import ADMIN_KEY, Service, data
 from tokenkeep.settings import child_environment
 
-PROGRAM = "from tokenkeep.settings import load_settings; from tokenkeep_api.main import run; run(load_settings())"
+PROGRAM = "from tokenkeep.cli.processes import api; api()"
 
 
 async def test_a_process_that_is_told_to_stop_answers_who_waits_and_writes_what_it_noted(

@@ -13,8 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from certificates import LOOPBACK, Authority, make_authority
 from tls_front import tls_front
 from tokenkeep.adapters.postgres.engine import Database, create_engine
-from tokenkeep.adapters.postgres.migrate import head_revision, migrate
+from tokenkeep.adapters.postgres.migrate import migrate
 from tokenkeep.adapters.postgres.notifications import Listener
+from tokenkeep.adapters.postgres.revisions import head_revision
 from tokenkeep.domain.secret import Secret
 
 

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tokenkeep.adapters.postgres.address import asyncpg_url
-from tokenkeep.adapters.postgres.migrate import MIGRATION_LOCK, head_revision, migrate
+from tokenkeep.adapters.postgres.migrate import MIGRATION_LOCK, migrate
+from tokenkeep.adapters.postgres.revisions import head_revision
 from tokenkeep.domain.errors import MigrationFailed, SettingsError
 from tokenkeep.domain.secret import Secret
 

@@ -11,7 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tokenkeep.adapters.postgres.engine import create_engine
-from tokenkeep.adapters.postgres.migrate import head_revision, migrate
+from tokenkeep.adapters.postgres.migrate import migrate
+from tokenkeep.adapters.postgres.revisions import head_revision
 from tokenkeep.adapters.postgres.schema import Base
 from tokenkeep.domain.secret import Secret
 

@@ -19,7 +19,7 @@ from road_processes import environment_of, process
 from token_server import TokenServer
 from tokenkeep.adapters.postgres.engine import create_engine
 from tokenkeep.adapters.postgres.keyring_holders import PostgresKeyringHolders
-from tokenkeep.adapters.postgres.migrate import head_revision
+from tokenkeep.adapters.postgres.revisions import head_revision
 from tokenkeep.adapters.postgres.schema import Base
 from tokenkeep.adapters.postgres.wrapped_keys import PostgresWrappedKeys, wrapped_tables
 from tokenkeep.adapters.token_endpoint.clock import boottime

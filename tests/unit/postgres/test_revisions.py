@@ -5,6 +5,7 @@ from alembic.script import Script, ScriptDirectory
 
 from revision_rules import HOT, complaints, sql_of
 from tokenkeep.adapters.postgres.migrate import alembic_config
+from tokenkeep.adapters.postgres.revisions import head_revision
 from tokenkeep.adapters.postgres.schema import Base
 
 EXEMPT = dict.fromkeys(
@@ -21,6 +22,10 @@ def test_a_revision_locks_no_hot_table_for_long_and_takes_nothing_from_the_relea
 
     # An exemption that nobody needs would hide what is written into the revision next.
     assert bool(found) is (script.revision in EXEMPT), found
+
+
+def test_processes_expect_the_revision_that_alembic_ends_with() -> None:
+    assert head_revision() == ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
 def test_exemptions_and_hot_tables_are_of_things_that_are_there() -> None:

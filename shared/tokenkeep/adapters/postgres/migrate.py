@@ -3,14 +3,12 @@
 import asyncio
 import time
 from contextlib import aclosing
-from functools import cache
 from typing import Final
 
 import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -68,14 +66,6 @@ def migrate(database_url: Secret, *, patience_s: float = _PATIENCE_S, to: str = 
         MigrationFailed: Another migration did not end, or a table stayed locked. Revisions before that one are applied.
     """
     return asyncio.run(_migrate(database_url, patience_s, to))
-
-
-@cache
-def head_revision() -> str:
-    """The revision that this code expects. Read once: to look through all of them holds an event loop up for 40 ms, and probes ask for it."""
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    assert head is not None  # noqa: S101 - the package always ships at least one revision
-    return head
 
 
 async def _migrate(database_url: Secret, patience_s: float, to: str) -> str:

@@ -14,7 +14,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissi
 from tokenkeep.adapters.host_facts import aside
 from tokenkeep.adapters.key_services.key_service import KeyService
 from tokenkeep.adapters.postgres.address import read_address
-from tokenkeep.adapters.postgres.migrate import head_revision
+from tokenkeep.adapters.postgres.revisions import head_revision
 from tokenkeep.adapters.postgres.server_facts import PostgresServer
 from tokenkeep.adapters.redis.connection import connect
 from tokenkeep.adapters.redis.server_facts import read_redis_facts

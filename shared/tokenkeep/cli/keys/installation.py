@@ -117,7 +117,7 @@ async def opened_database(settings: Settings) -> AsyncIterator["Database"]:
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # see the package `cli`
 
     from tokenkeep.adapters.postgres.engine import Database, create_engine  # noqa: PLC0415  # as above
-    from tokenkeep.adapters.postgres.migrate import head_revision  # noqa: PLC0415  # as above
+    from tokenkeep.adapters.postgres.revisions import head_revision  # noqa: PLC0415  # as above
     from tokenkeep.settings import require_database  # noqa: PLC0415  # as above
 
     url = require_database(settings)
