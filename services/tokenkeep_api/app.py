@@ -138,7 +138,7 @@ def fast_path(wired: Wired, **times: float) -> TokenFastPath | None:
         return None
     vending = TokenVending(
         authenticate=wired.authenticate,
-        tokens=wired.tokens.many,
+        tokens=wired.tokens.ready,
         at_once=wired.vend.at_once,
         limits=wired.limits,
         addresses=ClientAddresses(settings.trusted_proxies),

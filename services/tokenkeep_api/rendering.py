@@ -118,7 +118,7 @@ def _missing(view: AccountView, catalogue: Catalogue) -> list[str]:
 def credentials(vended: VendedToken) -> dict[str, Any]:
     """The member `credentials` of an account, by its kind."""
     fields = {name: secret.reveal() for name, secret in vended.fields.items()}
-    match vended.account.auth_type:
+    match vended.auth_type:
         case AuthType.OAUTH2:
             return {
                 "oauth_access_token": fields["access_token"],

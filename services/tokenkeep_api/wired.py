@@ -42,7 +42,7 @@ from tokenkeep_api.rate_limits import RateLimits
 from tokenkeep_api.webhooks import Webhooks
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Wired:
     """The use-cases over their adapters. Nothing is connected before its first use."""
 

@@ -63,7 +63,7 @@ from tokenkeep.bootstrap import Foundation, ProcessClocks, wall_clock
 from tokenkeep.domain.ids import new_id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Refreshing:
     """The use-case with the parts that must be closed after it, and what opens what is sealed."""
 

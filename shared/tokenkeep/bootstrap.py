@@ -33,7 +33,7 @@ _ALLOCATIONS, _YOUNG, _OLD = 50_000, 20, 100
 """Python's own are 700, 10 and 10: with thousands of refreshes under way that is a full collection each second."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Foundation:
     """The parts that all processes share. Nothing is connected before its first use. `traces` None: nothing is traced.
 

@@ -134,12 +134,11 @@ async def _works(house: House, account_id: AccountId) -> bool:
     """Whether the provider's resource takes the stored access token."""
     stored = await PostgresTokenReads(house.road.foundation.database)(account_id)
     assert stored is not None
-    assert stored.sealed_key is not None
-    assert stored.access_ciphertext is not None
-    assert stored.version is not None
+    held = stored.held
+    assert held is not None
     access = await house.road.refreshing.stores.column(
-        account_id, stored.sealed_key, ACCESS, stored.access_ciphertext, stored.version
+        account_id, held.sealed_key, ACCESS, held.access_ciphertext, held.version
     )
-    token = house.road.sealer.open_access(account_id, stored.sealed_key, access, stored.version)
+    token = house.road.sealer.open_access(account_id, held.sealed_key, access, held.version)
     answer = await house.http.get("/api/me", headers={"Authorization": f"Bearer {token.reveal()}"})
     return answer.status_code == httpx.codes.OK

@@ -42,9 +42,9 @@ class SignRequest:
             NotSigned: The account is none of OAuth 1.0a.
         """
         vended = await self.vend(account_id, _NOW, environment=environment, correlation_id=correlation_id)
-        if vended.account.auth_type is not AuthType.OAUTH1:
+        if vended.auth_type is not AuthType.OAUTH1:
             raise NotSigned
-        source = (await self.sources({vended.account.source_id})).get(vended.account.source_id)
+        source = (await self.sources({vended.source_id})).get(vended.source_id)
         if source is None:
             raise NotFound("source")
         order = SignatureOrder(

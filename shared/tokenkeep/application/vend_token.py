@@ -9,7 +9,7 @@ from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.credential_stores import POINTER_MARK, CredentialStores
 from tokenkeep.application.demand_refresh import Demand, DemandRefresh
 from tokenkeep.application.sealing import ACCESS, TokenSealer
-from tokenkeep.domain.account import Account, AccountState, AuthType, DisabledReason
+from tokenkeep.domain.account import Account, AuthType, DisabledReason
 from tokenkeep.domain.credential import CredentialVersion, SealedKey
 from tokenkeep.domain.errors import (
     AccountDisabled,
@@ -20,7 +20,7 @@ from tokenkeep.domain.errors import (
     StoreUnavailable,
     TokenUnavailable,
 )
-from tokenkeep.domain.ids import AccountId
+from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.vending import is_fresh, refuse_by_state
 from tokenkeep.providers.catalogue import Catalogue
@@ -32,34 +32,52 @@ _PAUSED = "source_paused"
 
 
 @dataclass(frozen=True, slots=True)
-class StoredToken:
-    """One read of what is stored: everything that vending needs, at one moment of the database's clock.
+class HeldToken:
+    """An account's credentials as they are stored, with all that handing them out needs, at one moment of the database's clock.
 
-    `reported`: a service says that the provider refuses this very token. `client_id` and `options`, the source's, and `properties` are read for kinds that are not OAuth 2 alone: that needs none.
+    `client_id` and `options`, the source's, and `properties` are read for kinds that are not OAuth 2 alone: that needs none.
     """
 
-    account: Account
-    version: CredentialVersion | None
-    sealed_key: SealedKey | None
-    access_ciphertext: bytes | None
+    account_id: AccountId
+    source_id: SourceId
+    environment: str
+    provider: str
+    auth_type: AuthType
+    version: CredentialVersion
+    sealed_key: SealedKey
+    access_ciphertext: bytes
     token_type: str
     scopes: tuple[str, ...]
-    refreshing: bool
-    paused: bool
-    not_before: datetime | None
-    quarantined_until: datetime | None
     now: datetime
-    reported: bool = False
     client_id: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     properties: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
+class StoredToken:
+    """One read of all that vending may need: how the account stands, and the credentials that it has, if it has any.
+
+    `reported`: a service says that the provider refuses this very token.
+    """
+
+    account: Account
+    held: HeldToken | None
+    refreshing: bool
+    paused: bool
+    not_before: datetime | None
+    quarantined_until: datetime | None
+    now: datetime
+    reported: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class VendedToken:
     """Credentials that were valid when they were read: their fields, and what a request to the provider needs."""
 
-    account: Account
+    source_id: SourceId
+    provider: str
+    auth_type: AuthType
     fields: Mapping[str, Secret]
     token_type: str
     expires_at: datetime | None
@@ -67,7 +85,6 @@ class VendedToken:
     refreshed: bool
     request: RequestCredentials
     client_id: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def access_token(self) -> Secret | None:
@@ -145,28 +162,21 @@ class VendToken:
         self.observer.token_vended(provider, result, self.clocks.loop_time() - started)
         return vended
 
-    def at_once(self, stored: StoredToken | None, *, environment: str) -> VendedToken | None:
-        """What a caller without particular wishes gets, where the row alone says it; None for all that takes more, refusals among it.
+    def at_once(self, held: HeldToken | None, *, environment: str) -> VendedToken | None:
+        """What a caller without particular wishes gets of an active account whose token nobody reports; None for all that takes more, refusals among it.
 
         Raises:
             VaultError: What is stored does not open.
         """
-        if (
-            stored is None
-            or stored.account.environment != environment
-            or stored.account.state is not AccountState.ACTIVE
-        ):
+        if held is None or held.environment != environment or not _is_good(held, _NO_WISH):
             return None
-        version, key, ciphertext = stored.version, stored.sealed_key, stored.access_ciphertext
-        if version is None or key is None or ciphertext is None or stored.reported:
+        if held.access_ciphertext[:1] == POINTER_MARK:
             return None
-        if not self._is_good(stored, _NO_WISH) or ciphertext[:1] == POINTER_MARK:
-            return None
-        return self._built(stored, key, ciphertext, version, refreshed=False)
+        return self._built(held, held.access_ciphertext, refreshed=False)
 
     async def _vend(self, stored: StoredToken, wish: Wish, environment: str, correlation_id: str) -> VendedToken:
         _check_state(stored)
-        would_do = not wish.force and self._is_good(stored, wish)
+        would_do = not wish.force and _is_good(stored.held, wish)
         if would_do and not stored.reported:
             return await self._vended(stored, refreshed=False)
         if not stored.refreshing:
@@ -187,21 +197,17 @@ class VendToken:
             raise NotFound("account")
         return stored
 
-    def _is_good(self, stored: StoredToken, wish: Wish) -> bool:
-        return stored.version is not None and is_fresh(stored.version, min_ttl=wish.min_ttl, now=stored.now)
-
     async def _as_good_as_it_gets(self, stored: StoredToken, wish: Wish) -> VendedToken:
         """An account that can't be refreshed gives what it has, as long as that is good enough."""
-        if self._is_good(stored, wish):
+        if _is_good(stored.held, wish):
             return await self._vended(stored, refreshed=False)
-        version = stored.version
-        ends = None if version is None else version.expires_at
+        ends = None if stored.held is None else stored.held.version.expires_at
         if ends is not None and ends <= stored.now:
             raise ReauthorizationRequired(DisabledReason.EXPIRED.value)
         raise TokenUnavailable("the stored token ends too soon and can't be refreshed", retry_after=60.0)
 
     async def _refreshed(self, stored: StoredToken, wish: Wish, environment: str, correlation_id: str) -> VendedToken:
-        account_id, seen, asked_at = stored.account.id, stored.version, stored.now
+        account_id, seen, asked_at = stored.account.id, _version(stored), stored.now
         wait = min(wish.wait, _LONGEST_WAIT)
         if stored.paused:
             raise TokenUnavailable(_PAUSED, retry_after=60.0)
@@ -220,9 +226,9 @@ class VendToken:
                 await self.waiters.wait(account_id, min(remaining, self.poll.total_seconds()))
             stored = await self._find(account_id, environment)
             _check_state(stored)
-            version = stored.version
+            version = _version(stored)
             newer = version is not None and version.obtained_at >= demanded_at
-            if newer and (wish.force or self._is_good(stored, wish)):
+            if newer and (wish.force or _is_good(stored.held, wish)):
                 return await self._vended(stored, refreshed=True)
             too_late = stored.now + timedelta(seconds=remaining)
             if remaining <= 0 or _failed_since(stored, asked_at) or any(one > too_late for one in _barriers(stored)):
@@ -241,44 +247,51 @@ class VendToken:
             raise TokenUnavailable("credential_store", retry_after=_DEFAULT_RETRY_S) from None
 
     async def _opened(self, stored: StoredToken, *, refreshed: bool) -> VendedToken:
-        assert stored.version is not None  # noqa: S101 - an active account has credentials
-        assert stored.sealed_key is not None  # noqa: S101 - as above
-        assert stored.access_ciphertext is not None  # noqa: S101 - as above
-        owner, key, version = stored.account.id, stored.sealed_key, stored.version
+        held = stored.held
+        assert held is not None  # noqa: S101 - an active account has credentials
         try:
-            ciphertext = await self.stores.column(owner, key, ACCESS, stored.access_ciphertext, version)
+            ciphertext = await self.stores.column(
+                held.account_id, held.sealed_key, ACCESS, held.access_ciphertext, held.version
+            )
         except StoreUnavailable:
             raise TokenUnavailable("credential_store", retry_after=_DEFAULT_RETRY_S) from None
-        return self._built(stored, key, ciphertext, version, refreshed=refreshed)
+        return self._built(held, ciphertext, refreshed=refreshed)
 
-    def _built(
-        self, stored: StoredToken, key: SealedKey, ciphertext: bytes, version: CredentialVersion, *, refreshed: bool
-    ) -> VendedToken:
-        fields = self.sealer.open_fields(stored.account.id, key, ciphertext, version)
+    def _built(self, held: HeldToken, ciphertext: bytes, *, refreshed: bool) -> VendedToken:
+        fields = self.sealer.open_fields(held.account_id, held.sealed_key, ciphertext, held.version)
         return VendedToken(
-            stored.account,
+            held.source_id,
+            held.provider,
+            held.auth_type,
             fields,
-            stored.token_type,
-            version.expires_at,
-            stored.scopes,
+            held.token_type,
+            held.version.expires_at,
+            held.scopes,
             refreshed,
-            self._request(stored, fields),
-            stored.client_id,
-            stored.options,
+            self._request(held, fields),
+            held.client_id,
         )
 
-    def _request(self, stored: StoredToken, fields: Mapping[str, Secret]) -> RequestCredentials:
-        if stored.account.auth_type is AuthType.OAUTH2:
+    def _request(self, held: HeldToken, fields: Mapping[str, Secret]) -> RequestCredentials:
+        if held.auth_type is AuthType.OAUTH2:
             # As for every provider: it matters to nobody whether this process knows this one.
-            return RequestCredentials(bearer_header(fields["access_token"], stored.token_type))
-        provider = self.catalogue.get(stored.account.provider)
-        return request_credentials(provider, stored.options, fields, properties=stored.properties)
+            return RequestCredentials(bearer_header(fields["access_token"], held.token_type))
+        provider = self.catalogue.get(held.provider)
+        return request_credentials(provider, held.options, fields, properties=held.properties)
+
+
+def _is_good(held: HeldToken | None, wish: Wish) -> bool:
+    return held is not None and is_fresh(held.version, min_ttl=wish.min_ttl, now=held.now)
+
+
+def _version(stored: StoredToken) -> CredentialVersion | None:
+    return None if stored.held is None else stored.held.version
 
 
 def _check_state(stored: StoredToken) -> None:
     disabled = stored.account.disabled
     reason = None if disabled is None else disabled.reason
-    refusal = refuse_by_state(stored.account.state, reason, has_credentials=stored.version is not None)
+    refusal = refuse_by_state(stored.account.state, reason, has_credentials=stored.held is not None)
     if refusal is not None:
         raise refusal
 

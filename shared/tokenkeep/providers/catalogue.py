@@ -6,7 +6,7 @@ layer below, or the built-in one of its own slug, says only what differs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -59,7 +59,8 @@ class _Written:
 class Catalogue:
     """The providers by slug."""
 
-    providers: Mapping[str, Provider]
+    # Nobody reads two megabytes, and whatever holds a catalogue is shown somewhere: by a task, in a traceback.
+    providers: Mapping[str, Provider] = field(repr=False)
 
     def get(self, slug: str) -> Provider:
         """The provider of this slug.

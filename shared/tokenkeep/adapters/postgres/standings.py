@@ -55,7 +55,7 @@ LEASE_COLUMNS = ", ".join(f"l.{name}" for name in _LEASE)
 ACCOUNT_WIDTH, CREDENTIAL_WIDTH = len(_ACCOUNT), len(_CREDENTIAL)
 
 _STATES, _HEALTH, _CUSTODY = by_value(AccountState), by_value(Health), by_value(Custody)
-_AUTH_TYPES, _PHASES = by_value(AuthType), by_value(Phase)
+AUTH_TYPES, _PHASES = by_value(AuthType), by_value(Phase)
 
 
 def account_from(row: Row) -> Account:
@@ -79,7 +79,7 @@ def account_of(values: Sequence[Any]) -> Account:
         SourceId(source_id),
         environment,
         provider,
-        _AUTH_TYPES[auth_type],
+        AUTH_TYPES[auth_type],
         _STATES[state],
         _CUSTODY[custody],
         external_id,

@@ -97,7 +97,15 @@ def _table(it: "DueFigures") -> "Table":
 
     table = Table(title="Finding what is due", title_justify="left")
     table.add_column("among")
-    for heading in ("claims/s", "of the limit", "claims + hints/s", "empty poll", "idle: scheduler", "idle: worker"):
+    for heading in (
+        "claims/s",
+        "of the limit",
+        "the first ones",
+        "claims + hints/s",
+        "empty poll",
+        "idle: scheduler",
+        "idle: worker",
+    ):
         table.add_column(heading, justify="right")
     for size, figures in it.rows.items():
         idle = [
@@ -105,9 +113,10 @@ def _table(it: "DueFigures") -> "Table":
             for name in ("scheduler", "worker")
         ]
         share = f"{figures.claims_per_s / figures.limit_claims_per_s:.0%}"
-        rates = (f"{figures.claims_per_s:,.0f}", share, f"{figures.claim_enqueue_per_s:,.0f}")
+        first = f"{figures.first_claims_per_s:,.0f}"
+        rates = (f"{figures.claims_per_s:,.0f}", share, first, f"{figures.claim_enqueue_per_s:,.0f}")
         table.add_row(f"{size:,}", *rates, f"{figures.empty_poll_us:,.0f} µs", *idle)
-    reference = (f"{it.naive_claims_per_s:,.0f}", "", f"{it.naive_claim_enqueue_per_s:,.0f}")
+    reference = (f"{it.naive_claims_per_s:,.0f}", "", "", f"{it.naive_claim_enqueue_per_s:,.0f}")
     table.add_row("reference: ORM, a message each", *reference)
     table.caption = (
         f"An idle worker takes up a hint within {it.pickup.p50_ms:.0f} ms (median), {it.pickup.p95_ms:.0f} ms (p95)."

@@ -13,7 +13,7 @@ from tokenkeep.cli.bench.due import naive
 from tokenkeep.cli.bench.due.claims import Claims, Rate, claim_bare, connect_bare, naive_broker
 from tokenkeep.cli.bench.due.idling import Idle, idle_processes
 from tokenkeep.cli.bench.due.pickup import PickUp, measure_pickup
-from tokenkeep.cli.bench.due.rows import Fleet, count_due, found, grow, tidy
+from tokenkeep.cli.bench.due.rows import Fleet, count_due, found, grow, tidy, touch
 from tokenkeep.cli.bench.installation import Installation, temporary_installation
 from tokenkeep.cli.bench.scenario import Advance
 from tokenkeep.settings import require_database
@@ -30,7 +30,8 @@ class SizeFigures:
     """Among so many accounts.
 
     Attributes:
-        claims_per_s: Accounts that one scheduler claims.
+        claims_per_s: Accounts that one scheduler claims, once the schedule is in PostgreSQL's memory.
+        first_claims_per_s: The same before that: right after the accounts were made, which leaves other pages there.
         claim_enqueue_per_s: Accounts that it claims and hints at on the queue.
         limit_claims_per_s: Rows that PostgreSQL locks and puts off, with nothing looked up and nothing read of them.
         empty_poll_us: What a look costs that finds nothing, once autovacuum has been there.
@@ -39,6 +40,7 @@ class SizeFigures:
     """
 
     claims_per_s: float
+    first_claims_per_s: float
     claim_enqueue_per_s: float
     limit_claims_per_s: float
     empty_poll_us: float
@@ -83,7 +85,9 @@ async def _at_size(
 ) -> SizeFigures:
     settings = installation.foundation.settings
     claims = Claims(installation.foundation.database, settings)
-    ours, limit, enqueued = Rate(), Rate(), Rate()
+    first, ours, limit, enqueued = Rate(), Rate(), Rate(), Rate()
+    await claims.claim(first, await _due_batches(loading, fleet, claims.batch), set())
+    await touch(loading)
     bare = await connect_bare(require_database(settings))
     try:
         for number in range(_ROUNDS):
@@ -107,7 +111,7 @@ async def _at_size(
     await tidy(loading)
     empty_us = await claims.empty_poll_us()
     idle = await idle_processes(installation) if idling else {}
-    return SizeFigures(ours.per_s, enqueued.per_s, limit.per_s, empty_us, uncleaned_us, idle)
+    return SizeFigures(ours.per_s, first.per_s, enqueued.per_s, limit.per_s, empty_us, uncleaned_us, idle)
 
 
 async def _due_batches(loading: AsyncEngine, fleet: Fleet, batch: int) -> int:
