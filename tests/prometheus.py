@@ -104,8 +104,10 @@ def fetch(place: Path) -> Programs | Missing:
 def _downloaded(apt_get: str, path: Path) -> Path | Missing:
     for name in ("lists/partial", "cache/archives/partial"):
         (path / name).mkdir(parents=True)
+    (path / "status").touch()
     own = [
         f"Dir::State::Lists={path / 'lists'}",
+        f"Dir::State::status={path / 'status'}",  # what is installed here already says nothing of what a mirror has
         f"Dir::Cache={path / 'cache'}",
         "Debug::NoLocking=1",
         "APT::Sandbox::User=root",  # nobody else may look into the directory
