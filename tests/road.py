@@ -178,6 +178,8 @@ async def open_road(database_url: str, redis_url: str, **changes: Any) -> AsyncI
             yield Road(foundation, refreshing, wire_scheduler(foundation), works, sealer, keyring, log)
     finally:
         await refreshing.refresh.drain()
+        in_hand = refreshing.refresh.in_hand
         await refreshing.close()
         await foundation.close()
         await asyncio.to_thread(shutil.rmtree, spool_dir)
+    assert in_hand == 0, "whatever became of them, all are let go of"

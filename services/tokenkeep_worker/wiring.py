@@ -39,6 +39,7 @@ from tokenkeep.adapters.vault.key_opener import KeyOpener
 from tokenkeep.adapters.vault.keyring_file import read_keyring
 from tokenkeep.adapters.vault.keyring_reports import KeyringReports
 from tokenkeep.application.admission import Admission
+from tokenkeep.application.backpressure import Backpressure
 from tokenkeep.application.bulkheads import Bulkheads
 from tokenkeep.application.credential_stores import CredentialStores
 from tokenkeep.application.drain_spool import DrainSpool
@@ -137,15 +138,18 @@ def wire(foundation: Foundation) -> Refreshing:
     clocks = ProcessClocks(boottime)
     settle = SettleAttempts(ports.ledgers, sealer, foundation.policy, foundation.quarantine, foundation.links)
     present, keep = _steps(foundation)
+    backpressure = Backpressure(2 * settings.worker_threads * settings.message_batch, clocks)
     watch = WatchSources(ledgers=ports.ledgers, observer=observer, clocks=clocks)
     refresh = RefreshAccounts(
         admission=_admission(foundation, watch, clocks),
+        backpressure=backpressure,
         ledgers=ports.ledgers,
         sources=sources,
         locks=ports.locks,
         keeper=LockKeeper(ports.locks, every=times.lease / 3, clocks=clocks),
         catalogue=foundation.catalogue,
         present=present(
+            backpressure=backpressure,
             ledgers=ports.ledgers,
             sealer=sealer,
             stores=stores,
@@ -158,7 +162,13 @@ def wire(foundation: Foundation) -> Refreshing:
             quarantine=foundation.quarantine,
         ),
         keep=keep(
-            settle=settle, put_away=put_away, vault=sealer.vault, spool=ports.spool, observer=observer, clocks=clocks
+            settle=settle,
+            put_away=put_away,
+            vault=sealer.vault,
+            spool=ports.spool,
+            observer=observer,
+            clocks=clocks,
+            backpressure=backpressure,
         ),
         watch=watch,
         announcer=ports.announcer,

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tokenkeep.application.backpressure import Backpressure
 from tokenkeep.application.batching import Batcher
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.ports import RefreshObserver, Spool, Vault
@@ -37,6 +38,7 @@ class KeepAnswers:
         spool: Spool,
         observer: RefreshObserver,
         clocks: Clocks,
+        backpressure: Backpressure,
     ) -> None:
         self._settle = Batcher(settle, limit=400)
         self._put_away = put_away
@@ -44,6 +46,7 @@ class KeepAnswers:
         self._spool = spool
         self._observer = observer
         self._clocks = clocks
+        self._backpressure = backpressure
         self._at_risk = 0
         self._leave_at: float | None = None
 
@@ -86,6 +89,7 @@ class KeepAnswers:
                 if not keeper.holds_tokens and self._clocks.loop_time() - began >= _WITHOUT_TOKENS_S:
                     raise
             else:
+                self._backpressure.note_settled(self._clocks.loop_time() - began)
                 if keeper.tried:
                     await self._unspool(answered)
                 return settled

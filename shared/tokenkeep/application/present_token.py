@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tokenkeep.application.backpressure import Backpressure
 from tokenkeep.application.batching import Batcher
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.credential_stores import CredentialStores
@@ -77,6 +78,7 @@ class PresentToken:
     def __init__(
         self,
         *,
+        backpressure: Backpressure,
         ledgers: Ledgers,
         sealer: TokenSealer,
         stores: CredentialStores,
@@ -88,6 +90,7 @@ class PresentToken:
         times: RefreshTimes,
         quarantine: Quarantine,
     ) -> None:
+        self._backpressure = backpressure
         self._ledgers = ledgers
         self._sealer = sealer
         self._stores = stores
@@ -208,11 +211,12 @@ class PresentToken:
         request = prepared.request
         deadline = self._clocks.loop_time() + self._times.provider_deadline.total_seconds()
         answer: Answer | NoAnswer | Verdict
-        if isinstance(request, RefreshCall):
-            answer = await self._hooks.refreshers.call(request, deadline=deadline, send_before=written.send_before)
-        else:
-            assert ready is not None  # noqa: S101 - a request has a connection
-            answer = await ready.exchange(request, deadline=deadline, send_before=written.send_before)
+        with self._backpressure.elsewhere():
+            if isinstance(request, RefreshCall):
+                answer = await self._hooks.refreshers.call(request, deadline=deadline, send_before=written.send_before)
+            else:
+                assert ready is not None  # noqa: S101 - a request has a connection
+                answer = await ready.exchange(request, deadline=deadline, send_before=written.send_before)
         sent_at = written.sent_at
         verdict = _read(answer, task, sent_at, prepared)
         if prepared.alone:

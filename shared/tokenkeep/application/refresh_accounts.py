@@ -11,6 +11,7 @@ from datetime import timedelta
 from time import monotonic
 
 from tokenkeep.application.admission import Admission, Admitted
+from tokenkeep.application.backpressure import Backpressure, Held
 from tokenkeep.application.batching import Batcher
 from tokenkeep.application.custody import Taken
 from tokenkeep.application.keep_answers import KeepAnswers
@@ -49,6 +50,7 @@ class _Custody:
 
     owner: str
     admitted: Admitted
+    held: Held
     generations: dict[AccountId, int] = field(default_factory=dict)
     settled: list[tuple[Answered, Settlement]] = field(default_factory=list)
 
@@ -60,6 +62,7 @@ class RefreshAccounts:
         self,
         *,
         admission: Admission,
+        backpressure: Backpressure,
         ledgers: Ledgers,
         sources: SourceConfigs,
         locks: CustodyLocks,
@@ -74,6 +77,7 @@ class RefreshAccounts:
         hold: bool = False,
     ) -> None:
         self._admission = admission
+        self._backpressure = backpressure
         self._ledgers = ledgers
         self._sources = sources
         self._locks = locks
@@ -100,12 +104,36 @@ class RefreshAccounts:
         trigger: Trigger,
         correlation_id: str,
         source_id: SourceId | None = None,
+        held: Held | None = None,
     ) -> list[Settled]:
         """Refresh those of these accounts that are owed a refresh, that may go now, and that nobody else holds.
 
-        `source_id`: they are all of this source. Takes nobody into custody while an operator holds custody, or while an answer
-        can be put nowhere.
+        `source_id`: they are all of this source. `held`: they were taken in hand by `take`, and are let go of here. Takes nobody into custody
+        while an operator holds custody, or while an answer can be put nowhere.
         """
+        held = held or self._backpressure.hold(len(account_ids))
+        try:
+            return await self._of_batch(account_ids, trigger, correlation_id, source_id, held)
+        finally:
+            held.close()
+
+    @property
+    def in_hand(self) -> int:
+        """How many accounts this worker has in its own hands: begun and neither settled nor at their endpoint."""
+        return self._backpressure.in_hand
+
+    async def take(self, count: int) -> Held:
+        """Take a scheduled batch of so many accounts in hand, once answers are settled in time."""
+        return await self._backpressure.take(count)
+
+    async def _of_batch(
+        self,
+        account_ids: Sequence[AccountId],
+        trigger: Trigger,
+        correlation_id: str,
+        source_id: SourceId | None,
+        held: Held,
+    ) -> list[Settled]:
         if self._hold or self._keep.at_risk:
             self._observer.refused_work(len(account_ids))
             return []
@@ -114,16 +142,19 @@ class RefreshAccounts:
             return []
         admitted = await self._admission(account_ids, trigger=trigger, source_id=source_id)
         try:
-            return await self._of_admitted(admitted, trigger, correlation_id)
+            held.let_go(len(account_ids) - len(admitted.account_ids))
+            return await self._of_admitted(admitted, trigger, correlation_id, held)
         finally:
             await asyncio.shield(self._admission.leave(list(admitted.places), admitted))
 
-    async def _of_admitted(self, admitted: Admitted, trigger: Trigger, correlation_id: str) -> list[Settled]:
+    async def _of_admitted(
+        self, admitted: Admitted, trigger: Trigger, correlation_id: str, held: Held
+    ) -> list[Settled]:
         account_ids = admitted.account_ids
         if self._leaving:  # they were waiting for their turn meanwhile
             await self._admission.put_back(account_ids)
             return []
-        custody = _Custody(new_id().hex, admitted)
+        custody = _Custody(new_id().hex, admitted, held)
         taken = await self._locks.take(account_ids, custody.owner)
         if len(taken) < len(account_ids):
             self._observer.contended(len(account_ids) - len(taken))
@@ -135,6 +166,7 @@ class RefreshAccounts:
         except BaseException:  # a cancelled batch gives its locks back as well; the error goes on to the caller
             await asyncio.shield(self._let_go(free, custody))
             raise
+        held.let_go(len(account_ids) - len(tasks))
         working = {task.leased.account_id for task in tasks}
         idle = asyncio.ensure_future(self._let_go([one for one in free if one not in working], custody))
         loop = asyncio.get_running_loop()
@@ -215,6 +247,7 @@ class RefreshAccounts:
             self._observer.abandoned(account_id, task.correlation_id, error)
             return None
         finally:
+            custody.held.let_go()
             await self._let_go([account_id], custody)
         if settled is not None:
             await self._tell_the_watch(settled)
