@@ -28,6 +28,26 @@ def need_wheel(name: str) -> None:
     pytest.skip(reason)
 
 
+class _ToldAtOnce:
+    """Failures are told when they happen too: a run that is cut off by its deadline never comes to its end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:  # a process of several has none, and hands its reports on
+            terminal.line("")
+            terminal.section(report.nodeid, sep="_", red=True)
+            terminal.line(report.longreprtext)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where nobody watches, failures are told at once."""
+    if os.environ.get("CI") == "true":
+        config.pluginmanager.register(_ToldAtOnce(config))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _no_settings_from_outside() -> Iterator[None]:
     """The tests see no TOKENKEEP_* variable of whoever runs them."""
