@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from tokenkeep.application.vend_token import HeldToken, VendedToken
+from tokenkeep.application.vend_token import ReadyToken, VendedToken
 from tokenkeep.domain.api_key import Caller, Scope
 from tokenkeep.domain.errors import InvalidInput, MalformedId, NotAuthenticated
 from tokenkeep.domain.ids import AccountId, IdKind, format_id, parse_id
@@ -44,7 +44,7 @@ _Answer = tuple[bytes, bytes, str, str]
 class AtOnce(Protocol):
     """`VendToken.at_once`, and what takes note of tokens that were vended."""
 
-    def __call__(self, held: HeldToken | None, *, environment: str) -> VendedToken | None:
+    def __call__(self, held: ReadyToken | None, *, environment: str) -> VendedToken | None:
         """What the row alone gives, if it gives a token."""
 
 
@@ -53,7 +53,7 @@ class TokenVending:
     """The use-cases and buffers of the token route, as the application has them. `url`: where the API is found."""
 
     authenticate: Authenticating
-    tokens: Callable[[Sequence[AccountId]], Awaitable[Sequence[HeldToken | None]]]
+    tokens: Callable[[Sequence[AccountId]], Awaitable[Sequence[ReadyToken | None]]]
     at_once: AtOnce
     limits: RateLimits
     addresses: ClientAddresses
@@ -161,7 +161,7 @@ class TokenFastPath:
             return None
         return _Plain(offered, account_id, asking, self._vending.addresses(scope), correlation_id_of(scope), limits)
 
-    async def _read(self, plain: Sequence[_Plain]) -> tuple[Mapping[Asking, Caller], Sequence[HeldToken | None]]:
+    async def _read(self, plain: Sequence[_Plain]) -> tuple[Mapping[Asking, Caller], Sequence[ReadyToken | None]]:
         callers, stored = await asyncio.gather(
             self._callers({one.asking for one in plain}), self._vending.tokens([one.account_id for one in plain])
         )
@@ -207,7 +207,7 @@ class TokenFastPath:
         self._vending.limits.give_back_known(one.asking[0])
         one.offered.decline()
 
-    def _answer(self, one: _Plain, caller: Caller, row: HeldToken | None) -> _Answer | None:
+    def _answer(self, one: _Plain, caller: Caller, row: ReadyToken | None) -> _Answer | None:
         """What is answered; None for what is not plain after all. Nothing is noted yet."""
         vended = self._vending.at_once(row, environment=caller.environment)
         if vended is None:
@@ -239,7 +239,7 @@ class _Batch:
     def __init__(
         self,
         plain: Sequence[_Plain],
-        reading: "asyncio.Task[tuple[Mapping[Asking, Caller], Sequence[HeldToken | None]]]",
+        reading: "asyncio.Task[tuple[Mapping[Asking, Caller], Sequence[ReadyToken | None]]]",
     ) -> None:
         self.plain = plain
         self.reading = reading

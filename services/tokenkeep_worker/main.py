@@ -28,7 +28,7 @@ from tokenkeep.adapters.redis.queue import (
 from tokenkeep.adapters.telemetry.health_server import HealthServer
 from tokenkeep.adapters.telemetry.logs import configure_logging
 from tokenkeep.adapters.tracing.opening import open_traces
-from tokenkeep.application.backpressure import Held
+from tokenkeep.application.backpressure import Permits
 from tokenkeep.bootstrap import Foundation, calm_collector, lay_foundation, stop_on_signals
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.errors import StoreUnavailable
@@ -109,7 +109,7 @@ class Worker:
         claims = DirectClaims(
             self._foundation.redis,
             PostgresSchedule(self._foundation.database),
-            self.refresh,
+            self.begin,
             batch=settings.message_batch,
             trust=self._foundation.times.look,
         )
@@ -175,15 +175,18 @@ class Worker:
                 left = await self._refreshing.drain_spool()
 
     async def refresh(self, hint: RefreshHint) -> None:
-        """Refresh what a hint names, once answers are settled in time, and wait for it while as much is under way as threads can carry, but no longer than it should take.
+        """Refresh what a hint from the queue names, once answers are settled in time."""
+        await self.begin(hint, await self._refreshing.refresh.take(len(hint.account_ids), hint.trigger))
+
+    async def begin(self, hint: RefreshHint, permits: Permits | None = None) -> None:
+        """Refresh what a hint names, and wait for it while as much is under way as threads can carry, but no longer than it should take.
 
         What is counted are accounts: of many small sources each has its own hint, and a thread that waited for each of these would let a
         worker do next to nothing. The batch belongs to the process: a caller that gives up, or whose patience is over, does not stop it. So
         a provider that hangs keeps no thread from the others; how much of it is under way is for admission to say.
         """
         accounts = len(hint.account_ids)
-        held = await self._refreshing.refresh.take(accounts) if hint.trigger is Trigger.SCHEDULE else None
-        task = asyncio.get_running_loop().create_task(self._batch(hint, held))
+        task = asyncio.get_running_loop().create_task(self._batch(hint, permits))
         self._batches.add(task)
         self._under_way += accounts
 
@@ -199,7 +202,7 @@ class Worker:
             patience_s = _PATIENCE_S * share if hint.trigger is Trigger.SCHEDULE else _DEMAND_PATIENCE_S
             await asyncio.wait({task}, timeout=patience_s)
 
-    async def _batch(self, hint: RefreshHint, held: Held | None) -> None:
+    async def _batch(self, hint: RefreshHint, permits: Permits | None) -> None:
         with structlog.contextvars.bound_contextvars(correlation_id=hint.correlation_id), self._traced(hint):
             try:
                 await self._refreshing.refresh(
@@ -207,7 +210,7 @@ class Worker:
                     trigger=hint.trigger,
                     correlation_id=hint.correlation_id,
                     source_id=hint.source_id,
-                    held=held,
+                    permits=permits,
                 )
             except (SQLAlchemyError, OSError, TimeoutError) as error:
                 # Nothing was leased, or a sweeper will see to it; a later tick hints at the accounts again.

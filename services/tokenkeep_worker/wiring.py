@@ -141,7 +141,7 @@ def wire(foundation: Foundation) -> Refreshing:
     backpressure = Backpressure(2 * settings.worker_threads * settings.message_batch, clocks)
     watch = WatchSources(ledgers=ports.ledgers, observer=observer, clocks=clocks)
     refresh = RefreshAccounts(
-        admission=_admission(foundation, watch, clocks),
+        admission=_admission(foundation, watch, clocks, backpressure),
         backpressure=backpressure,
         ledgers=ports.ledgers,
         sources=sources,
@@ -195,7 +195,9 @@ def wire(foundation: Foundation) -> Refreshing:
     return Refreshing(refresh, sealer, endpoints, drain, revoke, stores, move, sweep, reports)
 
 
-def _admission(foundation: Foundation, watch: WatchSources, clocks: ProcessClocks) -> Admission:
+def _admission(
+    foundation: Foundation, watch: WatchSources, clocks: ProcessClocks, backpressure: Backpressure
+) -> Admission:
     settings = foundation.settings
     # A place outlives whatever may happen to who is in it, a refusal that is tried once more in its grace too.
     place_s = settings.quarantine_s
@@ -208,6 +210,7 @@ def _admission(foundation: Foundation, watch: WatchSources, clocks: ProcessClock
         room=PostgresSchedule(foundation.database),
         observer=AdmissionTelemetry(foundation.metrics),
         clocks=clocks,
+        backpressure=backpressure,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeGuard
 
 from tokenkeep.application.admission_ports import AdmissionObserver, Delay, WaitingRoom
+from tokenkeep.application.backpressure import Backpressure
 from tokenkeep.application.bulkheads import Bulkheads
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.known_limits import KnownLimits, SourceLimits
@@ -67,6 +68,7 @@ class Admission:
         room: WaitingRoom,
         observer: AdmissionObserver,
         clocks: Clocks,
+        backpressure: Backpressure,
     ) -> None:
         self._limits = limits
         self._bulkheads = bulkheads
@@ -74,6 +76,7 @@ class Admission:
         self._room = room
         self._observer = observer
         self._clocks = clocks
+        self._backpressure = backpressure
         self._telling: set[asyncio.Task[None]] = set()
 
     async def __call__(
@@ -188,7 +191,8 @@ class Admission:
         state.waiting += count
         try:
             while self._clocks.loop_time() < until and not self._is_open_for(limits, count):
-                await self._clocks.sleep(_LOOK_AGAIN_S)
+                with self._backpressure.elsewhere(count):
+                    await self._clocks.sleep(_LOOK_AGAIN_S)
         finally:
             state.waiting -= count
 

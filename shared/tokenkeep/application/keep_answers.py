@@ -1,6 +1,7 @@
 """Make answers durable (S7): in the database, and until that can be had, in a spool beside the process."""
 
 import asyncio
+from functools import partial
 
 from tokenkeep.application.backpressure import Backpressure
 from tokenkeep.application.batching import Batcher
@@ -89,7 +90,6 @@ class KeepAnswers:
                 if not keeper.holds_tokens and self._clocks.loop_time() - began >= _WITHOUT_TOKENS_S:
                     raise
             else:
-                self._backpressure.note_settled(self._clocks.loop_time() - began)
                 if keeper.tried:
                     await self._unspool(answered)
                 return settled
@@ -103,8 +103,17 @@ class KeepAnswers:
     def _committing(self, answered: Answered, keeper: "_Kept") -> "asyncio.Future[Settled]":
         """The commit, under way. It takes a task of its own only where something is put away first."""
         if not self._put_away.concerns(answered):
-            return self._settle.submit(answered)
+            return self._submit(answered)
         return asyncio.ensure_future(self._commit(answered, keeper))
+
+    def _submit(self, answered: Answered) -> "asyncio.Future[Settled]":
+        submitted = self._settle.submit(answered)
+        submitted.add_done_callback(partial(self._note_settled, self._clocks.loop_time()))
+        return submitted
+
+    def _note_settled(self, began: float, submitted: "asyncio.Future[Settled]") -> None:
+        if not submitted.cancelled() and submitted.exception() is None:
+            self._backpressure.note_settled(self._clocks.loop_time() - began)
 
     async def _commit(self, answered: Answered, keeper: "_Kept") -> Settled:
         """Put the token set into the credential store, where there is one, and then commit where it lies."""
@@ -112,7 +121,7 @@ class KeepAnswers:
         if keeper.stored is None or now - keeper.stored_at >= _STORED_AGAIN_S:
             keeper.stored = await self._put_away(answered)
             keeper.stored_at = now
-        settled = await self._settle(keeper.stored)
+        settled = await self._submit(keeper.stored)
         self._put_away.clear(settled)
         return settled
 

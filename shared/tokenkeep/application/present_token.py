@@ -117,14 +117,15 @@ class PresentToken:
             return None
         if isinstance(prepared, NotSent):
             return Presented(prepared)
-        try:
-            async with self._connection(task, prepared) as ready:
-                presented = await self._first(task, prepared, ready)
-        except ConnectFailed as failure:
-            return Presented(NotSent(failure.reason))
-        if presented is None:
-            return None
-        return await self._again(task, presented, began=began)
+        with self._backpressure.elsewhere():
+            try:
+                async with self._connection(task, prepared) as ready:
+                    presented = await self._first(task, prepared, ready)
+            except ConnectFailed as failure:
+                return Presented(NotSent(failure.reason))
+            if presented is None:
+                return None
+            return await self._again(task, presented, began=began)
 
     async def _wait_for_the_store(self, task: RefreshTask) -> None:
         """Nothing was sent, and it is no fault of the account: it is hinted at again soon, and nothing is counted."""
@@ -183,15 +184,15 @@ class PresentToken:
 
     async def _first(self, task: RefreshTask, prepared: Prepared, ready: ReadyConnection | None) -> Presented | None:
         """S4 to S6: journal the intent, let the token leave, read the answer."""
-        written = await self._write_ahead(
-            WriteAhead(
-                leased=task.leased,
-                trigger=task.trigger,
-                correlation_id=task.correlation_id,
-                secret_version=task.source.secret_version,
-                quarantine_s=self._quarantine.span(task.rules.rotation).total_seconds(),
-            )
+        intent = WriteAhead(
+            leased=task.leased,
+            trigger=task.trigger,
+            correlation_id=task.correlation_id,
+            secret_version=task.source.secret_version,
+            quarantine_s=self._quarantine.span(task.rules.rotation).total_seconds(),
         )
+        with self._backpressure.here():
+            written = await self._write_ahead(intent)
         if written is None:
             self._observer.fenced_off(task.leased.account_id, task.correlation_id)
             async with self._ledgers() as ledger:
@@ -211,12 +212,11 @@ class PresentToken:
         request = prepared.request
         deadline = self._clocks.loop_time() + self._times.provider_deadline.total_seconds()
         answer: Answer | NoAnswer | Verdict
-        with self._backpressure.elsewhere():
-            if isinstance(request, RefreshCall):
-                answer = await self._hooks.refreshers.call(request, deadline=deadline, send_before=written.send_before)
-            else:
-                assert ready is not None  # noqa: S101 - a request has a connection
-                answer = await ready.exchange(request, deadline=deadline, send_before=written.send_before)
+        if isinstance(request, RefreshCall):
+            answer = await self._hooks.refreshers.call(request, deadline=deadline, send_before=written.send_before)
+        else:
+            assert ready is not None  # noqa: S101 - a request has a connection
+            answer = await ready.exchange(request, deadline=deadline, send_before=written.send_before)
         sent_at = written.sent_at
         verdict = _read(answer, task, sent_at, prepared)
         if prepared.alone:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from time import monotonic
 
 from tokenkeep.application.admission import Admission, Admitted
-from tokenkeep.application.backpressure import Backpressure, Held
+from tokenkeep.application.backpressure import Backpressure, Permits
 from tokenkeep.application.batching import Batcher
 from tokenkeep.application.custody import Taken
 from tokenkeep.application.keep_answers import KeepAnswers
@@ -50,7 +50,7 @@ class _Custody:
 
     owner: str
     admitted: Admitted
-    held: Held
+    permits: Permits
     generations: dict[AccountId, int] = field(default_factory=dict)
     settled: list[tuple[Answered, Settlement]] = field(default_factory=list)
 
@@ -104,27 +104,27 @@ class RefreshAccounts:
         trigger: Trigger,
         correlation_id: str,
         source_id: SourceId | None = None,
-        held: Held | None = None,
+        permits: Permits | None = None,
     ) -> list[Settled]:
         """Refresh those of these accounts that are owed a refresh, that may go now, and that nobody else holds.
 
-        `source_id`: they are all of this source. `held`: they were taken in hand by `take`, and are let go of here. Takes nobody into custody
-        while an operator holds custody, or while an answer can be put nowhere.
+        `source_id`: they are all of this source. `permits`: what `take` gave for them; without them nobody waits. Takes nobody into custody while an
+        operator holds custody, or while an answer can be put nowhere.
         """
-        held = held or self._backpressure.hold(len(account_ids))
+        permits = permits or self._backpressure.hold(len(account_ids), demanded=trigger is not Trigger.SCHEDULE)
         try:
-            return await self._of_batch(account_ids, trigger, correlation_id, source_id, held)
+            return await self._of_batch(account_ids, trigger, correlation_id, source_id, permits)
         finally:
-            held.close()
+            permits.close()
 
     @property
     def in_hand(self) -> int:
         """How many accounts this worker has in its own hands: begun and neither settled nor at their endpoint."""
         return self._backpressure.in_hand
 
-    async def take(self, count: int) -> Held:
-        """Take a scheduled batch of so many accounts in hand, once answers are settled in time."""
-        return await self._backpressure.take(count)
+    async def take(self, count: int, trigger: Trigger) -> Permits:
+        """Permits for a batch of so many accounts: for a scheduled one, once answers are settled in time."""
+        return await self._backpressure.take(count, demanded=trigger is not Trigger.SCHEDULE)
 
     async def _of_batch(
         self,
@@ -132,7 +132,7 @@ class RefreshAccounts:
         trigger: Trigger,
         correlation_id: str,
         source_id: SourceId | None,
-        held: Held,
+        permits: Permits,
     ) -> list[Settled]:
         if self._hold or self._keep.at_risk:
             self._observer.refused_work(len(account_ids))
@@ -142,19 +142,19 @@ class RefreshAccounts:
             return []
         admitted = await self._admission(account_ids, trigger=trigger, source_id=source_id)
         try:
-            held.let_go(len(account_ids) - len(admitted.account_ids))
-            return await self._of_admitted(admitted, trigger, correlation_id, held)
+            permits.keep(len(admitted.account_ids))
+            return await self._of_admitted(admitted, trigger, correlation_id, permits)
         finally:
             await asyncio.shield(self._admission.leave(list(admitted.places), admitted))
 
     async def _of_admitted(
-        self, admitted: Admitted, trigger: Trigger, correlation_id: str, held: Held
+        self, admitted: Admitted, trigger: Trigger, correlation_id: str, permits: Permits
     ) -> list[Settled]:
         account_ids = admitted.account_ids
         if self._leaving:  # they were waiting for their turn meanwhile
             await self._admission.put_back(account_ids)
             return []
-        custody = _Custody(new_id().hex, admitted, held)
+        custody = _Custody(new_id().hex, admitted, permits)
         taken = await self._locks.take(account_ids, custody.owner)
         if len(taken) < len(account_ids):
             self._observer.contended(len(account_ids) - len(taken))
@@ -166,17 +166,21 @@ class RefreshAccounts:
         except BaseException:  # a cancelled batch gives its locks back as well; the error goes on to the caller
             await asyncio.shield(self._let_go(free, custody))
             raise
-        held.let_go(len(account_ids) - len(tasks))
+        permits.keep(len(tasks))
         working = {task.leased.account_id for task in tasks}
         idle = asyncio.ensure_future(self._let_go([one for one in free if one not in working], custody))
         loop = asyncio.get_running_loop()
         under_way = [loop.create_task(self._in_custody(task, custody)) for task in tasks]
         try:
-            settled = [result for result in await asyncio.gather(*under_way) if result is not None]
+            # All of them end before an error goes on: what is left of a batch would be under way without its permits.
+            ended = await asyncio.gather(*under_way, return_exceptions=True)
             await idle
         finally:  # however the batch ends, what was settled in it is told
             self._observer.batch_settled(custody.settled)
-        return settled
+        error = next((one for one in ended if isinstance(one, BaseException)), None)
+        if error is not None:
+            raise error
+        return [one for one in ended if isinstance(one, Settled)]
 
     def hurry(self, grace: timedelta) -> None:
         """The process is to end: whoever is not on the wire yet is given back, to be hinted at again at once.
@@ -184,6 +188,7 @@ class RefreshAccounts:
         An answer that is in the spool may be left there after `grace`, to the next process.
         """
         self._leaving = True
+        self._backpressure.hurry()
         self._keep.hurry(grace.total_seconds())
 
     async def drain(self) -> None:
@@ -247,7 +252,7 @@ class RefreshAccounts:
             self._observer.abandoned(account_id, task.correlation_id, error)
             return None
         finally:
-            custody.held.let_go()
+            custody.permits.let_go()
             await self._let_go([account_id], custody)
         if settled is not None:
             await self._tell_the_watch(settled)

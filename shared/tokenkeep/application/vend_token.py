@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NewType, Protocol
 
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.credential_stores import POINTER_MARK, CredentialStores
@@ -52,6 +52,10 @@ class HeldToken:
     client_id: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+ReadyToken = NewType("ReadyToken", HeldToken)
+"""What an account holds that was active when it was read, and whose token nobody reported as refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +166,8 @@ class VendToken:
         self.observer.token_vended(provider, result, self.clocks.loop_time() - started)
         return vended
 
-    def at_once(self, held: HeldToken | None, *, environment: str) -> VendedToken | None:
-        """What a caller without particular wishes gets of an active account whose token nobody reports; None for all that takes more, refusals among it.
+    def at_once(self, held: ReadyToken | None, *, environment: str) -> VendedToken | None:
+        """What a caller without particular wishes gets; None for all that takes more, refusals among it.
 
         Raises:
             VaultError: What is stored does not open.

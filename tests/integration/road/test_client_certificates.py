@@ -8,6 +8,7 @@ import pytest
 from certificates import Authority, make_authority
 from road import Road, open_road
 from token_server import TokenServer
+from tokenkeep.adapters.token_endpoint.tls_contexts import trusting_the_system
 from tokenkeep.domain.ids import SourceId
 
 
@@ -22,9 +23,11 @@ async def road(
 ) -> AsyncIterator[Road]:
     """A worker on a host whose trust store knows the authority."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.trust_store()))
+    trusting_the_system.cache_clear()
     async with open_road(database_url, redis_url) as opened:
         await opened.foundation.redis.flushall()
         yield opened
+    trusting_the_system.cache_clear()
 
 
 @pytest.fixture

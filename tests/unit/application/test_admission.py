@@ -1,5 +1,6 @@
 """A worker's places are given back, whatever fails."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
 from tokenkeep.adapters.token_endpoint.clock import boottime
 from tokenkeep.application.admission import Admission
 from tokenkeep.application.admission_ports import Allowed, Asked, Delay
+from tokenkeep.application.backpressure import Backpressure
 from tokenkeep.application.bulkheads import Bulkheads
 from tokenkeep.application.known_limits import KnownLimits
 from tokenkeep.application.ports import CustodyLedger
@@ -87,7 +89,11 @@ class Room:
 
 
 def admission(
-    bulkheads: Bulkheads, shared: Shared, sources: dict[AccountId, SourceId], room: Room | None = None
+    bulkheads: Bulkheads,
+    shared: Shared,
+    sources: dict[AccountId, SourceId],
+    room: Room | None = None,
+    backpressure: Backpressure | None = None,
 ) -> Admission:
     metrics = Metrics()
     watch = WatchSources(ledgers=no_ledgers, observer=RefreshTelemetry(metrics), clocks=CLOCKS)
@@ -98,6 +104,7 @@ def admission(
         room=room or Room(sources, shared),
         observer=AdmissionTelemetry(metrics),
         clocks=CLOCKS,
+        backpressure=backpressure or Backpressure(1_000, CLOCKS),
     )
 
 
@@ -158,3 +165,22 @@ async def test_a_time_that_is_past_is_no_leave_to_go_on() -> None:
     admit.note_call(config, RateLimited(timedelta(0), 429), took_s=0.1)
     assert (await admit([account], trigger=Trigger.SCHEDULE, source_id=source)).account_ids == []
     await admit.drain()
+
+
+async def test_who_waits_for_places_at_a_full_source_is_not_in_hand() -> None:
+    source = SourceId(uuid4())
+    ids = [AccountId(uuid4()) for _ in range(2)]
+    sources = dict.fromkeys(ids, source)
+    bulkheads, shared, backpressure = Bulkheads(1), Shared(), Backpressure(1_000, CLOCKS)
+    admit = admission(bulkheads, shared, sources, Room(sources, shared, is_away=False), backpressure)
+    first = await admit(ids[:1], trigger=Trigger.SCHEDULE, source_id=source)
+    permits = await backpressure.take(1, demanded=False)
+    second = asyncio.create_task(admit(ids[1:], trigger=Trigger.SCHEDULE, source_id=source))
+    async with asyncio.timeout(5):
+        while backpressure.in_hand > 0:
+            assert not second.done()
+            await asyncio.sleep(0)
+    await admit.leave(ids[:1], first)
+    assert (await second).account_ids == ids[1:]
+    assert backpressure.in_hand == 1
+    permits.close()

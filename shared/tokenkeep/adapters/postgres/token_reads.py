@@ -19,7 +19,7 @@ from tokenkeep.adapters.postgres.standings import (
     account_from,
     credential_from,
 )
-from tokenkeep.application.vend_token import HeldToken, StoredToken
+from tokenkeep.application.vend_token import HeldToken, ReadyToken, StoredToken
 from tokenkeep.domain.credential import SealedKey
 from tokenkeep.domain.ids import AccountId, SourceId
 
@@ -94,10 +94,10 @@ class PostgresTokenReads:
         found = {row["id"]: _stored_from(row) for row in rows}
         return [found.get(account_id) for account_id in account_ids]
 
-    async def ready(self, account_ids: Sequence[AccountId]) -> Sequence[HeldToken | None]:
+    async def ready(self, account_ids: Sequence[AccountId]) -> Sequence[ReadyToken | None]:
         """What those of these accounts hold now that are active, and whose token nobody reports as refused: a narrower read than `many`."""
         rows = await self._database.fetch(_READY, list(set(account_ids)))
-        found = {held.account_id: held for held in map(_held_from, rows)}
+        found = {held.account_id: ReadyToken(held) for held in map(_held_from, rows)}
         return [found.get(account_id) for account_id in account_ids]
 
 

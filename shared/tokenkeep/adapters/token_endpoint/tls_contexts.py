@@ -28,7 +28,7 @@ class TlsContexts:
 
     def __init__(self, trusting: Callable[[], ssl.SSLContext] | None = None, *, cached: int = 64) -> None:
         self._trusting = trusting or ssl.create_default_context
-        self.without_certificate = trusting() if trusting else _trusting_the_system()
+        self.without_certificate = trusting() if trusting else trusting_the_system()
         self.with_certificate = lru_cache(maxsize=cached)(self._with_certificate)
 
     def _with_certificate(self, key: ClientKey) -> ssl.SSLContext:
@@ -47,7 +47,8 @@ class TlsContexts:
 
 
 @cache
-def _trusting_the_system() -> ssl.SSLContext:
+def trusting_the_system() -> ssl.SSLContext:
+    """The context of this process that trusts the system's store, for all connections without a certificate."""
     return ssl.create_default_context()
 
 

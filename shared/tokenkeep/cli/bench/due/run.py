@@ -31,7 +31,7 @@ class SizeFigures:
 
     Attributes:
         claims_per_s: Accounts that one scheduler claims, once the schedule is in PostgreSQL's memory.
-        first_claims_per_s: The same before that: right after the accounts were made, which leaves other pages there.
+        first_claims_per_s: The same before that, in one round: right after the accounts were made, which leaves other pages there.
         claim_enqueue_per_s: Accounts that it claims and hints at on the queue.
         limit_claims_per_s: Rows that PostgreSQL locks and puts off, with nothing looked up and nothing read of them.
         empty_poll_us: What a look costs that finds nothing, once autovacuum has been there.
