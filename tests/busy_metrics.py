@@ -64,6 +64,7 @@ def busy(process: str = "worker") -> Metrics:
     metrics.refreshes_put_off("google", "rate", 3)
     metrics.source_throttled("google")
     metrics.refreshes_under_way(7)
+    metrics.watch_settling_window(lambda: 128)
     metrics.token_vended("quickbooks", "stored", 0.002)
     metrics.request_served("POST", "/v1/accounts/{account_id}/token", 200)
     metrics.inbox_event_taken("tokenkeep.account.unauthorized", "accepted")

@@ -139,6 +139,7 @@ def wire(foundation: Foundation) -> Refreshing:
     settle = SettleAttempts(ports.ledgers, sealer, foundation.policy, foundation.quarantine, foundation.links)
     present, keep = _steps(foundation)
     backpressure = Backpressure(2 * settings.worker_threads * settings.message_batch, clocks)
+    foundation.metrics.watch_settling_window(backpressure.limit)
     watch = WatchSources(ledgers=ports.ledgers, observer=observer, clocks=clocks)
     refresh = RefreshAccounts(
         admission=_admission(foundation, watch, clocks, backpressure),

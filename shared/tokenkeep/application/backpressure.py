@@ -71,6 +71,10 @@ class Backpressure:
         """How many accounts are in hand now."""
         return self._window.in_hand
 
+    def limit(self) -> float:
+        """How many accounts may be in hand now."""
+        return min(self._window.limit, self._window.most)
+
     async def take(self, count: int, *, demanded: bool) -> Permits:
         """Permits for a batch of so many: for a scheduled one, once answers are settled in time; for one that somebody waits for, at once."""
         until = self._clocks.loop_time() + _PATIENCE_S

@@ -24,6 +24,7 @@ CONTRACT = {
     "tokenkeep_refreshes_put_off_total": ("counter", {"provider", "reason"}),
     "tokenkeep_source_throttled_total": ("counter", {"provider"}),
     "tokenkeep_refreshes_under_way": ("gauge", set()),
+    "tokenkeep_settling_window": ("gauge", set()),
     "tokenkeep_accounts": ("gauge", {"source", "state", "health", "reason"}),
     "tokenkeep_accounts_expired": ("gauge", {"provider"}),
     "tokenkeep_accounts_due": ("gauge", set()),

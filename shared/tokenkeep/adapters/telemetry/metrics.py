@@ -1,6 +1,7 @@
 """The metrics of the contract. Labels are bounded: no id of an account, no external id, no secret is among them."""
 
 import platform
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -71,6 +72,7 @@ class Metrics:
         self.faults = FaultMetrics(self._registry)
         self.jobs = JobMetrics(self._registry)
         self.buffers = BufferMetrics(self._registry)
+        self._settling_window: Gauge | None = None
         self._declare_refreshing()
         self._declare_custody()
         self._declare_vending()
@@ -110,6 +112,16 @@ class Metrics:
     def refreshes_under_way(self, count: int) -> None:
         """Show how many accounts this worker has admitted and not yet settled."""
         self._under_way.set(count)
+
+    def watch_settling_window(self, read: Callable[[], float]) -> None:
+        """Show how many accounts this worker takes in hand at once, as `read` tells it when it is asked. Other processes don't show it at all."""
+        if self._settling_window is None:
+            self._settling_window = Gauge(
+                "tokenkeep_settling_window",
+                "Accounts that this worker takes in hand at once, those at their endpoints aside; narrow while answers wait for their commit.",
+                registry=self._registry,
+            )
+        self._settling_window.set_function(read)
 
     def custody_contended(self) -> None:
         """Count a try to take custody of an account that somebody else held."""
