@@ -173,6 +173,7 @@ async def every_call(client: AsyncTokenkeep, ids: dict[str, str]) -> list[Any]:
         await sources.update(made.id, name="m", hook_secret=None),
         await sources.pause(made.id),
         await sources.resume(made.id),
+        await attempted(sources.delete(made.id)),
         await client.providers.get("quickbooks"),
         await client.providers.list(auth_type="oauth2", q="quick"),
         await attempted(client.authorizations.begin_oauth2(ids["connectable_id"], CALLBACK, state="s")),
