@@ -113,7 +113,7 @@ async def harassed(victims: Victims, *names: str) -> AsyncIterator[Callable[[], 
         victims.end()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 async def test_whoever_is_killed_everything_is_told_in_order(
     postgres_url: str, redis_url: str, nursery: Nursery, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
