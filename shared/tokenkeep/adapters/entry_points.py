@@ -14,5 +14,5 @@ def entry_points(group: str) -> Sequence[EntryPoint]:
 
 @lru_cache(maxsize=1)
 def _selecting(_path: tuple[str, ...]) -> Callable[..., EntryPoints]:
-    # Each look reads the metadata of every installed package, whatever the group: some 20 ms, and we have four groups.
+    # Each look reads the metadata of every installed package, whatever the group: some 20 ms.
     return metadata.entry_points().select
