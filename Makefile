@@ -43,7 +43,7 @@ demo: $(READY) ## Watch accounts being kept fresh against a local OAuth server
 	@$(BIN)/tokenkeep demo
 
 test: $(READY) $(CHECKERS) ## Run the whole test suite against real PostgreSQL and Valkey, in WORKERS processes (default 2)
-	@$(PYTEST) --numprocesses $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder
+	@$(PYTEST) --numprocesses $(or $(WORKERS),2) --dist loadfile
 
 test-fast: $(READY) ## Run the unit tests only
 	@$(PYTEST) tests/unit
