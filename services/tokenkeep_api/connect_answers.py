@@ -6,8 +6,9 @@ import structlog
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from tokenkeep.application.finish_connect import Connected, Finish, NotConnected
+from tokenkeep.domain.conflicts import SessionEnded
 from tokenkeep.domain.connect_session import SessionState
-from tokenkeep.domain.errors import NotFound, SessionEnded
+from tokenkeep.domain.errors import NotFound
 from tokenkeep.domain.ids import IdKind, format_id
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep_api import connect_words

@@ -18,7 +18,8 @@ from tokenkeep.adapters.postgres.idempotency import Claim, Standing
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork, PostgresWorks
 from tokenkeep.application.ports import Vault
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import IdempotencyMismatch, InvalidInput, RequestInProgress, RequestOutcomeUnknown
+from tokenkeep.domain.conflicts import IdempotencyMismatch, RequestInProgress, RequestOutcomeUnknown
+from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.ids import SourceId, new_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep_api.audited_calls import ACTIONS

@@ -22,10 +22,15 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import (
+from tokenkeep.domain.conflicts import (
     AccountDisabled,
     AccountExists,
     Conflict,
+    ReauthorizationRequired,
+    RequestInProgress,
+    SourceInUse,
+)
+from tokenkeep.domain.errors import (
     CredentialsErased,
     CursorExpired,
     InvalidInput,
@@ -35,11 +40,8 @@ from tokenkeep.domain.errors import (
     NotStored,
     ProviderUnavailable,
     RateLimited,
-    ReauthorizationRequired,
     RefreshUnanswered,
-    RequestInProgress,
     RevocationUnanswered,
-    SourceInUse,
     SourcePaused,
     StoreUnavailable,
     TokenkeepError,

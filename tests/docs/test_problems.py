@@ -9,7 +9,7 @@ from typing import Any
 import tokenkeep_api
 from markdown_pages import ROOT
 from tokenkeep.application import accept_events
-from tokenkeep.domain import errors, incoming_event
+from tokenkeep.domain import conflicts, errors, incoming_event
 from tokenkeep.domain.errors import TokenkeepError
 from tokenkeep_api.problems import problem_of
 
@@ -45,7 +45,7 @@ def written_in_the_api() -> Iterator[tuple[int, str]]:
 
 def of_the_tree() -> Iterator[tuple[int, str]]:
     """Errors of the tree, as they are told; what they would say of a case is left open."""
-    for module in (errors, incoming_event, accept_events):
+    for module in (conflicts, errors, incoming_event, accept_events):
         for kind in vars(module).values():
             if isinstance(kind, type) and issubclass(kind, TokenkeepError) and hasattr(kind, "code"):
                 bare: Any = kind.__new__(kind)

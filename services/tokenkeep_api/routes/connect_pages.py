@@ -23,8 +23,9 @@ from tokenkeep.application.finish_connect import (
 )
 from tokenkeep.application.finish_legs import LegsAnswer
 from tokenkeep.application.invite_user import Invitation
+from tokenkeep.domain.conflicts import SessionEnded
 from tokenkeep.domain.connect_session import ConnectFailure
-from tokenkeep.domain.errors import InvalidInput, MalformedId, NotFound, SessionEnded
+from tokenkeep.domain.errors import InvalidInput, MalformedId, NotFound
 from tokenkeep.domain.ids import AccountId, IdKind, parse_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.token_request import filled

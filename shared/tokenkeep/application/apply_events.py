@@ -18,8 +18,9 @@ from tokenkeep.application.toggle_account import ToggleAccount
 from tokenkeep.application.work import Work, Works
 from tokenkeep.domain.account import AccountState, DisabledReason
 from tokenkeep.domain.attempt import Trigger
+from tokenkeep.domain.conflicts import Conflict
 from tokenkeep.domain.connect_link import LinkMaker
-from tokenkeep.domain.errors import Conflict, NotFound, NotStored, SourcePaused
+from tokenkeep.domain.errors import NotFound, NotStored, SourcePaused
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.incoming_event import IncomingType, fingerprint
 from tokenkeep.domain.reports import REPORTED, Follows, on_revocation_report, token_rejected

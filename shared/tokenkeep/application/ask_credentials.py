@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from tokenkeep.application.connect_sessions import hashed
 from tokenkeep.application.work import Work
 from tokenkeep.domain.account import Account
+from tokenkeep.domain.conflicts import SessionEnded
 from tokenkeep.domain.connect_session import ConnectSession
-from tokenkeep.domain.errors import InvalidInput, NotFound, SessionEnded
+from tokenkeep.domain.errors import InvalidInput, NotFound
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
 from tokenkeep.providers.catalogue import Catalogue

@@ -15,8 +15,9 @@ from tokenkeep.domain.account import Account, AccountState, Custody
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.arrival import Arrival
 from tokenkeep.domain.attempt import Outcome
+from tokenkeep.domain.conflicts import AccountExists
 from tokenkeep.domain.credential import CredentialVersion, Held, StaticCredentials, TokenSet, first_version, is_renewed
-from tokenkeep.domain.errors import AccountExists, NotFound, RevocationUnanswered
+from tokenkeep.domain.errors import NotFound, RevocationUnanswered
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.ids import AccountId, IdKind, SourceId, format_id, new_id

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.work import Work
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import NotFound, SourceInUse
+from tokenkeep.domain.conflicts import SourceInUse
+from tokenkeep.domain.errors import NotFound
 from tokenkeep.domain.ids import IdKind, SourceId, format_id
 
 _MOST_COUNTED = 1_000

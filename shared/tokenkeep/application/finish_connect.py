@@ -22,10 +22,10 @@ from tokenkeep.application.obtain_credentials import checked_by, in_hand, is_own
 from tokenkeep.application.ports import Vault
 from tokenkeep.application.work import Work, Works
 from tokenkeep.domain.api_key import Caller
+from tokenkeep.domain.conflicts import AccountExists
 from tokenkeep.domain.connect_session import ConnectFailure, ConnectSession, SessionState, failure_of
 from tokenkeep.domain.credential import Held, TokenSet
 from tokenkeep.domain.errors import (
-    AccountExists,
     CredentialsRejected,
     ExternalIdMismatch,
     InvalidInput,

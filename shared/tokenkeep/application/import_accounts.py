@@ -39,14 +39,8 @@ from tokenkeep.application.prepared_account import (
 from tokenkeep.application.work import Work
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.arrival import Arrival, is_overdue
-from tokenkeep.domain.errors import (
-    IdempotencyMismatch,
-    InvalidInput,
-    NotFound,
-    RequestInProgress,
-    RevocationUnanswered,
-    TokenkeepError,
-)
+from tokenkeep.domain.conflicts import IdempotencyMismatch, RequestInProgress
+from tokenkeep.domain.errors import InvalidInput, NotFound, RevocationUnanswered, TokenkeepError
 from tokenkeep.domain.ids import IdKind, SourceId, format_id, new_id
 from tokenkeep.domain.lives_left import LivesLeft
 from tokenkeep.domain.source import Source

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from tokenkeep.application.connect_sessions import hashed
 from tokenkeep.application.work import Work
 from tokenkeep.domain.account import AuthType
+from tokenkeep.domain.conflicts import SessionEnded
 from tokenkeep.domain.connect_session import ConnectSession
-from tokenkeep.domain.errors import NotFound, SessionEnded
+from tokenkeep.domain.errors import NotFound
 from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source

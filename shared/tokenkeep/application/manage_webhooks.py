@@ -10,7 +10,8 @@ from tokenkeep.application.webhook_secrets import new_webhook_secret, seal_webho
 from tokenkeep.application.work import Work
 from tokenkeep.domain import webhook as webhooks
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import NotFound, TooManyWebhooks, WebhookParking
+from tokenkeep.domain.conflicts import TooManyWebhooks, WebhookParking
+from tokenkeep.domain.errors import NotFound
 from tokenkeep.domain.ids import IdKind, WebhookId, format_id, new_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.webhook import MOST_WEBHOOKS, Webhook, WebhookDisabledReason

@@ -7,8 +7,9 @@ from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.connect_sessions import hashed
 from tokenkeep.application.work import Work
 from tokenkeep.domain.api_key import Caller
+from tokenkeep.domain.conflicts import ResultRedeemed
 from tokenkeep.domain.connect_session import ConnectSession
-from tokenkeep.domain.errors import InvalidInput, NotFound, ResultRedeemed
+from tokenkeep.domain.errors import InvalidInput, NotFound
 from tokenkeep.domain.ids import IdKind, SessionId, format_id
 from tokenkeep.domain.secret import Secret
 

@@ -8,7 +8,8 @@ from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.webhooks import Span
 from tokenkeep.application.work import Work, Works
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import NotFound, WebhookDisabled
+from tokenkeep.domain.conflicts import WebhookDisabled
+from tokenkeep.domain.errors import NotFound
 from tokenkeep.domain.ids import EventId, IdKind, WebhookId, format_id
 from tokenkeep.domain.webhook import Webhook
 

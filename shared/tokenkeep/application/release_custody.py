@@ -14,14 +14,8 @@ from tokenkeep.application.vend_token import Waiters
 from tokenkeep.application.work import Work, Works
 from tokenkeep.domain.account import Custody
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import (
-    AccountPending,
-    CredentialsChanged,
-    NotFound,
-    NotHeld,
-    NotReleased,
-    RefreshUnanswered,
-)
+from tokenkeep.domain.conflicts import AccountPending, CredentialsChanged, NotHeld, NotReleased
+from tokenkeep.domain.errors import NotFound, RefreshUnanswered
 from tokenkeep.domain.handover import FETCHABLE_FOR, Release, Unanswered, hand_back, refuse_handover
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.lease import Lease, Phase

@@ -12,7 +12,8 @@ from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work
 from tokenkeep.domain.account import Account, AccountState, AccountView, LastVerification
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import AccountExists, ExternalIdMismatch, InvalidInput, NotFound
+from tokenkeep.domain.conflicts import AccountExists
+from tokenkeep.domain.errors import ExternalIdMismatch, InvalidInput, NotFound
 from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.lease import Phase

@@ -7,7 +7,8 @@ from tokenkeep.application.demand_refresh import Demand, DemandRefresh
 from tokenkeep.application.work import Work, Works
 from tokenkeep.domain.account import AccountView
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import NotFound, NotRefreshable, SourcePaused
+from tokenkeep.domain.conflicts import NotRefreshable
+from tokenkeep.domain.errors import NotFound, SourcePaused
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.source import SourceState
 from tokenkeep.domain.vending import refuse_by_state

@@ -8,7 +8,8 @@ from tokenkeep.application.ports import RequestSigner, SourceConfigs
 from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.application.vend_token import VendToken, Wish
 from tokenkeep.domain.account import AuthType
-from tokenkeep.domain.errors import NotFound, NotSigned
+from tokenkeep.domain.conflicts import NotSigned
+from tokenkeep.domain.errors import NotFound
 from tokenkeep.domain.ids import AccountId, new_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.catalogue import Catalogue

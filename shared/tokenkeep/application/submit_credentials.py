@@ -10,9 +10,9 @@ from tokenkeep.application.keep_connected import ConnectedBefore, Gained, KeepCo
 from tokenkeep.application.obtain_credentials import ObtainCredentials, Purpose
 from tokenkeep.application.work import Work, Works
 from tokenkeep.domain.api_key import Caller
+from tokenkeep.domain.conflicts import AccountExists
 from tokenkeep.domain.connect_session import ConnectFailure, ConnectSession, SessionState, StoredState
 from tokenkeep.domain.errors import (
-    AccountExists,
     CredentialsRejected,
     ExternalIdMismatch,
     InvalidInput,

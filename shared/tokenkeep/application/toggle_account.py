@@ -9,7 +9,8 @@ from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work
 from tokenkeep.domain.account import Account, AccountState, AccountView, DisabledReason
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.errors import AccountPending, NotFound, ReauthorizationRequired, TokenkeepError
+from tokenkeep.domain.conflicts import AccountPending, ReauthorizationRequired
+from tokenkeep.domain.errors import NotFound, TokenkeepError
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.settlement import Settlement
 from tokenkeep.domain.transitions import disable, enable

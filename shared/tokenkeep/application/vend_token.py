@@ -10,16 +10,9 @@ from tokenkeep.application.credential_stores import POINTER_MARK, CredentialStor
 from tokenkeep.application.demand_refresh import Demand, DemandRefresh
 from tokenkeep.application.sealing import ACCESS, TokenSealer
 from tokenkeep.domain.account import Account, AuthType, DisabledReason
+from tokenkeep.domain.conflicts import AccountDisabled, AccountPending, ReauthorizationRequired
 from tokenkeep.domain.credential import CredentialVersion, SealedKey
-from tokenkeep.domain.errors import (
-    AccountDisabled,
-    AccountPending,
-    NotFound,
-    NotStored,
-    ReauthorizationRequired,
-    StoreUnavailable,
-    TokenUnavailable,
-)
+from tokenkeep.domain.errors import NotFound, NotStored, StoreUnavailable, TokenUnavailable
 from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.vending import is_fresh, refuse_by_state

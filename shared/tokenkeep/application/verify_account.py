@@ -17,8 +17,9 @@ from tokenkeep.application.vend_token import VendedToken, VendToken, Wish
 from tokenkeep.application.work import Work, Works
 from tokenkeep.domain.account import AccountView
 from tokenkeep.domain.api_key import Caller
+from tokenkeep.domain.conflicts import AccountExists, AccountPending
 from tokenkeep.domain.connect_link import LinkMaker
-from tokenkeep.domain.errors import AccountExists, AccountPending, ExternalIdMismatch, NotFound
+from tokenkeep.domain.errors import ExternalIdMismatch, NotFound
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source

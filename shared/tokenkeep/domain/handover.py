@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from tokenkeep.domain.account import Account, AccountState, Custody, DisabledReason
 from tokenkeep.domain.attempt import Outcome
-from tokenkeep.domain.errors import AccountPending, CredentialsErased, NotHeld, TokenkeepError
+from tokenkeep.domain.conflicts import AccountPending, NotHeld
+from tokenkeep.domain.errors import CredentialsErased, TokenkeepError
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.lease import Lease, Phase
 from tokenkeep.domain.standing import Settlement, Standing

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from tokenkeep.domain.account import AccountState, Custody, DisabledReason
 from tokenkeep.domain.arrival import Arrival, arrival_due_at
 from tokenkeep.domain.attempt import Outcome
+from tokenkeep.domain.conflicts import AccountPending, ReauthorizationRequired
 from tokenkeep.domain.credential import CredentialVersion
 from tokenkeep.domain.due_time import last_chance, next_refresh_at
-from tokenkeep.domain.errors import AccountPending, ReauthorizationRequired, TokenkeepError
+from tokenkeep.domain.errors import TokenkeepError
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.expiry_notice import due_for_notice, look_at, notice, watched
 from tokenkeep.domain.lease import Lease, Phase

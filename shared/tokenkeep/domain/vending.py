@@ -4,13 +4,9 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from tokenkeep.domain.account import AccountState, DisabledReason
+from tokenkeep.domain.conflicts import AccountDisabled, AccountPending, ReauthorizationRequired
 from tokenkeep.domain.credential import CredentialVersion
-from tokenkeep.domain.errors import (
-    AccountDisabled,
-    AccountPending,
-    ReauthorizationRequired,
-    TokenkeepError,
-)
+from tokenkeep.domain.errors import TokenkeepError
 
 CLOCK_MARGIN = timedelta(seconds=5)
 

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from tokenkeep.domain.account import AccountState, Custody, DisabledReason
 from tokenkeep.domain.attempt import Outcome
-from tokenkeep.domain.errors import AccountPending, NotHeld, TokenkeepError
+from tokenkeep.domain.conflicts import AccountPending, NotHeld
+from tokenkeep.domain.errors import TokenkeepError
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.standing import Settlement, Standing
 

@@ -27,8 +27,8 @@ from tokenkeep.application.withdraw_account import WithdrawAccount
 from tokenkeep.bootstrap import ProcessClocks
 from tokenkeep.domain.account import AccountState, Custody, DisabledReason
 from tokenkeep.domain.attempt import Outcome, Trigger
+from tokenkeep.domain.conflicts import ReauthorizationRequired
 from tokenkeep.domain.credential import SealedKey
-from tokenkeep.domain.errors import ReauthorizationRequired
 from tokenkeep.domain.ids import AccountId, AttemptId, SourceId, new_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import SourceState

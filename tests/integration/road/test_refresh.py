@@ -13,7 +13,7 @@ from tokenkeep.adapters.postgres.token_reads import PostgresDemands
 from tokenkeep.application.refreshing import LeaseRequest, WriteAhead
 from tokenkeep.domain.account import AccountState, DisabledReason, FailureReason, Health
 from tokenkeep.domain.attempt import Outcome, Trigger
-from tokenkeep.domain.errors import AccountExists
+from tokenkeep.domain.conflicts import AccountExists
 from tokenkeep.domain.ids import AttemptId, IdKind, format_id, new_id
 from tokenkeep.domain.lease import Phase
 

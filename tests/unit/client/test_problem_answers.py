@@ -10,7 +10,7 @@ from tokenkeep import client
 from tokenkeep.client import errors
 from tokenkeep.client.api_wire import succeeded
 from tokenkeep.client.errors import ClientError
-from tokenkeep.domain import errors as domain
+from tokenkeep.domain import conflicts
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_each_refusal_is_told_by_its_own_error(
 
 
 def test_every_conflict_that_the_server_knows_is_a_conflict_here() -> None:
-    codes = {kind.code for kind in all_of(domain.Conflict)}
+    codes = {kind.code for kind in all_of(conflicts.Conflict)}
     assert {"account_disabled", "not_held"} <= codes
     for code in codes:
         with pytest.raises(client.Conflict):

@@ -6,13 +6,8 @@ import pytest
 
 from domain_examples import HOUR, NOW, STRICT, a_standing, an_account, an_attempt, granted
 from tokenkeep.domain.account import AccountState, Custody, DisabledReason
-from tokenkeep.domain.errors import (
-    AccountDisabled,
-    AccountPending,
-    CredentialsErased,
-    NotHeld,
-    ReauthorizationRequired,
-)
+from tokenkeep.domain.conflicts import AccountDisabled, AccountPending, NotHeld, ReauthorizationRequired
+from tokenkeep.domain.errors import CredentialsErased
 from tokenkeep.domain.events import EventType
 from tokenkeep.domain.handover import DOUBT_PATIENCE, Release, Unanswered, hand_back, refuse_handover
 from tokenkeep.domain.lease import Phase

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from domain_examples import HOUR, NOW, a_standing, an_account
 from tokenkeep.domain.account import AccountState, Custody, DisabledReason, Health
-from tokenkeep.domain.errors import AccountPending, ReauthorizationRequired
+from tokenkeep.domain.conflicts import AccountPending, ReauthorizationRequired
 from tokenkeep.domain.events import EventType
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.refresh_policy import RefreshPolicy

@@ -7,7 +7,7 @@ import pytest
 
 from domain_examples import NOW, a_standing
 from tokenkeep.domain.account import AccountState, Custody, DisabledReason
-from tokenkeep.domain.errors import AccountPending, NotHeld
+from tokenkeep.domain.conflicts import AccountPending, NotHeld
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.ids import AttemptId, new_id
 from tokenkeep.domain.lease import Phase

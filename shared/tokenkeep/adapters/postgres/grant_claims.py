@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tokenkeep.adapters.postgres.batch import Columns
 from tokenkeep.application.prepared_account import GrantClaim
 from tokenkeep.domain.account import Account
-from tokenkeep.domain.errors import AccountExists
+from tokenkeep.domain.conflicts import AccountExists
 from tokenkeep.domain.ids import IdKind, format_id
 
 

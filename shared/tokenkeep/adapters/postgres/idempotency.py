@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tokenkeep.domain.conflicts import RequestInProgress
 from tokenkeep.domain.credential import SealedKey
-from tokenkeep.domain.errors import RequestInProgress
 
 _CLAIM = text("""
 INSERT INTO idempotency_keys (environment, key, route, owner, key_id, wrapped_key, request_ciphertext)

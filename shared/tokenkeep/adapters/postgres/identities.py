@@ -4,7 +4,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.domain.account import LastVerification, VerificationResult
-from tokenkeep.domain.errors import AccountExists
+from tokenkeep.domain.conflicts import AccountExists
 from tokenkeep.domain.external_id import UNRECORDED, ExternalId
 from tokenkeep.domain.ids import AccountId, IdKind, SourceId, format_id
 from tokenkeep.domain.source import Source
