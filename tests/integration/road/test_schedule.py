@@ -3,15 +3,20 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import orjson
+import pytest
 from redis.asyncio import Redis
 
 from road import Road
 from token_server import TokenServer
+from tokenkeep.adapters.postgres import schedule as postgres_schedule
 from tokenkeep.adapters.postgres.claim_front import START, ClaimFront
+from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.outbox import PostgresOutbox
 from tokenkeep.adapters.postgres.schedule import PostgresSchedule
 from tokenkeep.adapters.redis.event_stream import STREAM, RedisEventStream
@@ -54,6 +59,21 @@ async def test_of_those_that_fell_due_together_nobody_is_passed_over_where_claim
     span = timedelta(minutes=1)
     claims = [await schedule.claim_due(limit=1, trust=span, paused=span) for _ in range(3)]
     assert {one.account_id for claimed in claims for one in claimed.accounts} == ids
+
+
+async def test_what_fell_due_while_a_long_look_found_nothing_is_found_by_the_next(
+    road: Road, server: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account_id = await road.account(await road.source(server.url))
+    await road.sql("UPDATE leases SET due_at = now() + interval '1 hour'")
+    clock = SimpleNamespace(monotonic=monotonic)
+    monkeypatch.setattr(postgres_schedule, "time", clock)
+    schedule = PostgresSchedule(SlowLooks(road.foundation.database, clock, took_s=9.0))
+    span = timedelta(minutes=1)
+    assert (await schedule.claim_due(limit=5, trust=span, paused=span)).looked_at == 0
+    await road.sql("UPDATE leases SET due_at = now() - interval '7 seconds'")
+    claimed = await schedule.claim_due(limit=5, trust=span, paused=span)
+    assert [one.account_id for one in claimed.accounts] == [account_id]
 
 
 async def test_a_flushed_redis_costs_a_hint_and_nothing_more(road: Road, server: TokenServer) -> None:
@@ -112,6 +132,21 @@ def test_a_message_holds_accounts_of_one_source_soonest_due_first() -> None:
         assert len({by_id[one].source_id for one in ids}) == 1
     first = [by_id[one].next_refresh_at for ids in batches for one in ids if by_id[one].source_id == sources[0]]
     assert first == sorted(first)
+
+
+class SlowLooks(Database):
+    """A database whose answers to readers come after so many seconds, by the reader's clock."""
+
+    def __init__(self, database: Database, clock: SimpleNamespace, *, took_s: float) -> None:
+        self.__dict__.update(vars(database))
+        self._clock = clock
+        self._took_s = took_s
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        answer = await super().fetch(statement, *arguments)
+        later = self._clock.monotonic() + self._took_s
+        self._clock.monotonic = lambda: later
+        return answer
 
 
 async def published(road: Road) -> list[dict[str, object]]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -40,6 +40,13 @@ _CLAIMS = {
     Lane.NEWEST: text(_CLAIM.format(reach="", order="DESC")),
     Lane.IN_TIME: text(_CLAIM.format(reach="AND due_at > statement_timestamp() - interval '15 minutes'", order="ASC")),
 }
+# To plan a claim costs PostgreSQL more than to find that nothing is due, and it plans each anew: what it expects by the values of
+# one is less than it would expect of any. This is planned once, and sent without a transaction around it.
+_IS_ANYBODY_DUE = """
+SELECT FROM leases
+ WHERE due_at <= statement_timestamp() AND due_at >= $1 AND phase = 'idle' AND next_refresh_at IS NOT NULL
+ ORDER BY due_at LIMIT 1
+"""
 _WAITS = Columns(account_id="uuid", wait_s="double precision")
 # A row that is locked is being worked on, one that is not idle is looked at by its lease, and one that owes nothing at its own time,
 # if at all: a due time would have the row of an account that is disabled be looked at without end.
@@ -60,7 +67,7 @@ _LIVES = text("""
 SELECT account_id, CAST(extract(epoch FROM expires_at - clock_timestamp()) AS double precision) AS life_s
   FROM credentials WHERE account_id = ANY(CAST(:ids AS uuid[]))
 """)
-_NOW = text("SELECT statement_timestamp()")
+_NOW = "SELECT statement_timestamp() AS now"
 _UNCLAIM = text("""
 UPDATE leases AS l SET due_at = statement_timestamp()
   FROM (SELECT account_id FROM leases
@@ -89,6 +96,7 @@ class PostgresSchedule:
     def __init__(self, database: Database, *, front: ClaimFront | None = None) -> None:
         self._database = database
         self._front = front or ClaimFront()
+        self._is_behind = False
 
     async def claim_due(self, *, limit: int, trust: timedelta, paused: timedelta, lane: Lane = Lane.OLDEST) -> Claimed:
         """The accounts that are due, as many as the limit lets, from where the lane begins.
@@ -135,20 +143,29 @@ class PostgresSchedule:
     async def _from_the_front(self, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
         """A claim that begins with the oldest, or where the former one ended if the way there is long."""
         after = self._front.begin(now=time.monotonic())
+        rows: Sequence[Row[Any]] = ()
+        looked_at: datetime | None = None
         try:
-            async with self._database.transaction() as connection:
+            began = time.monotonic()
+            # Where the former look left some behind, the question whether there are any would be one too many.
+            if self._is_behind or await self._database.fetch(_IS_ANYBODY_DUE, after):
                 began = time.monotonic()
-                rows = (await connection.execute(_CLAIMS[Lane.OLDEST], {**parameters, "after": after})).all()
-                took_s = time.monotonic() - began
-                seen_at = rows[0].looked_at if rows else None
-                if seen_at is None and is_dear(took_s):
-                    seen_at = (await connection.execute(_NOW)).scalar_one()
+                async with self._database.transaction() as connection:
+                    rows = (await connection.execute(_CLAIMS[Lane.OLDEST], {**parameters, "after": after})).all()
+            took_s = time.monotonic() - began
+            if rows:
+                looked_at = rows[0].looked_at
+            elif is_dear(took_s):
+                [row] = await self._database.fetch(_NOW)
+                # What fell due while it looked it has not seen.
+                looked_at = row["now"] - timedelta(seconds=time.monotonic() - began)
         except TimeoutError:
             self._front.gave_up(now=time.monotonic())
             raise
         # A look that has not filled its limit has seen all that is due.
-        last = max(row.fell_due_at for row in rows) if len(rows) == parameters["limit"] else None
-        self._front.ended(after, last, seen_at, took_s=took_s, now=time.monotonic())
+        self._is_behind = len(rows) == parameters["limit"]
+        last = max(row.fell_due_at for row in rows) if self._is_behind else None
+        self._front.ended(after, last, looked_at, took_s=took_s, now=time.monotonic())
         return rows
 
     async def unclaim(self, account_ids: Sequence[AccountId]) -> None:
