@@ -7,7 +7,16 @@ import sys
 
 import pytest
 
-_OF_A_SIZE = {"claims_per_s", "claim_enqueue_per_s", "limit_claims_per_s", "empty_poll_us", "uncleaned_poll_us", "idle"}
+_OF_A_SIZE = {
+    "claims_per_s",
+    "first_claims_per_s",
+    "claim_enqueue_per_s",
+    "limit_claims_per_s",
+    "empty_poll_us",
+    "round_trip_us",
+    "uncleaned_poll_us",
+    "idle",
+}
 _FIGURES = {"cost_ratio", "claim_enqueue_per_s", "naive_claims_per_s", "naive_claim_enqueue_per_s", "pickup"}
 
 

@@ -77,6 +77,7 @@ def _document(it: "DueFigures") -> dict[str, Any]:
         "rows": {str(size): asdict(figures) for size, figures in it.rows.items()},
         "cost_ratio": largest.claims_per_s / before.claims_per_s,
         "empty_poll_ratio": largest.empty_poll_us / it.rows[min(it.rows)].empty_poll_us,
+        "empty_poll_to_round_trip": largest.empty_poll_us / largest.round_trip_us,
         "claim_enqueue_per_s": largest.claim_enqueue_per_s,
         "ratio_to_limit": largest.claims_per_s / largest.limit_claims_per_s,
         "ratio_to_naive": largest.claims_per_s / it.naive_claims_per_s,
@@ -103,6 +104,7 @@ def _table(it: "DueFigures") -> "Table":
         "the first ones",
         "claims + hints/s",
         "empty poll",
+        "round trip",
         "idle: scheduler",
         "idle: worker",
     ):
@@ -115,7 +117,9 @@ def _table(it: "DueFigures") -> "Table":
         share = f"{figures.claims_per_s / figures.limit_claims_per_s:.0%}"
         first = f"{figures.first_claims_per_s:,.0f}"
         rates = (f"{figures.claims_per_s:,.0f}", share, first, f"{figures.claim_enqueue_per_s:,.0f}")
-        table.add_row(f"{size:,}", *rates, f"{figures.empty_poll_us:,.0f} µs", *idle)
+        table.add_row(
+            f"{size:,}", *rates, f"{figures.empty_poll_us:,.0f} µs", f"{figures.round_trip_us:,.0f} µs", *idle
+        )
     reference = (f"{it.naive_claims_per_s:,.0f}", "", "", f"{it.naive_claim_enqueue_per_s:,.0f}")
     table.add_row("reference: ORM, a message each", *reference)
     table.caption = (
