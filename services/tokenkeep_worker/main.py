@@ -45,6 +45,8 @@ if TYPE_CHECKING:  # dramatiq reads its prefetch when it is imported
 
 _DEMAND_THREADS = 8
 _PICKUP_MS = 50
+_IDLE_THREAD_MS = 500
+"""How often a thread that waits for a message looks whether it is to end. A message wakes it; to look takes the interpreter from whoever works."""
 _PREFETCH = 64
 _DRAIN_AGAIN_S = 1.0
 _PATIENCE_S = 2.0
@@ -89,9 +91,10 @@ class Worker:
         consumers, traced = [], self._foundation.traces is not None
         along = traceparent_of_message if traced else None
         for queue, threads in threads_of.items():
-            broker = create_broker(connect_blocking(require_redis(settings)), traced=traced)
+            client = connect_blocking(require_redis(settings))
+            broker = create_broker(client, traced=traced, look_every_ms=_PICKUP_MS)
             declare_actors(broker, self.refresh, loop, time_limit_s=limit_s, traceparent=along)
-            consumers.append(Consumer(broker, queues={queue}, worker_threads=threads, worker_timeout=_PICKUP_MS))
+            consumers.append(Consumer(broker, queues={queue}, worker_threads=threads, worker_timeout=_IDLE_THREAD_MS))
         health = HealthServer(
             self._foundation.metrics,
             self._foundation.checks(),

@@ -60,3 +60,14 @@ async def test_it_says_when_not_all_of_them_were_given(client: "redis.Redis") ->
     client.delete("tokenkeep:queue:refresh.msgs")
     assert await queue.enqueue_all(HINTS, correlation_id="cor_2"), "what failed is not sent along with what comes next"
     assert {hint.correlation_id for hint in taken(client, SCHEDULED)} == {"cor_2"}
+
+
+@pytest.mark.parametrize(("told", "longest"), [(20, 0.02), (None, 5.0)])
+def test_it_looks_into_its_queues_as_often_as_it_is_told_to(
+    client: "redis.Redis", monkeypatch: pytest.MonkeyPatch, told: int | None, longest: float
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("dramatiq.brokers.redis.time.sleep", slept.append)
+    consumer = create_broker(client, look_every_ms=told).consume(SCHEDULED, timeout=5_000)
+    assert [next(consumer) for _ in range(40)] == [None] * 40
+    assert longest / 2 <= max(slept) <= longest

@@ -10,6 +10,7 @@ from uuid import UUID
 import dramatiq
 import redis
 import structlog
+from dramatiq import Consumer
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import CurrentMessage
 from redis.exceptions import RedisError
@@ -39,18 +40,28 @@ _HEARTBEAT_MS = 15_000
 _log = structlog.get_logger("tokenkeep.queue")
 
 
-def create_broker(client: "redis.Redis", *, traced: bool = False) -> RedisBroker:
+class _Broker(RedisBroker):
+    """Looks into its queues as often as it is told to. dramatiq has one time for that and for how long an idle thread sleeps, which needs no haste."""
+
+    look_every_ms: int | None = None
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        return super().consume(queue_name, prefetch, self.look_every_ms or timeout)
+
+
+def create_broker(client: "redis.Redis", *, traced: bool = False, look_every_ms: int | None = None) -> RedisBroker:
     """The broker. No retries, limits or delays: whatever a message leaves undone, a later tick hints at again.
 
-    `traced`: who works on a message may ask what went along with it.
+    `traced`: who works on a message may ask what went along with it. `look_every_ms`: how long a consumer that found nothing sleeps at most.
     """
-    broker: RedisBroker = RedisBroker(  # type: ignore[no-untyped-call]  # dramatiq leaves it untyped
+    broker = _Broker(  # type: ignore[no-untyped-call]  # dramatiq leaves it untyped
         client=client,
         namespace="tokenkeep:queue",
         maintenance_chance=_ALWAYS,
         heartbeat_timeout=_HEARTBEAT_MS,
         middleware=[CurrentMessage()] if traced else [],
     )
+    broker.look_every_ms = look_every_ms
     for queue in (SCHEDULED, DEMANDED):
         broker.declare_queue(queue)
     return broker
