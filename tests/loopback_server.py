@@ -4,7 +4,6 @@ import asyncio
 import ssl
 from types import TracebackType
 from typing import ClassVar, Self
-from uuid import uuid4
 
 
 class LoopbackServer:
@@ -15,11 +14,8 @@ class LoopbackServer:
 
     tls: ssl.SSLContext | None = None
     _server: asyncio.Server | None = None
-    _name = ""
 
     async def __aenter__(self) -> Self:
-        # Ports come back in a long run, and a provider's client is known by the address of its endpoint.
-        self._name = uuid4().hex
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
         return self
 
@@ -41,8 +37,7 @@ class LoopbackServer:
 
     @property
     def url(self) -> str:
-        """Where no other server of the run is."""
-        return f"{self.origin}{self.path}/{self._name}"
+        return self.origin + self.path
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
+from uuid import uuid4
 
 import orjson
 
@@ -51,6 +52,12 @@ class TokenServer(LoopbackServer):
     gate: asyncio.Event | None = None
     on_request: Callable[[], Awaitable[object]] | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    name: str = field(default_factory=lambda: uuid4().hex)
+
+    @property
+    def url(self) -> str:
+        """An address of its own: ports come back in a long run, and a provider's client is known by where its endpoint is."""
+        return f"{super().url}/{self.name}"
 
     def most_presented(self) -> int:
         """How often the most presented refresh token was presented."""
