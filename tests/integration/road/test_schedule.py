@@ -1,9 +1,10 @@
 """Ticks, the queue of hints, and the relay."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -11,12 +12,12 @@ import asyncpg
 import orjson
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from road import Road
 from token_server import TokenServer
-from tokenkeep.adapters.postgres import schedule as postgres_schedule
 from tokenkeep.adapters.postgres.claim_front import START, ClaimFront
-from tokenkeep.adapters.postgres.engine import Database
+from tokenkeep.adapters.postgres.engine import Database, create_engine
 from tokenkeep.adapters.postgres.outbox import PostgresOutbox
 from tokenkeep.adapters.postgres.schedule import PostgresSchedule
 from tokenkeep.adapters.redis.event_stream import STREAM, RedisEventStream
@@ -25,7 +26,10 @@ from tokenkeep.application.emit_due_refreshes import messages
 from tokenkeep.application.refreshing import DueAccount
 from tokenkeep.application.relay_events import RelayEvents
 from tokenkeep.domain.ids import AccountId, SourceId
+from tokenkeep.settings import require_database
 from tokenkeep_worker.without_queue import DirectClaims
+
+SPAN = timedelta(minutes=1)
 
 
 async def test_a_tick_hints_at_what_is_due_and_trusts_the_hint_for_a_while(road: Road, server: TokenServer) -> None:
@@ -62,18 +66,30 @@ async def test_of_those_that_fell_due_together_nobody_is_passed_over_where_claim
 
 
 async def test_what_fell_due_while_a_long_look_found_nothing_is_found_by_the_next(
-    road: Road, server: TokenServer, monkeypatch: pytest.MonkeyPatch
+    road: Road, server: TokenServer, watched: "Watched"
 ) -> None:
     account_id = await road.account(await road.source(server.url))
     await road.sql("UPDATE leases SET due_at = now() + interval '1 hour'")
-    clock = SimpleNamespace(monotonic=monotonic)
-    monkeypatch.setattr(postgres_schedule, "time", clock)
-    schedule = PostgresSchedule(SlowLooks(road.foundation.database, clock, took_s=9.0))
-    span = timedelta(minutes=1)
-    assert (await schedule.claim_due(limit=5, trust=span, paused=span)).looked_at == 0
+    watched.look_takes_s = 9.0
+    schedule = PostgresSchedule(watched, clock=lambda: watched.now)
+    assert (await schedule.claim_due(limit=5, trust=SPAN, paused=SPAN)).looked_at == 0
     await road.sql("UPDATE leases SET due_at = now() - interval '7 seconds'")
-    claimed = await schedule.claim_due(limit=5, trust=span, paused=span)
+    claimed = await schedule.claim_due(limit=5, trust=SPAN, paused=SPAN)
     assert [one.account_id for one in claimed.accounts] == [account_id]
+
+
+async def test_it_asks_whether_anybody_is_due_before_it_claims_unless_it_is_behind(
+    road: Road, server: TokenServer, watched: "Watched"
+) -> None:
+    schedule = PostgresSchedule(watched)
+    await schedule.claim_due(limit=2, trust=SPAN, paused=SPAN)
+    assert (watched.questions, watched.transactions) == (1, 0)
+    source_id = await road.source(server.url)
+    for n in range(3):
+        await road.account(source_id, f"g{n}")
+    counts = [(await schedule.claim_due(limit=2, trust=SPAN, paused=SPAN)).looked_at for _ in range(3)]
+    assert counts == [2, 1, 0]
+    assert (watched.questions, watched.transactions) == (3, 2)
 
 
 async def test_a_flushed_redis_costs_a_hint_and_nothing_more(road: Road, server: TokenServer) -> None:
@@ -134,19 +150,32 @@ def test_a_message_holds_accounts_of_one_source_soonest_due_first() -> None:
     assert first == sorted(first)
 
 
-class SlowLooks(Database):
-    """A database whose answers to readers come after so many seconds, by the reader's clock."""
+class Watched(Database):
+    """Counts what it is asked. Each answer to a question takes so long, by its own clock."""
 
-    def __init__(self, database: Database, clock: SimpleNamespace, *, took_s: float) -> None:
-        self.__dict__.update(vars(database))
-        self._clock = clock
-        self._took_s = took_s
+    now = 0.0
+    look_takes_s = 0.0
+    questions = 0
+    transactions = 0
 
     async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         answer = await super().fetch(statement, *arguments)
-        later = self._clock.monotonic() + self._took_s
-        self._clock.monotonic = lambda: later
+        self.now += self.look_takes_s
+        self.questions += 1
         return answer
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        self.transactions += 1
+        async with super().transaction() as connection:
+            yield connection
+
+
+@pytest.fixture
+async def watched(road: Road) -> AsyncIterator[Watched]:
+    database = Watched(create_engine(require_database(road.foundation.settings), pool_size=1))
+    yield database
+    await database.close()
 
 
 async def published(road: Road) -> list[dict[str, object]]:

@@ -117,6 +117,9 @@ class Database:
             return await self._fetch(statement, arguments)
         except OperationalError:
             return await self._fetch(statement, arguments)
+        except TimeoutError:
+            await self._engine.dispose()  # as in `transaction`
+            raise
 
     async def _fetch(self, statement: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
         async with self._driver() as driver:

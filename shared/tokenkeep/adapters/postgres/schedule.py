@@ -1,8 +1,8 @@
 """The scheduler's reads: claims of what is due, and looks after what was never given back."""
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -41,7 +41,7 @@ _CLAIMS = {
     Lane.IN_TIME: text(_CLAIM.format(reach="AND due_at > statement_timestamp() - interval '15 minutes'", order="ASC")),
 }
 # To plan a claim costs PostgreSQL more than to find that nothing is due, and it plans each anew: what it expects by the values of
-# one is less than it would expect of any. This is planned once, and sent without a transaction around it.
+# one is less than it would expect of any. The plan of this is kept, and there is no transaction around it.
 _IS_ANYBODY_DUE = """
 SELECT FROM leases
  WHERE due_at <= statement_timestamp() AND due_at >= $1 AND phase = 'idle' AND next_refresh_at IS NOT NULL
@@ -93,8 +93,11 @@ SELECT account_id, source_id FROM leases
 class PostgresSchedule:
     """What is due, by the database's clock. Any number of schedulers share the work: claims skip locked rows."""
 
-    def __init__(self, database: Database, *, front: ClaimFront | None = None) -> None:
+    def __init__(
+        self, database: Database, *, front: ClaimFront | None = None, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._database = database
+        self._clock = clock
         self._front = front or ClaimFront()
         self._is_behind = False
 
@@ -142,30 +145,29 @@ class PostgresSchedule:
 
     async def _from_the_front(self, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
         """A claim that begins with the oldest, or where the former one ended if the way there is long."""
-        after = self._front.begin(now=time.monotonic())
+        after = self._front.begin(now=self._clock())
         rows: Sequence[Row[Any]] = ()
         looked_at: datetime | None = None
         try:
-            began = time.monotonic()
+            began = self._clock()
             # Where the former look left some behind, the question whether there are any would be one too many.
             if self._is_behind or await self._database.fetch(_IS_ANYBODY_DUE, after):
-                began = time.monotonic()
                 async with self._database.transaction() as connection:
                     rows = (await connection.execute(_CLAIMS[Lane.OLDEST], {**parameters, "after": after})).all()
-            took_s = time.monotonic() - began
+            took_s = self._clock() - began
             if rows:
                 looked_at = rows[0].looked_at
             elif is_dear(took_s):
                 [row] = await self._database.fetch(_NOW)
                 # What fell due while it looked it has not seen.
-                looked_at = row["now"] - timedelta(seconds=time.monotonic() - began)
+                looked_at = row["now"] - timedelta(seconds=self._clock() - began)
         except TimeoutError:
-            self._front.gave_up(now=time.monotonic())
+            self._front.gave_up(now=self._clock())
             raise
         # A look that has not filled its limit has seen all that is due.
         self._is_behind = len(rows) == parameters["limit"]
         last = max(row.fell_due_at for row in rows) if self._is_behind else None
-        self._front.ended(after, last, looked_at, took_s=took_s, now=time.monotonic())
+        self._front.ended(after, last, looked_at, took_s=took_s, now=self._clock())
         return rows
 
     async def unclaim(self, account_ids: Sequence[AccountId]) -> None:

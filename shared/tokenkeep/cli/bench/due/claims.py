@@ -21,7 +21,7 @@ PUT_OFF = timedelta(days=1)
 """Claimed for so long that nobody is due twice in one measurement."""
 
 _POLLS = 400
-_NOTHING = "SELECT statement_timestamp()"
+_ROUND_TRIP = "SELECT statement_timestamp()"
 _BARE = """
 UPDATE leases SET due_at = due_at + interval '1 day' WHERE account_id IN (
     SELECT account_id FROM leases WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
@@ -86,14 +86,14 @@ class Claims:
         for queue in (SCHEDULED, DEMANDED):
             self._broker.flush(queue)
 
-    async def empty_poll_us(self) -> tuple[float, float]:
+    async def look_costs_us(self) -> tuple[float, float]:
         """What a look costs that finds nothing, and what a statement that looks at nothing, in microseconds: medians of many, in turns."""
         looks, round_trips = [], []
         for _ in range(_POLLS):
             began = time.perf_counter()
             claimed = await self._schedule.claim_due(limit=self.batch, trust=PUT_OFF, paused=PUT_OFF)
             ended = time.perf_counter()
-            await self._database.fetch(_NOTHING)
+            await self._database.fetch(_ROUND_TRIP)
             looks.append((ended - began) * 1e6)
             round_trips.append((time.perf_counter() - ended) * 1e6)
             if claimed.looked_at:

@@ -101,7 +101,7 @@ async def _measure(accounts: int, partitions: int, advance: Advance) -> Layout:
             await claims.claim(rate, _CLAIMED, set())
             await claims.claim_the_rest()
             await tidy(engine)
-            empty_us, _ = await claims.empty_poll_us()
+            empty_us, _ = await claims.look_costs_us()
             reads = await _reads(PostgresTokenReads(database), await _some(engine, _READ, accounts))
             refreshes = await _refreshes(engine, await _some(engine, _REFRESHED, accounts))
             vacuums = [await _vacuum(engine, table) for table in await _leases(engine)]

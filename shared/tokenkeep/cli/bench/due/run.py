@@ -35,8 +35,8 @@ class SizeFigures:
         claim_enqueue_per_s: Accounts that it claims and hints at on the queue.
         limit_claims_per_s: Rows that PostgreSQL locks and puts off, with nothing looked up and nothing read of them.
         empty_poll_us: What a look costs that finds nothing, once autovacuum has been there.
-        round_trip_us: What a statement costs that looks at nothing: the limit of a look.
         uncleaned_poll_us: The same right after all of these claims, before that.
+        round_trip_us: What a statement costs that looks at nothing: the limit of a look.
         idle: What processes take that have nothing to do; measured at the least and at the largest size only.
     """
 
@@ -45,8 +45,8 @@ class SizeFigures:
     claim_enqueue_per_s: float
     limit_claims_per_s: float
     empty_poll_us: float
-    round_trip_us: float
     uncleaned_poll_us: float
+    round_trip_us: float
     idle: dict[str, Idle] = field(default_factory=dict)
 
 
@@ -109,12 +109,14 @@ async def _at_size(
     finally:
         await bare.close()
     await claims.claim_the_rest()
-    uncleaned_us, _ = await claims.empty_poll_us()
+    claims.begin_anew()  # these large claims may have been dear: then looks would begin behind what they left
+    uncleaned_us, _ = await claims.look_costs_us()
     await tidy(loading)
-    empty_us, round_trip_us = await claims.empty_poll_us()
+    claims.begin_anew()
+    empty_us, round_trip_us = await claims.look_costs_us()
     idle = await idle_processes(installation) if idling else {}
     rates = (ours.per_s, first.per_s, enqueued.per_s, limit.per_s)
-    return SizeFigures(*rates, empty_us, round_trip_us, uncleaned_us, idle)
+    return SizeFigures(*rates, empty_us, uncleaned_us, round_trip_us, idle)
 
 
 async def _due_batches(loading: AsyncEngine, fleet: Fleet, batch: int) -> int:
