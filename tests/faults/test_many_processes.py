@@ -80,10 +80,13 @@ class Town:
         await self.road.sql(_MAKE_DUE, count=count)
 
     async def make_due_before_all(self, schedulers: int) -> None:
-        """Let everybody fall due while so many schedulers stand before the table: they begin their claims in one moment."""
+        """Let everybody fall due while so many schedulers stand before a table: they begin their claims in one moment.
+
+        The table is one that only a claim looks into, not the question that comes before it.
+        """
         async with self.road.foundation.database.transaction() as connection:
-            await connection.execute(text("LOCK TABLE leases IN EXCLUSIVE MODE"))
-            await connection.execute(text(_MAKE_DUE), {"count": ACCOUNTS})
+            await connection.execute(text("LOCK TABLE sources IN ACCESS EXCLUSIVE MODE"))
+            await self.make_due(ACCOUNTS)
 
             async def are_there() -> bool:
                 await connection.execute(text("SELECT pg_stat_clear_snapshot()"))
