@@ -67,18 +67,17 @@ class Hooks:
         )
 
     async def pass_time(self, webhook_id: str, span: timedelta) -> None:
-        """As if so much time had passed for this webhook's lane and deliveries."""
-        parsed = parse_id(IdKind.WEBHOOK, webhook_id)
+        """As if so much time had passed for this webhook's lane and deliveries.
+
+        For both at once: a lane whose time had come before its deliveries' would be found empty, and be put off anew.
+        """
         await self.service.sql(
-            """UPDATE webhook_lanes SET failing_since = failing_since - CAST(:span AS interval),
+            """WITH passed AS (
+                   UPDATE webhook_deliveries SET due_at = due_at - CAST(:span AS interval) WHERE webhook_id = :id)
+               UPDATE webhook_lanes SET failing_since = failing_since - CAST(:span AS interval),
                       rest_until = rest_until - CAST(:span AS interval), wake_at = wake_at - CAST(:span AS interval)
                 WHERE webhook_id = :id""",
-            id=parsed,
-            span=span,
-        )
-        await self.service.sql(
-            "UPDATE webhook_deliveries SET due_at = due_at - CAST(:span AS interval) WHERE webhook_id = :id",
-            id=parsed,
+            id=parse_id(IdKind.WEBHOOK, webhook_id),
             span=span,
         )
 
