@@ -45,6 +45,26 @@ class Connection(asyncio.Protocol):
         on_sent: Called once the last byte of a request is written, if it is set. What it raises, `exchange` raises.
     """
 
+    # A worker has thousands of these, most of them waiting: what one needs for a moment is made for that moment.
+    __slots__ = (
+        "_awaited",
+        "_close_waiter",
+        "_fileno",
+        "_idle_limit_s",
+        "_is_closed",
+        "_loop",
+        "_max_body_bytes",
+        "_now",
+        "_outcome",
+        "_reader",
+        "_transport",
+        "_usable",
+        "client_key",
+        "idle_since",
+        "on_sent",
+        "origin",
+    )
+
     def __init__(
         self,
         origin: Origin,
@@ -60,10 +80,11 @@ class Connection(asyncio.Protocol):
         self._max_body_bytes = max_body_bytes
         self._now = now
         self._loop = asyncio.get_running_loop()
-        self._closed = self._loop.create_future()
+        self._is_closed = False
+        self._close_waiter: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
-        self._watch = select.poll()
-        self._reader: ResponseReader | None = None  # made when the first byte comes: most of the time is waiting
+        self._fileno = -1
+        self._reader: ResponseReader | None = None
         self._awaited = False
         self._outcome: asyncio.Future[Answer | NoAnswer] | None = None
         self._idle_limit_s: float | None = None
@@ -144,7 +165,9 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return False
-        return bool(self._watch.poll(0))
+        watch = select.poll()
+        watch.register(self._fileno, select.POLLIN)
+        return bool(watch.poll(0))
 
     def abort(self) -> None:
         """Closes at once. What was not written is dropped; a TLS peer is not told, as that would mean waiting."""
@@ -154,14 +177,18 @@ class Connection(asyncio.Protocol):
 
     async def wait_closed(self) -> None:
         """Returns once the socket is closed."""
-        await asyncio.shield(self._closed)
+        if self._is_closed:
+            return
+        if self._close_waiter is None:
+            self._close_waiter = self._loop.create_future()
+        await asyncio.shield(self._close_waiter)
 
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """TCP, and TLS where the scheme is https, are established."""
         self._transport = cast("asyncio.Transport", transport)
-        self._watch.register(transport.get_extra_info("socket"), select.POLLIN)
+        self._fileno = transport.get_extra_info("socket").fileno()
         self._usable = True
 
     def data_received(self, data: bytes) -> None:
@@ -186,8 +213,9 @@ class Connection(asyncio.Protocol):
         self._usable = False
         if self._outcome is not None and not self._outcome.done():
             self._outcome.set_result(self._lost(exc))
-        if not self._closed.done():
-            self._closed.set_result(None)
+        self._is_closed = True
+        if self._close_waiter is not None and not self._close_waiter.done():
+            self._close_waiter.set_result(None)
 
     # The inside.
 
