@@ -61,11 +61,16 @@ class DeliverWebhooks:
         # A group, so that nothing is under way any more when this ends, however it does.
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._try(lane, one, secrets, send_before)) for one in wave.deliveries]
-        tried = [task.result() for task in tasks]
+        tried = [one for one in (task.result() for task in tasks) if one is not None]
         await self._settle(lane, tried)
         return len(tried)
 
-    async def _try(self, lane: Lane, delivery: ToDeliver, secrets: Sequence[Secret], send_before: float) -> Tried:
+    async def _try(
+        self, lane: Lane, delivery: ToDeliver, secrets: Sequence[Secret], send_before: float
+    ) -> Tried | None:
+        """What came of it; None where it was too late to begin: our lateness must not count against the endpoint."""
+        if self.clocks.boottime() > send_before:
+            return None
         post = self.post_to_failing if lane.failing else self.post
         reply = await post(lane.url, delivery.event, secrets, send_before=send_before)
         return Tried(delivery.position, delivery.tries, reply)

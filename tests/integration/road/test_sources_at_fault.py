@@ -3,10 +3,10 @@
 from collections.abc import Collection, Sequence
 
 from busy_metrics import value
-from road import Road
+from road import Road, open_road
 from token_server import Said, TokenServer, says
 from tokenkeep.application.refreshing import SourceConfig
-from tokenkeep.domain.account import AccountState, DisabledReason, Health
+from tokenkeep.domain.account import AccountState, DisabledReason, FailureReason, Health
 from tokenkeep.domain.ids import AccountId, IdKind, SourceId, format_id
 
 REVOKED = says(400, {"error": "invalid_grant"})
@@ -278,6 +278,19 @@ async def test_where_everybody_is_in_doubt_one_of_them_is_tried_in_the_end(road:
         await road.make_due(one)
     await road.refresh(*ids)
     assert len(server.presented) == 3
+
+
+async def test_a_worker_that_is_too_slow_to_send_blames_no_endpoint(
+    database_url: str, redis_url: str, server: TokenServer
+) -> None:
+    async with open_road(database_url, redis_url, write_ahead_s="0.000001") as slow:
+        source_id = await slow.source(server.url)
+        ids = await accounts(slow, source_id, 30)
+        await slow.refresh(*ids)
+        assert server.presented == []
+        assert slow.refreshing.refresh._watch.admits(source_id, doubtful=False)
+        errors = [(await slow.view(one)).account.last_error for one in ids]
+        assert {None if one is None else one.reason for one in errors} == {FailureReason.INTERNAL_ERROR}
 
 
 async def test_revocations_that_an_operator_has_confirmed_are_believed_for_a_while(

@@ -180,7 +180,7 @@ async def test_one_that_would_begin_too_late_after_the_intent_is_not_called() ->
     async def refresher(_call: RefreshCall) -> object:
         raise AssertionError("it was called")
 
-    assert await said_by(refresher, now=2.0) == NotSent(FailureReason.TIMEOUT)
+    assert await said_by(refresher, now=2.0) == NotSent(FailureReason.INTERNAL_ERROR)
 
 
 async def test_a_cancelled_caller_takes_the_refresher_along() -> None:

@@ -68,7 +68,7 @@ class RunningRefreshers:
     async def _begin(self, call: RefreshCall, send_before: float) -> _Said:
         refresher = self._refreshers[call.refresher]
         if self._now() > send_before or asyncio.get_running_loop().time() >= call.deadline:
-            return NotSent(FailureReason.TIMEOUT)
+            return NotSent(FailureReason.INTERNAL_ERROR)  # our lateness, and no fault of the provider's
         try:
             return await refresher(call)
         except (SystemExit, KeyboardInterrupt) as error:

@@ -126,7 +126,8 @@ class Connection(asyncio.Protocol):
                 return _unsent(FailureReason.NETWORK_ERROR, "the connection was closed before the request")
             transport = self._transport
             if outcome.done() or self._loop.time() >= deadline or self._now() > send_before:
-                return _unsent(FailureReason.TIMEOUT, "too late to send")
+                # We were too slow, or were stopped for a while. That says nothing of the endpoint.
+                return _unsent(FailureReason.INTERNAL_ERROR, "too late to send")
             self._awaited = True
             transport.write(message)
             del message  # it would be held, secrets and all, for as long as the answer takes
