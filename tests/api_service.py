@@ -152,6 +152,7 @@ async def open_service(database_url: str, redis_url: str, **changes: Any) -> Asy
             "keyring": Keyring.generate().to_text().reveal(),
             "admin_key": ADMIN_KEY,
             "allow_private_hosts": "127.0.0.1/32",
+            "write_ahead_s": "10",  # a machine that stands still for a moment is not too late to send
             **changes,
         }
     )

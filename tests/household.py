@@ -27,6 +27,13 @@ HURRIED = {
 }
 """Settings under which what takes minutes takes seconds."""
 
+CALM = {
+    "TOKENKEEP_PROVIDER_DEADLINE_S": "10",
+    "TOKENKEEP_LEASE_S": "15",
+    "TOKENKEEP_QUARANTINE_S": "20",
+}
+"""Changes for tests that kill nobody: their provider runs in their own process, and answers late when that stands still."""
+
 
 def a_free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:

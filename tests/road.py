@@ -166,6 +166,7 @@ async def open_road(database_url: str, redis_url: str, **changes: Any) -> AsyncI
             "keyring": keyring.reveal(),
             "allow_private_hosts": "127.0.0.1/32",
             "spool_dir": spool_dir,
+            "write_ahead_s": "10",  # a machine that stands still for a moment is not too late to send
             **changes,
         }
     )

@@ -55,14 +55,14 @@ class Browser:
 
     async def arrives(self, prefix: str) -> str:
         """Wait until the address begins like this; the address."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not (address := await self.address()).startswith(prefix):  # noqa: ASYNC110 - it asks another process
                 await asyncio.sleep(0.05)
         return address
 
     async def arrives_at(self, url: str) -> None:
         """Wait until this is the address, and not one below it."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while await self.address() != url:  # noqa: ASYNC110 - it asks another process
                 await asyncio.sleep(0.05)
 

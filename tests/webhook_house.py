@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -66,6 +66,14 @@ class Hooks:
             "UPDATE webhook_lanes SET wake_at = now(), rest_until = NULL WHERE webhook_id = :id", id=parsed
         )
 
+    async def put_off(self, webhook_id: str) -> None:
+        """As if what has failed were tried again in hours, and not in the five seconds that a slow test may take."""
+        await self.service.sql(
+            "UPDATE webhook_deliveries SET due_at = now() + interval '10 hours'"
+            " WHERE webhook_id = :id AND tries > 0 AND due_at IS NOT NULL",
+            id=parse_id(IdKind.WEBHOOK, webhook_id),
+        )
+
     async def pass_time(self, webhook_id: str, span: timedelta) -> None:
         """As if so much time had passed for this webhook's lane and deliveries.
 
@@ -106,10 +114,11 @@ class Hooks:
 
 
 @asynccontextmanager
-async def delivering(service: Service) -> AsyncIterator[WebhookDelivery]:
-    """A deliverer, as a worker of its own would have it."""
-    delivery = wire_webhooks(service.foundation, service.sealer.vault)
-    listener = Listener(require_database(service.foundation.settings), OUTBOX_CHANNEL, delivery.notice)
+async def delivering(service: Service, **changes: object) -> AsyncIterator[WebhookDelivery]:
+    """A deliverer, as a worker of its own would have it, with settings changed."""
+    settings = service.foundation.settings.model_copy(update=changes)
+    delivery = wire_webhooks(replace(service.foundation, settings=settings), service.sealer.vault)
+    listener = Listener(require_database(settings), OUTBOX_CHANNEL, delivery.notice)
     delivery.start()
     listener.start()
     try:

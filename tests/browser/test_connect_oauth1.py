@@ -10,7 +10,7 @@ from connect_site import Site
 from oauth1_server import CONSUMER, CONSUMER_SECRET, OAuth1Server, open_oauth1_server
 from webdriver import Browser
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -58,6 +58,7 @@ async def test_a_person_who_declines_may_try_again(site: Site, browser: Browser,
     await browser.click("button[value=deny]")
     await browser.shows("h1", "You declined")
     await browser.click("a.button")
+    await browser.shows("h1", f"Connect {urlsplit(provider.url).netloc}")
     await browser.click("button")
     await browser.shows("h1", "Allow access?")
     await browser.click("button[value=allow]")

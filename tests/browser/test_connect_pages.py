@@ -9,7 +9,7 @@ from connect_site import Site
 from page_looks import check_looks
 from webdriver import Browser
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 async def fill_in_and_press(browser: Browser) -> None:

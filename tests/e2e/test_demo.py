@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.timeout(240)
+
 Demo = Callable[..., "subprocess.Popen[str]"]
 
 SHORT = ("--accounts", "3", "--token-lifetime", "4", "--revoke-every", "4")
@@ -56,8 +58,8 @@ def processes_in(path: Path) -> list[str]:
 def test_it_shows_refreshes_a_revocation_and_what_the_subscriber_heard_of_it_and_ends_by_itself(
     demo: Demo, short_dir: Path
 ) -> None:
-    process = demo("--plain", "--for", "14")
-    output, _ = process.communicate(timeout=90)
+    process = demo("--plain", "--for", "40")
+    output, _ = process.communicate(timeout=150)
 
     assert process.returncode == 0, output
     assert re.search(r"admin key  .*/data/demo/admin\.key\n", output)

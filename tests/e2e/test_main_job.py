@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from connections import Connected, StartProvider
-from household import Household, data
-from tokenkeep.adapters.demo_provider import ProviderOptions
+from household import CALM, Household, data
+from tokenkeep.adapters.demo_provider import Fault, ProviderOptions
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -31,7 +31,7 @@ async def all_fresh_since(
 
     await household.until(all_have)
     for one in ids:
-        token = await data(await api.post(f"/v1/accounts/{one}/token", json={"min_ttl": 1}))
+        token = await data(await api.post(f"/v1/accounts/{one}/token", json={"min_ttl": 2}))
         assert await connected.works(token["access_token"]), one
 
 
@@ -44,7 +44,8 @@ async def stream(household: Household) -> list[dict[str, Any]]:
 async def test_accounts_are_kept_fresh_one_is_revoked_and_the_stream_tells(
     household: Household, start_provider: StartProvider
 ) -> None:
-    connected = await start_provider(ProviderOptions(token_lifetime_s=6))
+    household.changes = CALM
+    connected = await start_provider(ProviderOptions(token_lifetime_s=12))
     async with household, household.api() as api:
         source_id = await connected.create_source(api, reuse_detection="revokes")
         ids = [await connected.connect(api, source_id, user) for user in ("alice", "bob", "carol")]
@@ -68,7 +69,7 @@ async def test_accounts_are_kept_fresh_one_is_revoked_and_the_stream_tells(
         async def is_told() -> bool:
             return any(event["type"].endswith("disabled") for event in await stream(household))
 
-        await household.until(is_told, within_s=10)
+        await household.until(is_told)
         told = await stream(household)
         assert [event["subject"] for event in told if event["type"].endswith("disabled")] == [carol]
         for subject in ids:
@@ -81,7 +82,7 @@ async def test_accounts_are_kept_fresh_one_is_revoked_and_the_stream_tells(
 async def test_a_flushed_valkey_and_a_killed_worker_cost_nothing(
     household: Household, start_provider: StartProvider
 ) -> None:
-    connected = await start_provider(ProviderOptions(token_lifetime_s=6, grace_s=60))
+    connected = await start_provider(ProviderOptions(token_lifetime_s=12, grace_s=60))
     async with household, household.api() as api:
         source_id = await connected.create_source(api, old_refresh_grace_s=60)
         ids = [await connected.connect(api, source_id, f"user{n}") for n in range(5)]
@@ -99,7 +100,7 @@ async def test_a_flushed_valkey_and_a_killed_worker_cost_nothing(
 
 
 async def test_valkey_and_postgres_may_die_and_come_back(household: Household, start_provider: StartProvider) -> None:
-    connected = await start_provider(ProviderOptions(token_lifetime_s=6, grace_s=60))
+    connected = await start_provider(ProviderOptions(token_lifetime_s=12, grace_s=60))
     async with household, household.api() as api:
         source_id = await connected.create_source(api, old_refresh_grace_s=60)
         ids = [await connected.connect(api, source_id, f"user{n}") for n in range(3)]
@@ -111,13 +112,14 @@ async def test_valkey_and_postgres_may_die_and_come_back(household: Household, s
 
 
 async def test_a_second_start_finds_everything_again(household: Household, start_provider: StartProvider) -> None:
-    connected = await start_provider(ProviderOptions(token_lifetime_s=6))
+    household.changes = CALM
+    connected = await start_provider(ProviderOptions(token_lifetime_s=12))
     async with household, household.api() as api:
         source_id = await connected.create_source(api)
         account_id = await connected.connect(api, source_id, "alice")
         left = household.everyone()
     assert [one for one in left if one.is_running()] == []
-    again = Household(household.data_dir, port=household.port, metrics_port=household.metrics_port)
+    again = Household(household.data_dir, CALM, port=household.port, metrics_port=household.metrics_port)
     async with again, again.api() as api:
         await all_fresh_since(again, api, connected, [account_id], more=1)
 
@@ -125,11 +127,14 @@ async def test_a_second_start_finds_everything_again(household: Household, start
 async def test_many_callers_share_one_refresh_and_get_the_same_token(
     household: Household, start_provider: StartProvider
 ) -> None:
+    household.changes = CALM
     connected = await start_provider(ProviderOptions(token_lifetime_s=600))
     async with household, household.api() as api:
         source_id = await connected.create_source(api)
         account_id = await connected.connect(api, source_id, "alice")
         before = connected.provider.counters().presentations
+        # Who asks after the answer is there may be given another token: let all have asked before, on a slow machine too.
+        connected.provider.inject(Fault(delay_ms=4_000))
         limits = httpx.Limits(max_connections=60)
         async with httpx.AsyncClient(base_url=household.url, headers=api.headers, timeout=40, limits=limits) as many:
             calls = [many.post(f"/v1/accounts/{account_id}/token", json={"force": True, "wait": 20}) for _ in range(60)]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from connections import Connected, StartProvider
-from household import Household
+from household import CALM, Household
 from tokenkeep.adapters.demo_provider import ProviderOptions
 from tokenkeep.client import AsyncTokenkeep, ReauthorizationRequired, Tokenkeep, TokenkeepAuth, TokenUnavailable
 
@@ -63,6 +63,7 @@ async def call_until(http: httpx.AsyncClient, url: str, seen: Seen, done: Any) -
 
 
 async def test_requests_outlive_tokens_that_really_expire(household: Household, start_provider: StartProvider) -> None:
+    household.changes = CALM
     connected = await start_provider(ProviderOptions(token_lifetime_s=LIFETIME_S))
     async with household, household.api() as api:
         key, [alice, bob] = await prepared(household, connected, api, "alice", "bob")
@@ -87,6 +88,7 @@ async def test_requests_outlive_tokens_that_really_expire(household: Household, 
 async def test_a_token_that_expired_unnoticed_is_replaced_and_the_request_made_once_more(
     household: Household, start_provider: StartProvider
 ) -> None:
+    household.changes = CALM
     connected = await start_provider(ProviderOptions(token_lifetime_s=LIFETIME_S))
     async with household, household.api() as api:
         key, [alice] = await prepared(household, connected, api, "alice")

@@ -9,7 +9,9 @@ from typing import Self
 import httpx
 
 _LOOK_EVERY_S = 0.1
-_PATIENCE_S = 2.0
+_PATIENCE_S = 10.0
+_MISSES = 2
+"""One alone may come from a machine that stood still for as long as an API waits for its database."""
 _HOST = "127.0.0.1"
 
 
@@ -62,11 +64,15 @@ class Balancer:
     async def _look(self, port: int) -> None:
         """At each by itself: one that is slow must not keep the news of another."""
         async with httpx.AsyncClient(timeout=_PATIENCE_S) as client:
+            misses = 0
             while port in self.ports:
-                is_ready = False
+                misses += 1
                 with suppress(httpx.TransportError):
-                    is_ready = (await client.get(f"http://{_HOST}:{port}/readyz")).status_code == httpx.codes.OK
-                (self.ready.add if is_ready else self.ready.discard)(port)
+                    if (await client.get(f"http://{_HOST}:{port}/readyz")).status_code == httpx.codes.OK:
+                        self.ready.add(port)
+                        misses = 0
+                if misses >= _MISSES:
+                    self.ready.discard(port)
                 await asyncio.sleep(_LOOK_EVERY_S)
         self.ready.discard(port)
 

@@ -20,12 +20,13 @@ from faults.services import Nursery, Service, eventually
 from household import a_free_port
 from road import Road
 from token_server import Said, TokenServer
+from tokenkeep.adapters.ending import end
 from tokenkeep.adapters.redis.event_stream import STREAM
 from tokenkeep.domain.ids import IdKind, format_id
 
 ADMIN_KEY = "tk_admin-key-of-the-rolling-restart"
-DELAY_S = 3.0
-"""Longer than a look of the balancer may take, and than a caller keeps a connection that it does not use."""
+DELAY_S = 10.0
+"""Longer than two looks of the balancer take on a slow machine, and than a caller keeps a connection that it does not use."""
 _IDLE_S = 1.0
 ENDS_WITHIN_S = {"api": DELAY_S + 40, "scheduler": 20, "worker": 2 * (8 / 3 + 2 + 5) + 30}
 """What docs/how-to/upgrade.md states, by these tests' settings."""
@@ -46,7 +47,7 @@ SETTINGS = {
     "log_format": "json",
     "allow_private_hosts": "127.0.0.1/32",
 }
-LIFE_S = 20
+LIFE_S = 40
 _ANSWER_AFTER_S = 0.05
 _READY_S = 90
 _MIN_TTL_S = 1
@@ -218,8 +219,7 @@ async def nobody_runs_out(road: Road) -> AsyncIterator[None]:
         yield
         assert not watching.done(), watching.exception()
     finally:
-        watching.cancel()
-        await asyncio.wait({watching})
+        await end(watching)
     assert not worst, f"tokens had run out while their accounts were active: {worst[:5]}"
 
 

@@ -26,7 +26,7 @@ HURRIED = {
 }
 PAUSE_S = 4
 """Longer than the lease, shorter than the quarantine: a longer one is what no client can survive (assumption A1)."""
-RECOVERY_S = 45.0
+RECOVERY_S = 60.0
 TELLING_S = 15.0
 
 FIRST_LIFE_S = 62.0

@@ -12,7 +12,7 @@ from faults.services import Nursery, eventually
 from faults.street import Stores, open_street
 from tokenkeep.adapters.failpoints.spec import Point
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

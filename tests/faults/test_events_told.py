@@ -18,6 +18,7 @@ from faults.terms import HURRIED
 from road import CALLER, Road, open_road
 from storm.listener import Listener
 from token_server import Said
+from tokenkeep.adapters.ending import end
 from tokenkeep.application.manage_webhooks import CreateWebhook, NewWebhook
 from tokenkeep.cli.bench.events.transitions import open_transitions
 from tokenkeep.cli.bench.installation import Installation
@@ -89,8 +90,7 @@ async def listening(listener: Listener) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await end(task)
 
 
 @asynccontextmanager
@@ -102,14 +102,12 @@ async def harassed(victims: Victims, *names: str) -> AsyncIterator[Callable[[], 
 
     async def stop() -> None:
         assert not task.done(), task.exception()
-        task.cancel()
-        await asyncio.wait({task})
+        await end(task)
 
     try:
         yield stop
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await end(task)
         victims.end()
 
 
@@ -130,7 +128,7 @@ async def test_whoever_is_killed_everything_is_told_in_order(
     }
     async with (
         Receiver(answer=audience.deliver) as endpoint,
-        open_road(database_url, redis_url, **given) as road,
+        open_road(database_url, redis_url, **(given | {"database_pool_size": 16})) as road,  # one for each writer
         listening(audience.listener),
     ):
         async with road.works() as work:

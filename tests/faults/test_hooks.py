@@ -19,7 +19,7 @@ from token_server import Said
 from tokenkeep.adapters.failpoints.spec import Point
 from tokenkeep.domain.secret import Secret
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

@@ -368,8 +368,13 @@ async def test_a_form_on_somebody_elses_page_brings_nothing_and_loses_nothing_bu
 
 
 async def test_keys_can_not_be_tried_without_end(
-    admin: httpx.AsyncClient, browser: ConnectBrowser, keys_id: str, whoami: WhoamiServer
+    admin: httpx.AsyncClient,
+    browser: ConnectBrowser,
+    keys_id: str,
+    whoami: WhoamiServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("tokenkeep_api.routes.credential_pages.monotonic", lambda: 4711.0)
     session = await a_session(admin, source_id=keys_id)
     pages = []
     for n in range(11):

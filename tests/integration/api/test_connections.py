@@ -15,7 +15,7 @@ from tokenkeep_api.guarded_protocol import ConnectionLimits
 from tokenkeep_api.listening import Server, bind
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: api.test\r\n"
-SHORT = ConnectionLimits(head_deadline_s=0.5, write_deadline_s=0.5)
+SHORT = ConnectionLimits(head_deadline_s=2, write_deadline_s=0.5)
 
 Serving = Callable[[ConnectionLimits], AbstractAsyncContextManager[int]]
 

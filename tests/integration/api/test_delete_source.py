@@ -12,10 +12,18 @@ from sqlalchemy import text
 from api_service import Service, data, problem
 from revocation_server import RevocationServer
 from token_server import TokenServer
+from tokenkeep.adapters.postgres.engine import CONNECTION_SETTINGS
 from tokenkeep.domain.ids import IdKind, SourceId, parse_id
 
 TOKEN_URL = "https://93.184.215.14/token"
 CONNECTABLE = {"authorization_url": "https://93.184.215.14/authorize"}
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL would end transactions that wait, or are waited for, while the machine is slow."""
+    for name in ("lock_timeout", "idle_in_transaction_session_timeout"):
+        monkeypatch.setitem(CONNECTION_SETTINGS, name, "0")
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The feed over HTTP: replayed from the table, waited for, told where to go on."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
@@ -12,6 +12,8 @@ import pytest
 from redis.asyncio import Redis
 
 from api_service import Service, data, problem
+from databases import migrated_database
+from event_schemas import check_emitted
 from feeding import come_to
 from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep.adapters.postgres.outbox import PostgresOutbox
@@ -23,6 +25,14 @@ from tokenkeep_api.feed_readers import FeedReaders
 
 TOKEN_URL = "https://93.184.215.14/token"
 ORIGIN = "AQAAAAAAAAAAAAAAAAAAAAA"
+
+
+@pytest.fixture(scope="module")
+def api_database_url(postgres_url: str) -> Iterator[str]:
+    """A database of this file's own: its relay would publish what other files have told."""
+    url = migrated_database(postgres_url, "of_feed_events")
+    yield url
+    asyncio.run(check_emitted(url))
 
 
 async def page(client: httpx.AsyncClient, **parameters: Any) -> tuple[list[dict[str, Any]], str]:

@@ -25,15 +25,22 @@ async def query(service: Service) -> dict[str, str]:
     return {"source_id": await service.source("https://93.184.215.14/token")}
 
 
-@pytest.fixture
-async def port(service: Service) -> AsyncIterator[int]:
-    """A real server; each 16 KiB of an import have half a second to come."""
+@asynccontextmanager
+async def open_port(service: Service, piece_deadline_s: float) -> AsyncIterator[int]:
+    """A real server; each 16 KiB of an import have so long to come."""
     with bind("127.0.0.1", 0) as listener:
-        server = Server(create_app(service.wired, piece_deadline_s=0.5))
+        server = Server(create_app(service.wired, piece_deadline_s=piece_deadline_s))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         yield listener.getsockname()[1]
         server.should_exit = True
         await serving
+
+
+@pytest.fixture
+async def port(service: Service) -> AsyncIterator[int]:
+    """A server that waits for half a second."""
+    async with open_port(service, 0.5) as opened:
+        yield opened
 
 
 def head(service: Service, query: dict[str, str]) -> bytes:
@@ -104,16 +111,17 @@ async def test_a_body_that_drips_is_a_408_however_steadily_it_does(
     writer.close()
 
 
-async def test_a_slow_body_may_take_longer_than_its_pieces(service: Service, port: int, query: dict[str, str]) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(head(service, query))
-    for number in range(4):
-        writer.write(chunk(b" " * PIECE_BYTES + a_line(f"n{number}")))
-        # A pace, not a wait for something to have happened: together they take longer than one piece may.
-        await asyncio.sleep(0.2)
-    writer.write(b"0\r\n\r\n")
-    assert (await reader.readuntil(b"0\r\n\r\n")).count(b'"created"') == 4
-    writer.close()
+async def test_a_slow_body_may_take_longer_than_its_pieces(service: Service, query: dict[str, str]) -> None:
+    async with open_port(service, 3) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head(service, query))
+        for number in range(8):
+            writer.write(chunk(b" " * PIECE_BYTES + a_line(f"n{number}")))
+            # A pace, not a wait for something to have happened: together they take longer than one piece may.
+            await asyncio.sleep(0.5)
+        writer.write(b"0\r\n\r\n")
+        assert (await reader.readuntil(b"0\r\n\r\n")).count(b'"created"') == 8
+        writer.close()
 
 
 @pytest.mark.parametrize("key", [{}, KEY])
@@ -148,8 +156,10 @@ async def test_a_client_that_takes_no_results_for_too_long_is_given_up(service: 
 
 @asynccontextmanager
 async def accounts_locked(service: Service) -> AsyncIterator[None]:
-    """Nobody can write accounts, for as long as this may last: 5 s."""
+    """Nobody can write accounts."""
     async with service.foundation.database.transaction() as connection:
+        # PostgreSQL would end a transaction of ours that does nothing while the machine is slow.
+        await connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         await connection.exec_driver_sql("LOCK TABLE accounts IN EXCLUSIVE MODE")
         yield
 
@@ -158,8 +168,9 @@ async def test_a_database_that_stumbles_holds_the_stream_back(service: Service, 
     with capture_logs() as log:
         async with accounts_locked(service):
             running = asyncio.create_task(Import(service, [a_line("a"), a_line("b")], query)())
-            while not any(line["event"] == "import_delayed" for line in log):  # noqa: ASYNC110 - of another task
-                await asyncio.sleep(0.05)
+            async with asyncio.timeout(30):
+                while not any(line["event"] == "import_delayed" for line in log):  # noqa: ASYNC110 - of another task
+                    await asyncio.sleep(0.05)
         answer = await running
     assert answer.whole
     assert answer.statuses() == ["created", "created"]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from api_service import Service, data
 from tokenkeep.application.create_account import NewAccount
@@ -13,6 +14,11 @@ from tokenkeep.application.keep_credentials import LiveTokens, fingerprint
 from tokenkeep.application.prepared_account import Existing, PreparedAccount, Stored, Storing
 from tokenkeep.domain.ids import IdKind, SourceId, parse_id
 from tokenkeep.domain.secret import Secret
+
+PATIENCE = text(
+    "SELECT set_config('lock_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)"
+)
+"""Without it PostgreSQL ends transactions that wait, or are waited for, while the machine is slow."""
 
 
 class Making:
@@ -36,6 +42,7 @@ class Making:
 
     async def store(self, accounts: Sequence[PreparedAccount]) -> list[Storing]:
         async with self._service.wired.works() as work:
+            await work.connection.execute(PATIENCE)
             return await work.new_accounts.add(accounts)
 
     async def stored(self) -> set[UUID]:
@@ -45,8 +52,8 @@ class Making:
 
 @pytest.fixture
 async def making(service: Service) -> Making:
-    text = await service.source("https://93.184.215.14/token")
-    return Making(service, SourceId(parse_id(IdKind.SOURCE, text)))
+    source_id = await service.source("https://93.184.215.14/token")
+    return Making(service, SourceId(parse_id(IdKind.SOURCE, source_id)))
 
 
 @pytest.fixture
@@ -61,8 +68,8 @@ async def elsewhere(service: Service) -> Making:
         "options": {"token_url": "https://93.184.215.14/token"},
     }
     async with service.client(**{"X-Tokenkeep-Environment": environment}) as admin:
-        text = data(await admin.post("/v1/sources", json=body), 201)["id"]
-    return Making(service, SourceId(parse_id(IdKind.SOURCE, text)), environment)
+        source_id = data(await admin.post("/v1/sources", json=body), 201)["id"]
+    return Making(service, SourceId(parse_id(IdKind.SOURCE, source_id)), environment)
 
 
 async def test_of_two_in_a_batch_the_earlier_one_is_stored_and_the_other_is_told_of_it(making: Making) -> None:
@@ -123,6 +130,7 @@ async def test_a_grant_that_comes_back_is_not_revoked_any_more(service: Service,
 async def test_a_race_is_lost_without_a_trace(service: Service, making: Making) -> None:
     theirs, mine, free = [await making.prepare("g"), await making.prepare("g"), await making.prepare("h")]
     async with service.wired.works() as work:
+        await work.connection.execute(PATIENCE)
         assert await work.new_accounts.add([theirs]) == [Stored()]
         # They have not committed: I see nothing, and wait at the claim.
         storing = asyncio.create_task(making.store([mine, free]))
@@ -151,6 +159,7 @@ async def test_two_sources_of_a_client_race_for_a_grant_and_one_gets_it(
 ) -> None:
     theirs, mine, free = [await making.prepare("g"), await elsewhere.prepare("g"), await elsewhere.prepare("h")]
     async with service.wired.works() as work:
+        await work.connection.execute(PATIENCE)
         assert await work.new_accounts.add([theirs]) == [Stored()]
         storing = asyncio.create_task(elsewhere.store([mine, free]))
         waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%imported_grants%'"

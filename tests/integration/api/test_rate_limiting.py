@@ -50,7 +50,11 @@ async def client_get_once(service: Service, path: str) -> httpx.Response:
         return await nobody.get(path)
 
 
-async def test_guessing_is_slow_and_does_not_hurt_the_keys_in_use(limited: Service) -> None:
+async def test_guessing_is_slow_and_does_not_hurt_the_keys_in_use(
+    limited: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = limited.wired.limits._clock()
+    monkeypatch.setattr(limited.wired.limits, "_clock", lambda: now)
     key, fresh = await limited.key("sources:read"), await limited.key("sources:read")
     async with limited.client(key) as owner, limited.client(None) as guesser:
         data(await owner.get("/v1/sources"))

@@ -165,9 +165,9 @@ async def test_changes_are_logged_once_and_nothing_of_them_is_quoted(service: Se
 
 @pytest.fixture
 async def port(service: Service) -> AsyncIterator[int]:
-    """A real server whose bodies have half a second to arrive."""
+    """A real server whose bodies have two seconds to arrive."""
     with bind("127.0.0.1", 0) as listener:
-        server = Server(create_app(service.wired, body_deadline_s=0.5))
+        server = Server(create_app(service.wired, body_deadline_s=2))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         yield listener.getsockname()[1]
         server.should_exit = True

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 import orjson
 import pytest
+from sqlalchemy import text
 
 from api_service import Service, data, problem
 from raw_http import http
@@ -308,6 +309,8 @@ async def test_a_user_whose_account_is_just_being_stored_is_seen_before_anything
         made = await create(admin, source_id, access_token="one", refresh_token="one.1", expires_in=3600)
         gone = data(made, 201)["id"]
     async with service.wired.works() as work:
+        # PostgreSQL would end a transaction of ours that does nothing while the machine is slow.
+        await work.connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         tokens = LiveTokens(Secret("two"), Secret("two.1"), expires_in_s=3600)
         wanted = NewAccount(SourceId(parse_id(IdKind.SOURCE, other)), tokens, None, {}, {})
         caller = Caller("a test", service.environment, frozenset())

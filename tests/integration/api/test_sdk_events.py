@@ -1,13 +1,15 @@
 """The SDK asks what has happened and tells what a service sees, with both clients, against a real server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from api_service import ADMIN_KEY, Service, data
+from databases import migrated_database
+from event_schemas import check_emitted
 from served_api import served
 from tokenkeep.adapters.postgres.outbox import PostgresOutbox
 from tokenkeep.adapters.redis.event_stream import RedisEventStream
@@ -29,6 +31,14 @@ from tokenkeep.domain.incoming_event import IncomingType
 from told_events import until
 
 TOKEN_URL = "https://93.184.215.14/token"
+
+
+@pytest.fixture(scope="module")
+def api_database_url(postgres_url: str) -> Iterator[str]:
+    """A database of this file's own: its relay would publish what other files have told."""
+    url = migrated_database(postgres_url, "of_sdk_events")
+    yield url
+    asyncio.run(check_emitted(url))
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ async def test_every_presentation_is_on_record_in_order_with_its_outcome(start: 
 async def test_presentations_of_one_token_at_the_same_time_are_seen_to_overlap(start: Start) -> None:
     client = await start(grace_s=60)
     alice, bob = await client.connect("alice"), await client.connect("bob")
-    client.provider.inject(Fault(moment=Moment.AFTER, delay_ms=300))
+    client.provider.inject(Fault(moment=Moment.AFTER, delay_ms=2000))
 
     slow = asyncio.create_task(client.refresh(alice["refresh_token"]))
     await until(lambda: len(client.provider.presentations()) == 1)

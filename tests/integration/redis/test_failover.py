@@ -59,6 +59,7 @@ async def database(postgres_url: str) -> AsyncIterator[Database]:
 async def replicated(primary: Redis, replica: Redis) -> None:
     """The replica follows, and has all that there is."""
     port = a_free_port()
+    await primary.config_set("repl-diskless-sync-delay", 0)
     await primary.config_set("bind", "127.0.0.1")
     await primary.config_set("port", port)
     await replica.replicaof("127.0.0.1", port)
@@ -66,7 +67,7 @@ async def replicated(primary: Redis, replica: Redis) -> None:
 
 
 async def caught_up(primary: Redis, replica: Redis) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             here, there = await primary.info("replication"), await replica.info("replication")
             same = here["master_replid"] == there["master_replid"]

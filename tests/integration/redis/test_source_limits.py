@@ -49,12 +49,12 @@ async def test_workers_that_ask_at_once_get_no_more_than_there_is(client: Redis)
 
 
 async def test_who_gets_nothing_is_told_when_to_ask_again(client: Redis) -> None:
-    shared, bound = limits(client), Bound("b", Rate(2.0, 1))
+    shared, bound = limits(client), Bound("b", Rate(0.1, 1))
     assert await taken(shared, asked(bound)) == 1
     allowed = await shared.take(asked(bound))
     assert allowed is not None
     assert (allowed.count, allowed.why) == (0, Delay.RATE)
-    assert 0 < allowed.wait_s <= 0.5
+    assert 0 < allowed.wait_s <= 10
 
 
 async def test_the_narrowest_bound_decides_and_the_others_keep_what_was_not_used(client: Redis) -> None:
@@ -109,16 +109,17 @@ async def test_without_redis_nothing_is_said_and_nothing_raised() -> None:
 async def test_while_a_demand_waits_what_is_scheduled_leaves_the_next_token_to_it_however_small_the_bucket(
     client: Redis,
 ) -> None:
-    shared, bound, source_id = limits(client), Bound("b", Rate(20.0, 1)), SourceId(uuid4())
+    shared, bound, source_id = limits(client), Bound("b", Rate(0.01, 1)), SourceId(uuid4())
     scheduled = Asked(source_id, (bound,), 1, False, uuid4().hex)  # noqa: FBT003 - one of its fields
     demanded = Asked(source_id, (bound,), 1, True, uuid4().hex)  # noqa: FBT003 - one of its fields
     assert await taken(shared, scheduled) == 1
     waits = await shared.take(demanded)
     assert waits is not None
     assert waits.count == 0
-    async with asyncio.timeout(10):
-        while await client.exists("tokenkeep:limit:bucket:b") and not await taken(shared, demanded):
-            assert await taken(shared, scheduled) == 0
+    assert await taken(shared, scheduled) == 0
+    await client.delete("tokenkeep:limit:bucket:b")  # its next token is there
+    assert await taken(shared, scheduled) == 0
+    assert await taken(shared, demanded) == 1
     await client.delete("tokenkeep:limit:bucket:b")
     assert await taken(shared, scheduled) == 1
 
@@ -126,7 +127,7 @@ async def test_while_a_demand_waits_what_is_scheduled_leaves_the_next_token_to_i
 async def test_a_demand_that_waits_for_what_sources_share_goes_before_what_is_scheduled_of_another_one(
     client: Redis,
 ) -> None:
-    shared, common = limits(client), Bound("provider:p", Rate(0.5, 1))
+    shared, common = limits(client), Bound("provider:p", Rate(0.01, 1))
     mine, other = SourceId(uuid4()), SourceId(uuid4())
     scheduled = Asked(other, (common,), 1, False, uuid4().hex)  # noqa: FBT003 - one of its fields
     assert await taken(shared, scheduled) == 1

@@ -22,14 +22,16 @@ from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.entry import Presented
 from tokenkeep.settings import require_redis
 
+pytestmark = pytest.mark.timeout(300)
+
 CROWD = 100_000
 OTHERS = 120
-DEADLINE_S = 8.0
+DEADLINE_S = 20.0
 HURRIED = {
     "provider_deadline_s": str(DEADLINE_S),
-    "write_ahead_s": "2",
-    "lease_s": "12",
-    "quarantine_s": "15",
+    "write_ahead_s": "8",
+    "lease_s": "24",
+    "quarantine_s": "30",
     "actor_time_limit_s": "60",
 }
 
@@ -160,7 +162,7 @@ async def test_a_provider_that_hangs_with_a_hundred_thousand_accounts_makes_nobo
     assert silence.most > 0
     # Behind what hangs they would have waited for its deadline at the least.
     assert beside[-1] < before[-1] + DEADLINE_S / 2
-    assert beside[OTHERS // 2] < before[OTHERS // 2] + 2
+    assert beside[OTHERS // 2] < before[OTHERS // 2] + DEADLINE_S / 4
     assert silence.most <= 200
     [row] = await hurried.sql(
         "SELECT count(*) FILTER (WHERE a.state <> 'active') AS disabled, count(*) AS everybody FROM accounts AS a"
@@ -203,7 +205,7 @@ async def test_demands_at_what_hangs_keep_no_thread_from_another_ones(
         assert await queue.enqueue([one], trigger=Trigger.DEMAND, correlation_id="cor_test")
 
     await demand(first)
-    async with asyncio.timeout(30):  # until the worker is there
+    async with asyncio.timeout(60):  # until the worker is there
         while "first.1" not in server.presented:  # noqa: ASYNC110 - the server tells of no more than the request
             await asyncio.sleep(0.05)
     for one in [*hung, second]:

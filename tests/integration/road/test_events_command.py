@@ -63,7 +63,7 @@ async def test_the_command_follows_what_is_told(road: Road, server: TokenServer)
     assert running.stdout is not None
     line = asyncio.create_task(running.stdout.readline())
     source_id = await road.source(server.url)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         number = 0
         while not line.done():  # it may not listen yet
             await road.account(source_id, f"g{number}", expires_in_s=3600)

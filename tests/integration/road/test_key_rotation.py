@@ -192,7 +192,7 @@ async def test_the_command_can_be_interrupted_and_goes_on_where_it_was(
     keyring = in_file(tmp_path / "keyring", text)
     wrapped = "SELECT count(*) AS n FROM credentials WHERE key_id = :key"
     async with keys_command(road, "rotate", "--rows-per-s", "5", **keyring) as command:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (await road.sql(wrapped, key=both.current))[0]["n"] < 5:  # noqa: ASYNC110 - rows tell nobody
                 await asyncio.sleep(0.02)
         command.send_signal(signal.SIGINT)

@@ -32,13 +32,13 @@ async def waits(road: Road) -> list[float]:
 async def test_no_more_go_than_the_rate_lets_and_the_others_come_one_after_the_other(
     road: Road, server: TokenServer
 ) -> None:
-    source_id = await road.source(server.url, refresh_rate_per_min=60, refresh_burst=2)
+    source_id = await road.source(server.url, refresh_rate_per_min=6, refresh_burst=2)
     ids = await accounts(road, source_id, 6)
     assert len(await road.refresh(*ids)) == 2
     assert len(server.presented) == 2
     later = await waits(road)
     assert len(later) == 4
-    assert all(second - first == pytest.approx(1.0, abs=0.05) for first, second in pairwise(later))
+    assert all(second - first == pytest.approx(10.0, abs=0.05) for first, second in pairwise(later))
     assert await road.tick() == 0
     failed = await road.sql("SELECT 1 FROM leases WHERE consecutive_failures > 0 OR fence > 1")
     assert failed == []
@@ -72,7 +72,9 @@ async def test_a_retry_after_is_honoured_for_the_whole_source_in_every_worker(
     source_id = await road.source(server.url)
     first, second, third = await accounts(road, source_id, 3)
     server.script.append(says(status, {"error": "slow_down"}, retry_after="120"))
+    began = asyncio.get_running_loop().time()
     await road.refresh(first)
+    await road.refreshing.refresh._admission.drain()
     other = wire_worker(road.foundation)
     await road.refresh(second)
     await other.refresh([third], trigger=Trigger.SCHEDULE, correlation_id="cor_test", source_id=source_id)
@@ -80,7 +82,10 @@ async def test_a_retry_after_is_honoured_for_the_whole_source_in_every_worker(
     for one in (second, third):
         view = await road.view(one)
         assert (view.account.health, view.account.last_error) == (Health.HEALTHY, None)
-    assert await waits(road) == pytest.approx([120, 120], abs=3)
+    left = await waits(road)
+    elapsed = asyncio.get_running_loop().time() - began
+    assert len(left) == 2
+    assert all(120 - elapsed - 0.5 <= wait_s <= 121 for wait_s in left)
     elsewhere = await road.account(await road.source(server.url), "elsewhere")
     await road.refresh(elsewhere)
     assert server.presented == ["g0.1", "elsewhere.1"]
@@ -92,13 +97,15 @@ async def test_a_demand_at_a_source_that_is_held_is_told_until_when(road: Road, 
     source_id = await road.source(server.url)
     first, second = await accounts(road, source_id, 2)
     server.script.append(says(429, {}, retry_after="40"))
+    began = asyncio.get_running_loop().time()
     await road.refresh(first)
     await road.refresh(second, trigger=Trigger.DEMAND)
     [row] = await road.sql(
         "SELECT extract(epoch FROM not_before - clock_timestamp()) AS wait_s FROM leases WHERE account_id = :id",
         id=second,
     )
-    assert float(row["wait_s"]) == pytest.approx(40, abs=3)
+    elapsed = asyncio.get_running_loop().time() - began
+    assert 40 - elapsed - 0.5 <= float(row["wait_s"]) <= 41
     assert server.presented == ["g0.1"]
 
 
@@ -149,13 +156,21 @@ async def test_accounts_that_somebody_else_holds_leave_their_places_at_once(road
 
 
 async def test_a_throttled_source_rests_for_longer_each_time(road: Road, server: TokenServer) -> None:
-    ids = await accounts(road, await road.source(server.url), 3)
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 3)
     server.script += [says(429, {}), says(429, {})]
+    redis, held = road.foundation.redis, f"tokenkeep:limit:held:{source_id.hex}"
     await road.refresh(ids[0])
-    await asyncio.sleep((await road.foundation.redis.pttl((await road.foundation.redis.keys("*:held:*"))[0])) / 1000)
+    await road.refreshing.refresh._admission.drain()
+    await asyncio.sleep(await redis.pttl(held) / 1000)
+    began = asyncio.get_running_loop().time()
     await road.refresh(ids[1])
-    [held] = await road.foundation.redis.keys("tokenkeep:limit:held:*")
-    assert 1_500 < await road.foundation.redis.pttl(held) <= 2_500
+    await road.refreshing.refresh._admission.drain()
+    left_ms = await redis.pttl(held)
+    elapsed_ms = (asyncio.get_running_loop().time() - began) * 1000
+    assert left_ms <= 2_500
+    assert left_ms + elapsed_ms > 2_400
+    await redis.set(held, "", px=60_000)  # the third one comes in time, however slow the machine is
     await road.refresh(ids[2])
     assert len(server.presented) == 2
 
@@ -178,7 +193,7 @@ async def test_no_more_are_under_way_than_there_are_places_and_the_first_goes_to
 
 
 async def test_a_demand_waits_for_its_turn_without_a_lease(road: Road, server: TokenServer) -> None:
-    source_id = await road.source(server.url, refresh_rate_per_min=120, refresh_burst=1)
+    source_id = await road.source(server.url, refresh_rate_per_min=20, refresh_burst=1)
     first, second = await accounts(road, source_id, 2)
     await road.refresh(first)
     waiting = asyncio.ensure_future(road.refresh(second, trigger=Trigger.DEMAND))

@@ -104,7 +104,7 @@ async def test_every_line_of_a_worker_about_an_account_bears_the_id_of_what_caus
         for one in ids:
             await queue.enqueue([one], trigger=Trigger.SCHEDULE, correlation_id=f"cor_of_{one.hex}")
         settled = "SELECT count(*) AS n FROM refresh_attempts WHERE outcome IS NOT NULL"
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (await road.sql(settled))[0]["n"] < len(ids):  # noqa: ASYNC110 - rows tell nobody
                 await asyncio.sleep(0.02)
         worker.terminate()

@@ -224,6 +224,7 @@ async def test_a_token_that_was_replaced_while_the_write_ahead_waited_is_not_sen
 
     async def write_ahead() -> int:
         async with road.works() as work:
+            await work.connection.execute(text("SET LOCAL lock_timeout = 0"))
             return len(await work.ledger.write_ahead([intent]))
 
     async with road.works() as late:

@@ -15,7 +15,7 @@ from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.refresher import MaybeSpent, Misconfigured, RefreshCall, Refused, TryLater
 
 URL = "http://127.0.0.1:9/token"
-IN_A_MOMENT = {"provider_deadline_s": "0.3", "write_ahead_s": "0.2", "lease_s": "1", "quarantine_s": "30"}
+IN_A_MOMENT = {"provider_deadline_s": "2", "write_ahead_s": "10", "lease_s": "10", "quarantine_s": "30"}
 
 
 @pytest.fixture
@@ -119,10 +119,10 @@ async def test_a_grant_that_a_refresher_says_is_dead_is_given_up(road: Road, scr
 
 async def test_a_token_that_a_refresher_did_not_spend_is_in_no_doubt(road: Road, scripted: Scripted) -> None:
     account_id = await account_of(road)
-    scripted.script.append(raises(TryLater(7)))
+    scripted.script.append(raises(TryLater(600)))
     await road.refresh(account_id)
     assert await doubts_of(road, account_id) == ("idle", 0)
-    [row] = await road.sql("SELECT not_before > now() + interval '5 s' AS waits FROM leases")
+    [row] = await road.sql("SELECT not_before > now() + interval '9 minutes' AS waits FROM leases")
     assert row["waits"]
 
 

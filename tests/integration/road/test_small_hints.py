@@ -13,10 +13,10 @@ from road_processes import process
 SOURCES = 12
 HURRIED = {
     "worker_threads": "1",
-    "provider_deadline_s": "8",
-    "write_ahead_s": "2",
-    "lease_s": "12",
-    "quarantine_s": "15",
+    "provider_deadline_s": "20",
+    "write_ahead_s": "10",
+    "lease_s": "25",
+    "quarantine_s": "35",
     "actor_time_limit_s": "60",
 }
 ANSWER = b'{"access_token":"new","token_type":"Bearer","expires_in":3600}'

@@ -23,6 +23,7 @@ async def test_the_next_event_of_a_subject_waits_until_the_last_one_is_delivered
     async with delivering(service), delivering(service):
         events = await hooks.happen(3, subject=stuck)
         await hooks.tried(webhook_id, 1)
+        await hooks.put_off(webhook_id)
         others = await hooks.happen(20)
         await hooks.until(webhook_id, state="delivered", count=20)
         assert set(receiver.ids) == {public(events[0]), *(public(one) for one in others)}
@@ -43,6 +44,7 @@ async def test_an_event_that_is_given_up_lets_the_next_one_go(
     async with delivering(service):
         first, second = await hooks.happen(2, subject=uuid4())
         await hooks.tried(webhook_id, 1)
+        await hooks.put_off(webhook_id)
         await service.sql("UPDATE webhook_deliveries SET tries = 9 WHERE tries = 1")
         receiver.script.append(Said(500, b""))
         await hooks.make_due(webhook_id)
@@ -60,8 +62,10 @@ async def test_an_event_that_is_no_longer_kept_lets_the_next_one_go_though_other
     async with delivering(service):
         first, second = await hooks.happen(2, subject=uuid4())
         await hooks.tried(webhook_id, 1)
+        await hooks.put_off(webhook_id)
         await hooks.happen(1)  # which stays on the list, too
         await hooks.tried(webhook_id, 2)
+        await hooks.put_off(webhook_id)
         assert [one["next_try_at"] is None for one in await hooks.deliveries(webhook_id)] == [False, True, False]
         await service.sql("DELETE FROM events WHERE id = :id", id=first.id)
         await service.sql("UPDATE webhook_deliveries SET due_at = now() WHERE event_id = :id", id=first.id)
@@ -127,10 +131,11 @@ async def test_order_that_is_switched_off_and_on_leaves_nothing_waiting_behind_w
     async with delivering(service):
         first, second = await hooks.happen(2, subject=uuid4())
         await hooks.tried(webhook_id, 1)
+        await hooks.put_off(webhook_id)
         await hooks.happen(1)  # of another subject, which stays pending with a time of its own
         await hooks.tried(webhook_id, 2)
+        await hooks.put_off(webhook_id)
     await hooks.call("PATCH", webhook_id, json={"ordered": False})
-    await service.sql("UPDATE webhook_deliveries SET due_at = now() + interval '10 hours' WHERE due_at IS NOT NULL")
     await service.sql("UPDATE webhook_deliveries SET due_at = now() WHERE event_id = :id", id=first.id)
     delivery = wire_webhooks(service.foundation, service.sealer.vault)
     [(lane, send_before)] = await delivery._parts.deliver.claim(healthy=1, failing=1)
