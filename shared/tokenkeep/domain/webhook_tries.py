@@ -113,7 +113,7 @@ def end_wave(
     `elsewhere`: the endpoint has another address by now, of which they say nothing.
     """
     after = tuple(_after(one, now=now, jitter=jitter()) for one in tried)
-    if elsewhere:
+    if elsewhere or not tried:
         return WaveEnd(after, condition, None)
     changed = _condition_after(condition, [one.reply for one in tried], now=now)
     reason: WebhookDisabledReason | None = None
@@ -152,8 +152,6 @@ def _condition_after(condition: Condition, replies: Sequence[Reply], *, now: dat
     asked = min(asked, LONGEST_ASKED_REST)
     if any(one.is_success for one in replies):
         return Condition(rest_until=now + asked if asked else None)
-    if not replies:
-        return condition
     failures = condition.failures + len(replies)
     lasting = condition.failed_at is not None and now - condition.failed_at < QUIET
     rest = max(asked, _rest_after(failures))

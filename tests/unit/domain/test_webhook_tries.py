@@ -132,4 +132,5 @@ def test_failures_with_nothing_tried_between_them_for_days_are_not_one_outage() 
 
 def test_nothing_follows_from_nothing() -> None:
     condition = Condition(3, NOW, NOW, NOW)
-    assert end(condition=condition) == WaveEnd((), condition, None)
+    for now in (NOW, NOW + 2 * DISABLED_AFTER):
+        assert end(condition=condition, now=now) == WaveEnd((), condition, None)
