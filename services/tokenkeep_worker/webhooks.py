@@ -183,7 +183,7 @@ class WebhookDelivery:
                 again = await self._sweep() or again
             except Exception as error:  # noqa: BLE001 - whatever failed, the next round finds what is left
                 _log.warning("webhook_feed_interrupted", error=type(error).__name__)
-            await asyncio.sleep(_PAUSE_S if self._wanted else _IDLE_PAUSE_S)
+            await asyncio.sleep(_PAUSE_S if self._wanted or again else _IDLE_PAUSE_S)
             if not again:
                 await _heard(self._news, _FEED_SWEEP_S)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from tokenkeep.application.clocks import Clocks
 from tokenkeep.application.ports import Vault
-from tokenkeep.application.post_webhook import PostWebhook
+from tokenkeep.application.post_webhook import PostWebhook, TooLateToSend
 from tokenkeep.application.webhook_secrets import open_webhook_secrets
 from tokenkeep.application.webhooks import WAVE, Lane, Lanes, ToDeliver, WebhookObserver
 from tokenkeep.application.work import Works
@@ -62,17 +62,20 @@ class DeliverWebhooks:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._try(lane, one, secrets, send_before)) for one in wave.deliveries]
         tried = [one for one in (task.result() for task in tasks) if one is not None]
+        if len(tried) < len(tasks):
+            self.observer.webhook_too_late(lane.webhook_id, len(tasks) - len(tried))
         await self._settle(lane, tried)
         return len(tried)
 
     async def _try(
         self, lane: Lane, delivery: ToDeliver, secrets: Sequence[Secret], send_before: float
     ) -> Tried | None:
-        """What came of it; None where it was too late to begin: our lateness must not count against the endpoint."""
-        if self.clocks.boottime() > send_before:
-            return None
+        """What came of it; None where it was too late to send: our lateness must not count against the endpoint."""
         post = self.post_to_failing if lane.failing else self.post
-        reply = await post(lane.url, delivery.event, secrets, send_before=send_before)
+        try:
+            reply = await post(lane.url, delivery.event, secrets, send_before=send_before)
+        except TooLateToSend:
+            return None
         return Tried(delivery.position, delivery.tries, reply)
 
     async def _settle(self, lane: Lane, tried: Sequence[Tried]) -> None:

@@ -22,6 +22,10 @@ _REUSE_WINDOW_S: Final = 5.0
 _REFUSED: Final = 400
 
 
+class TooLateToSend(Exception):
+    """We were too slow, or stood still: the time by which the request had to leave was over, and nothing was sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class PostWebhook:
     """Posts an event, and tells what came back. Nothing of ours goes along but the event and its signatures.
@@ -45,19 +49,29 @@ class PostWebhook:
             url: The endpoint.
             event: What to tell.
             secrets: What to sign with, the newest first.
-            send_before: When the first byte must have left, by `boottime()`, in seconds.
+            send_before: When the first byte must have left, by `boottime()`, in seconds. An endpoint that can't be connected to
+                before has failed.
+
+        Raises:
+            TooLateToSend: It did not leave before `send_before`, and not for want of a connection.
         """
-        begun = self.clocks.loop_time()
-        deadline = begun + self.deadline.total_seconds()
-        latest = self.clocks.boottime() + self.deadline.total_seconds()
+        begun, now = self.clocks.loop_time(), self.clocks.boottime()
+        span = self.deadline.total_seconds()
+        may_wait = span if send_before is None else min(span, send_before - now)
+        if may_wait < 0:
+            raise TooLateToSend
         request = self._request(url, event, secrets)
         try:
-            async with self.endpoints.lend(request, reuse_window_s=_REUSE_WINDOW_S, deadline=deadline) as connection:
-                outcome = await connection.exchange(
-                    request, deadline=deadline, send_before=latest if send_before is None else min(latest, send_before)
-                )
+            async with self.endpoints.lend(
+                request, reuse_window_s=_REUSE_WINDOW_S, deadline=begun + may_wait
+            ) as connection:
+                outcome = await connection.exchange(request, deadline=begun + span, send_before=now + may_wait)
         except ConnectFailed as failure:
             outcome = NoAnswer(failure.reason, maybe_sent=False, detail=failure.detail)
+        else:
+            is_unsent = isinstance(outcome, NoAnswer) and not outcome.maybe_sent
+            if is_unsent and send_before is not None and self.clocks.boottime() > send_before:
+                raise TooLateToSend
         return self._reply(outcome, timedelta(seconds=self.clocks.loop_time() - begun))
 
     def _request(self, url: str, event: Event, secrets: Sequence[Secret]) -> TokenRequest:

@@ -186,6 +186,9 @@ class WebhookObserver(Protocol):
     def webhook_lease_lost(self, webhook_id: WebhookId) -> None:
         """What was tried is not written down: somebody else is at this endpoint by now."""
 
+    def webhook_too_late(self, webhook_id: WebhookId, count: int) -> None:
+        """We came too late to send so many deliveries; they wait for its next turn."""
+
 
 WebhookSigner = Callable[[Sequence[Secret], str, datetime, str], str]
 """The header `webhook-signature` for these secrets, a message's id, a time in UTC, and a body."""

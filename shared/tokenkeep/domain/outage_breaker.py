@@ -62,7 +62,10 @@ class OutageBreaker:
         self.probing_since = now
 
     def record(self, verdict: Verdict, now: float) -> None:
-        """Take note of how a call ended."""
+        """Take note of how a call ended. One that we did not send for a reason of ours says nothing of the endpoint."""
+        if isinstance(verdict, NotSent) and not verdict.is_of_the_network:
+            self.probing_since = None
+            return
         failed, doubtful = _judged(verdict)
         if self.resting_until is not None:
             self._probed(failed=failed, now=now)
@@ -103,7 +106,7 @@ def _judged(verdict: Verdict) -> tuple[bool, bool]:
             return False, False
         case Unavailable(maybe_spent=maybe_spent, reason=reason):
             return reason is not FailureReason.PROVIDER_4XX or maybe_spent, maybe_spent
-        case NotSent(reason=reason):
-            return reason in {FailureReason.NETWORK_ERROR, FailureReason.TIMEOUT}, False
+        case NotSent():
+            return True, False
         case _:
             assert_never(verdict)

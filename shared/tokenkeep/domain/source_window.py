@@ -7,7 +7,6 @@ segments. A source that is answered soon has all the room it uses; one that fall
 from dataclasses import dataclass
 from typing import assert_never
 
-from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.verdict import Granted, Misconfigured, NotSent, RateLimited, Revoked, Unavailable, Verdict
 
 FIRST_LIMIT = 64
@@ -22,7 +21,6 @@ _ERROR_WEIGHT = 1 / 32
 _BAD_SHARE = 0.25
 """So many errors among the latest answers are the endpoint's. Fewer are their accounts' own: were each to halve the window, one in a
 thousand would cost a source nine tenths of what it could take (Mathis et al., 1997: a window is as the square root of their rarity)."""
-_OF_THE_NETWORK = frozenset({FailureReason.NETWORK_ERROR, FailureReason.TIMEOUT})
 
 
 @dataclass(slots=True)
@@ -90,8 +88,8 @@ class SourceWindow:
                 if status is not None:
                     self.last_sign_at = now
                 self._failed(took_s, now)
-            case NotSent(reason=reason):
-                if reason in _OF_THE_NETWORK:
+            case NotSent():
+                if verdict.is_of_the_network:
                     self._failed(took_s, now)
             case _:
                 assert_never(verdict)

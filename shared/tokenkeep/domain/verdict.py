@@ -63,6 +63,11 @@ class NotSent:
 
     reason: FailureReason
 
+    @property
+    def is_of_the_network(self) -> bool:
+        """Whether the endpoint could not be reached. Any other reason is one of ours, and says nothing of it."""
+        return self.reason in {FailureReason.NETWORK_ERROR, FailureReason.TIMEOUT}
+
 
 Verdict = Granted | Revoked | Misconfigured | RateLimited | Unavailable | NotSent
 

@@ -16,6 +16,10 @@ async def test_what_is_too_late_to_be_sent_counts_against_no_endpoint(
         pass
     [(lane, _)] = await late._parts.deliver.claim(healthy=1, failing=1)
     assert await late._parts.deliver(lane, send_before=0.0) == 0
+    [row] = await service.sql(
+        "SELECT holder, failures, failing_since, rest_until, wake_at <= clock_timestamp() AS is_next FROM webhook_lanes"
+    )
+    assert tuple(row.values()) == (None, 0, None, None, True)
     await late.stop()
     assert {(one["state"], one["tries"]) for one in await hooks.deliveries(webhook_id)} == {("pending", 0)}
     assert receiver.ids == []

@@ -1,7 +1,9 @@
 """One POST, and its one deadline for everything."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -10,15 +12,18 @@ import pytest
 from fakes import an_event
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy
 from tokenkeep.adapters.token_endpoint.clock import boottime
+from tokenkeep.adapters.token_endpoint.connection import Connection
 from tokenkeep.adapters.token_endpoint.lending import LentConnections
 from tokenkeep.adapters.token_endpoint.pool import ConnectionPool
 from tokenkeep.adapters.webhooks.excerpts import excerpt_of
 from tokenkeep.adapters.webhooks.signatures import sign_delivery
-from tokenkeep.application.post_webhook import PostWebhook
+from tokenkeep.application.post_webhook import PostWebhook, TooLateToSend
 from tokenkeep.application.webhook_secrets import new_webhook_secret
 from tokenkeep.bootstrap import ProcessClocks, wall_clock
 from tokenkeep.domain.webhook_tries import Reply
+from tokenkeep.providers.answer import TokenRequest
 from tokenkeep.settings import Settings
+from webhook_receiver import Receiver
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n"
 
@@ -30,9 +35,13 @@ async def pool() -> AsyncIterator[ConnectionPool]:
     await opened.close()
 
 
+def posting(lent: LentConnections, *, deadline_s: float) -> PostWebhook:
+    deadline = timedelta(seconds=deadline_s)
+    return PostWebhook(lent, sign_delivery, excerpt_of, ProcessClocks(boottime), wall_clock, deadline=deadline)
+
+
 async def posted(pool: ConnectionPool, url: str, *, send_before: float | None = None, deadline_s: float = 10) -> Reply:
-    lent, deadline = LentConnections(pool), timedelta(seconds=deadline_s)
-    post = PostWebhook(lent, sign_delivery, excerpt_of, ProcessClocks(boottime), wall_clock, deadline=deadline)
+    post = posting(LentConnections(pool), deadline_s=deadline_s)
     return await post(url, an_event(uuid4(), 1), [new_webhook_secret()], send_before=send_before)
 
 
@@ -76,9 +85,27 @@ async def test_nothing_leaves_once_the_time_to_leave_is_over(pool: ConnectionPoo
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        reply = await posted(pool, url, send_before=boottime() - 1)
-    assert (reply.status, reply.error) == (None, "internal_error: too late to send")
+        with pytest.raises(TooLateToSend):
+            await posted(pool, url, send_before=boottime() - 1)
     assert b"".join(asked) == b""
+
+
+class StandingStill(LentConnections):
+    """The process stands still once a connection is there."""
+
+    @asynccontextmanager
+    async def lend(self, request: TokenRequest, *, reuse_window_s: float, deadline: float) -> AsyncIterator[Connection]:  # type: ignore[override]
+        async with super().lend(request, reuse_window_s=reuse_window_s, deadline=deadline) as connection:
+            time.sleep(2.1)  # noqa: ASYNC251 - as said
+            yield connection
+
+
+async def test_a_process_that_stands_still_before_it_sends_blames_nobody(pool: ConnectionPool) -> None:
+    async with Receiver() as receiver:
+        post = posting(StandingStill(pool), deadline_s=10)
+        with pytest.raises(TooLateToSend):
+            await post(receiver.url, an_event(uuid4(), 1), [new_webhook_secret()], send_before=boottime() + 2)
+        assert receiver.received == []
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,6 @@ def test_calls_that_were_under_way_when_it_broke_do_not_prolong_the_rest() -> No
         RateLimited(None, 429),
         Revoked("invalid_grant", None, 400),
         Misconfigured(FailureReason.INVALID_CLIENT, "invalid_client", 401),
-        NotSent(FailureReason.INTERNAL_ERROR),
         Unavailable(FailureReason.PROVIDER_4XX, maybe_spent=False),
     ],
 )
@@ -85,6 +84,20 @@ def test_an_endpoint_that_speaks_is_not_down(said: Verdict) -> None:
     breaker = OutageBreaker(STRICT.rotation)
     for second in range(50):
         breaker.record(said, float(second))
+    assert breaker.gate(50.0) is Gate.OPEN
+
+
+def test_what_we_did_not_send_ourselves_opens_and_closes_nothing() -> None:
+    unsent = NotSent(FailureReason.INTERNAL_ERROR)
+    resting = broken(at=0.0)
+    resting.record(unsent, 1.0)
+    assert resting.gate(9.0) is Gate.CLOSED
+    resting.send_probe(11.0)
+    resting.record(unsent, 12.0)
+    assert resting.gate(12.0) is Gate.ONE
+    breaker = OutageBreaker(STRICT.rotation)
+    for second in range(50):
+        breaker.record(unsent, float(second))
     assert breaker.gate(50.0) is Gate.OPEN
 
 

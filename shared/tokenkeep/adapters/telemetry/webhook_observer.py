@@ -41,3 +41,7 @@ class WebhookTelemetry:
     def webhook_lease_lost(self, webhook_id: WebhookId) -> None:
         """What was tried is not written down: somebody else is at this endpoint by now."""
         _log.warning("webhook_lease_lost", webhook_id=format_id(IdKind.WEBHOOK, webhook_id))
+
+    def webhook_too_late(self, webhook_id: WebhookId, count: int) -> None:
+        """We came too late to send so many deliveries; they wait for its next turn."""
+        _log.warning("webhook_too_late", webhook_id=format_id(IdKind.WEBHOOK, webhook_id), count=count)

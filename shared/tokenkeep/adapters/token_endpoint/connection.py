@@ -45,7 +45,7 @@ class Connection(asyncio.Protocol):
         on_sent: Called once the last byte of a request is written, if it is set. What it raises, `exchange` raises.
     """
 
-    # A worker has thousands of these, most of them waiting: what one needs for a moment is made for that moment.
+    # A worker has thousands of these: none has a dict of its own.
     __slots__ = (
         "_awaited",
         "_close_waiter",
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
         self._close_waiter: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
         self._fileno = -1
-        self._reader: ResponseReader | None = None
+        self._reader: ResponseReader | None = None  # made when the first byte comes: most of the time is waiting
         self._awaited = False
         self._outcome: asyncio.Future[Answer | NoAnswer] | None = None
         self._idle_limit_s: float | None = None
@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return False
-        watch = select.poll()
+        watch = select.poll()  # made anew: one that is kept costs each waiting connection as much as its coroutine
         watch.register(self._fileno, select.POLLIN)
         return bool(watch.poll(0))
 
