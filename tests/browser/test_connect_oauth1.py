@@ -10,8 +10,6 @@ from connect_site import Site
 from oauth1_server import CONSUMER, CONSUMER_SECRET, OAuth1Server, open_oauth1_server
 from webdriver import Browser
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 async def provider() -> AsyncIterator[OAuth1Server]:

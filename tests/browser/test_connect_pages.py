@@ -3,13 +3,9 @@
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-import pytest
-
 from connect_site import Site
 from page_looks import check_looks
 from webdriver import Browser
-
-pytestmark = pytest.mark.timeout(300)
 
 
 async def fill_in_and_press(browser: Browser) -> None:

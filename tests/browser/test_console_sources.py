@@ -10,8 +10,6 @@ from console_user import ConsoleUser
 from page_looks import check_looks
 from webdriver import Browser
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @pytest.fixture
 async def user(browser: Browser, site: Site) -> ConsoleUser:

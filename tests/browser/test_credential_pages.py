@@ -14,8 +14,6 @@ from page_looks import check_looks
 from webdriver import Browser
 from whoami_server import WhoamiServer
 
-pytestmark = pytest.mark.timeout(240)
-
 SHOP = """\
 name: Shop X
 auth_type: api_key

@@ -26,8 +26,6 @@ STEP = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @dataclass(frozen=True)
 class Step:

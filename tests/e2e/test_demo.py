@@ -11,8 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-pytestmark = pytest.mark.timeout(240)
-
 Demo = Callable[..., "subprocess.Popen[str]"]
 
 SHORT = ("--accounts", "3", "--token-lifetime", "4", "--revoke-every", "4")

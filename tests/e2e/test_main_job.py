@@ -6,13 +6,10 @@ from typing import Any
 
 import httpx
 import orjson
-import pytest
 
 from connections import Connected, StartProvider
 from household import CALM, Household, data
 from tokenkeep.adapters.demo_provider import Fault, ProviderOptions
-
-pytestmark = pytest.mark.timeout(240)
 
 
 async def refreshes_of(api: httpx.AsyncClient, account_id: str) -> int:

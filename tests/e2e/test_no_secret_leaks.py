@@ -15,8 +15,6 @@ from tokenkeep.adapters.demo_provider.faults import Fault
 from trace_collector import Collector, collecting
 from webhook_receiver import Receiver
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import pytest
 
 from connections import Connected, StartProvider
 from household import CALM, Household
 from tokenkeep.adapters.demo_provider import ProviderOptions
 from tokenkeep.client import AsyncTokenkeep, ReauthorizationRequired, Tokenkeep, TokenkeepAuth, TokenUnavailable
 
-pytestmark = pytest.mark.timeout(240)
 LIFETIME_S = 6
 
 

@@ -9,7 +9,7 @@ from typing import Self
 import httpx
 
 _LOOK_EVERY_S = 0.1
-_PATIENCE_S = 10.0
+_PATIENCE_S = 2.0
 _MISSES = 2
 """One alone may come from a machine that stood still for as long as an API waits for its database."""
 _HOST = "127.0.0.1"

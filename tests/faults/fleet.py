@@ -15,18 +15,18 @@ from typing import Any
 import httpx
 import orjson
 
+from cancelled import cancelled
 from faults.balancer import Balancer
 from faults.services import Nursery, Service, eventually
 from household import a_free_port
 from road import Road
 from token_server import Said, TokenServer
-from tokenkeep.adapters.ending import end
 from tokenkeep.adapters.redis.event_stream import STREAM
 from tokenkeep.domain.ids import IdKind, format_id
 
 ADMIN_KEY = "tk_admin-key-of-the-rolling-restart"
-DELAY_S = 10.0
-"""Longer than two looks of the balancer take on a slow machine, and than a caller keeps a connection that it does not use."""
+DELAY_S = 5.0
+"""The default. Longer than two looks of the balancer take, and than a caller keeps a connection that it does not use."""
 _IDLE_S = 1.0
 ENDS_WITHIN_S = {"api": DELAY_S + 40, "scheduler": 20, "worker": 2 * (8 / 3 + 2 + 5) + 30}
 """What docs/how-to/upgrade.md states, by these tests' settings."""
@@ -219,7 +219,7 @@ async def nobody_runs_out(road: Road) -> AsyncIterator[None]:
         yield
         assert not watching.done(), watching.exception()
     finally:
-        await end(watching)
+        await cancelled(watching)
     assert not worst, f"tokens had run out while their accounts were active: {worst[:5]}"
 
 

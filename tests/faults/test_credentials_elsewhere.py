@@ -12,8 +12,6 @@ from faults.services import Nursery, eventually
 from faults.street import Stores, open_street
 from tokenkeep.adapters.failpoints.spec import Point
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:

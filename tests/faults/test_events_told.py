@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from cancelled import cancelled
 from databases import migrated_database
 from faults.hearing import Hearing, Told, as_table
 from faults.killing import Victims
@@ -18,7 +19,6 @@ from faults.terms import HURRIED
 from road import CALLER, Road, open_road
 from storm.listener import Listener
 from token_server import Said
-from tokenkeep.adapters.ending import end
 from tokenkeep.application.manage_webhooks import CreateWebhook, NewWebhook
 from tokenkeep.cli.bench.events.transitions import open_transitions
 from tokenkeep.cli.bench.installation import Installation
@@ -90,7 +90,7 @@ async def listening(listener: Listener) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await end(task)
+        await cancelled(task)
 
 
 @asynccontextmanager
@@ -102,12 +102,12 @@ async def harassed(victims: Victims, *names: str) -> AsyncIterator[Callable[[], 
 
     async def stop() -> None:
         assert not task.done(), task.exception()
-        await end(task)
+        await cancelled(task)
 
     try:
         yield stop
     finally:
-        await end(task)
+        await cancelled(task)
         victims.end()
 
 

@@ -15,8 +15,6 @@ from faults.services import Nursery, eventually
 from faults.street import Stores, Street, open_street
 from tokenkeep.adapters.failpoints.spec import Point
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 async def street(stores: Stores, nursery: Nursery, short_dir: Path) -> AsyncIterator[Street]:

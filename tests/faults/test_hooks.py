@@ -19,8 +19,6 @@ from token_server import Said
 from tokenkeep.adapters.failpoints.spec import Point
 from tokenkeep.domain.secret import Secret
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 def hooked_nursery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nursery]:

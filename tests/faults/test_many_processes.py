@@ -12,16 +12,14 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 
+from cancelled import cancelled
 from databases import migrated_database
 from faults.crew import Crew
 from faults.services import Nursery, Service
 from faults.terms import HURRIED
 from road import Road, open_road
 from token_server import TokenServer
-from tokenkeep.adapters.ending import end
 from tokenkeep.domain.ids import AccountId
-
-pytestmark = pytest.mark.timeout(300)
 
 ACCOUNTS = 160
 MESSAGE = 12
@@ -174,7 +172,7 @@ class Town:
             yield
             assert not pressing.done(), pressing.exception()
         finally:
-            await end(pressing)
+            await cancelled(pressing)
 
 
 @dataclass(frozen=True)

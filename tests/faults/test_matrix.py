@@ -16,8 +16,6 @@ from faults.street import Stores, open_street
 from faults.terms import SCHEDULER_POINTS, WORKER_POINTS
 from tokenkeep.adapters.failpoints.spec import Action, Point
 
-pytestmark = pytest.mark.timeout(240)
-
 KINDS = [("strict", "grace")]
 if os.environ.get("FAULTS") == "all":
     KINDS.append(("grace", "strict"))

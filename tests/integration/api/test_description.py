@@ -112,7 +112,6 @@ def operations(api: httpx.Client) -> list[AnyOperation]:
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-@pytest.mark.timeout(240)
 async def test_every_answer_is_one_that_is_described(
     api_database_url: str, redis_url: str, tmp_path: Path, token_url: str, mode: GenerationMode
 ) -> None:

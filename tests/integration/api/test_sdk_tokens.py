@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 
 from api_service import Service, data
+from cancelled import cancelled
 from served_api import served
 from token_server import TokenServer, says
-from tokenkeep.adapters.ending import end
 from tokenkeep.client import (
     AccountDisabled,
     AccountNotReady,
@@ -119,7 +119,7 @@ async def test_a_refused_token_is_replaced_and_the_refusal_told_once(
         newer = await asyncio.gather(
             *(client.tokens.renew(account_id, refused) for client in (one, other) for _ in range(5))
         )
-    await end(working)
+    await cancelled(working)
     assert {None if token is None else token.access_token for token in newer} == {f"access-{name}.2"}
     assert server.presented == [f"{name}.1"]
     rows = await service.sql(

@@ -44,7 +44,6 @@ def test_the_note_does_not_hang_on_where_and_which_version_it_is() -> None:
     assert DERIVING["canonical"](document) == DERIVING["canonical"](elsewhere)
 
 
-@pytest.mark.timeout(300)
 async def test_types_and_client_are_current_and_sound(service: Service, installed: Path) -> None:
     canonical = DERIVING["canonical"](await description(service))
     derived = await asyncio.to_thread(DERIVING["derive"], installed, canonical)

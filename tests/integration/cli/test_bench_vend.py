@@ -13,7 +13,6 @@ from tokenkeep.cli.bench.vend.load import Target, drive
 _FIGURES = ("rps", "hello_rps", "naive_rps", "ratio_to_hello", "ratio_to_naive", "p50_ms", "p99_ms")
 
 
-@pytest.mark.timeout(300)
 async def test_it_prints_reads_beside_the_bare_server_and_a_reference() -> None:
     command = [sys.executable, "-m", "tokenkeep", "bench", "vend", "--json", "--accounts", "100", "--seconds", "1"]
     # It has an installation of its own, whatever the variables of whoever calls it say.

@@ -23,8 +23,6 @@ from tokenkeep.adapters.vault.keyring_file import create_keyring_file
 from tokenkeep.domain.secret import Secret
 from vault_server import VaultServer
 
-pytestmark = pytest.mark.timeout(300)
-
 ADMIN_KEY = "tk_hush-hush-admin-4711-of-the-tests"
 VAULT_TOKEN = "hvs.hush-hush"
 CARELESS = {"postgres.fsync", "postgres.full_page_writes"}

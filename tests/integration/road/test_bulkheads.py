@@ -22,8 +22,6 @@ from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.entry import Presented
 from tokenkeep.settings import require_redis
 
-pytestmark = pytest.mark.timeout(300)
-
 CROWD = 100_000
 OTHERS = 120
 DEADLINE_S = 20.0

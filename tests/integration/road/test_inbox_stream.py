@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from api_service import DirectQueue
+from cancelled import cancelled
 from incoming import a_report, an_incoming
 from road import Road
 from token_server import TokenServer
-from tokenkeep.adapters.ending import end
 from tokenkeep.adapters.postgres.inbox import PostgresInboxQueue
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWorks
 from tokenkeep.adapters.redis.inbox_stream import DEAD, STREAM, RedisDeadEntries, RedisInboxStream
@@ -168,7 +168,7 @@ async def test_entries_written_after_redis_was_flushed_are_taken(road: Road, ser
                 while await left(road):  # noqa: ASYNC110 - the stream tells nobody
                     await asyncio.sleep(0.01)
     finally:
-        await end(running)
+        await cancelled(running)
     assert [one[0] for one in await kept(road)] == ["0", "1", "2"]
 
 
@@ -238,7 +238,9 @@ async def test_accounts_whose_events_are_put_off_crowd_out_no_other(
     await put(road, a_report(public(broken), "t"), an_incoming("disable_requested", public(broken)))
     await take_all(an_intake(road))
     await work_off(inbox)
-    await road.sql("UPDATE inbox_events SET next_try_at = now() + interval '1 hour' WHERE tries > 0")
+    put_off = "UPDATE inbox_events SET next_try_at = next_try_at + interval '1 hour'"
+    [row] = await road.sql(f"{put_off} WHERE tries > 0 RETURNING next_try_at > received_at + interval '1 hour' AS so")
+    assert row["so"], "it was put off before"
     await put(road, an_incoming("disable_requested", public(sound)))
     await take_all(an_intake(road))
     assert await PostgresInboxQueue(road.foundation.database).pending(1) == [sound]

@@ -269,7 +269,6 @@ async def session_of(database_url: str, name: str) -> AsyncIterator[None]:
         await engine.dispose()
 
 
-@pytest.mark.timeout(300)  # a dozen processes are started, one after the other
 async def test_a_key_goes_from_its_making_to_its_removal_by_commands(
     road: Road, server: TokenServer, tmp_path: Path
 ) -> None:
@@ -325,7 +324,6 @@ async def test_a_silent_worker_keeps_a_key_until_it_is_forgotten(road: Road) -> 
     assert (await run_keys(road, "status", "--removable", old, **ring))[0] == 0
 
 
-@pytest.mark.timeout(300)  # a dozen processes are started, one after the other
 async def test_keys_are_changed_under_workers_that_refresh_rotating_grants(
     database_url: str, redis_url: str, server: TokenServer, tmp_path: Path
 ) -> None:

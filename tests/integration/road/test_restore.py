@@ -167,7 +167,6 @@ async def disabled_reason(road: Road, account_id: AccountId) -> DisabledReason |
     return None if disabled is None else disabled.reason
 
 
-@pytest.mark.timeout(240)  # two servers are made, and five processes started
 async def test_accounts_whose_grants_moved_on_are_set_apart_and_the_others_refresh(
     former: EmbeddedPostgres, redis_url: str, provider: ReuseDetectingServer, short_dir: Path
 ) -> None:
@@ -212,7 +211,6 @@ async def connects_again(road: Road, account_id: AccountId) -> None:
     await refresh_all(road, [account_id])
 
 
-@pytest.mark.timeout(240)  # as above
 async def test_where_redis_was_lost_too_what_was_owed_is_in_doubt_and_a_refusal_is_no_revocation(
     former: EmbeddedPostgres, redis_url: str, provider: ReuseDetectingServer, short_dir: Path
 ) -> None:
