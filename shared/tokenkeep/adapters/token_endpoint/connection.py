@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import cast
 
 from tokenkeep.adapters.token_endpoint.clock import boottime
+from tokenkeep.adapters.token_endpoint.deadlines import Deadlines
 from tokenkeep.adapters.token_endpoint.handshake import is_refusal
 from tokenkeep.adapters.token_endpoint.origin import Origin
 from tokenkeep.adapters.token_endpoint.request import UnsendableRequest, serialise
@@ -40,6 +41,7 @@ class Connection(asyncio.Protocol):
         client_key: What the client's certificate in the handshake was of. A request of any other client is not sent.
         max_body_bytes: The largest body that is taken, both as received and unpacked.
         now: The clock of `send_before` and of `idle_since`, in seconds; counts suspend.
+        deadlines: Those of the connections that share its event loop; without it, it has its own.
 
     Attributes:
         on_sent: Called once the last byte of a request is written, if it is set. What it raises, `exchange` raises.
@@ -49,6 +51,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_awaited",
         "_close_waiter",
+        "_deadlines",
         "_fileno",
         "_idle_limit_s",
         "_is_closed",
@@ -72,6 +75,7 @@ class Connection(asyncio.Protocol):
         *,
         max_body_bytes: int = MAX_BODY_BYTES,
         now: Callable[[], float] = boottime,
+        deadlines: Deadlines | None = None,
     ) -> None:
         self.origin = origin
         self.client_key = client_key
@@ -79,6 +83,7 @@ class Connection(asyncio.Protocol):
         self.on_sent: Callable[[], None] | None = None
         self._max_body_bytes = max_body_bytes
         self._now = now
+        self._deadlines = Deadlines() if deadlines is None else deadlines
         self._loop = asyncio.get_running_loop()
         self._is_closed = False
         self._close_waiter: asyncio.Future[None] | None = None
@@ -101,7 +106,8 @@ class Connection(asyncio.Protocol):
 
         Args:
             request: What to send; its URL has this connection's origin.
-            deadline: When the last byte must have been read, by `loop.time()`, in seconds.
+            deadline: When the last byte must have been read, by `loop.time()`, in seconds. One that comes within
+                `MOMENT_S` after it may count still.
             send_before: When the first byte must have been written, by `boottime()`, in seconds. Later than that
                 nothing is sent.
 
@@ -118,7 +124,7 @@ class Connection(asyncio.Protocol):
             return _unsent(FailureReason.INTERNAL_ERROR, "the connection is not one for this request")
         outcome: asyncio.Future[Answer | NoAnswer] = self._loop.create_future()
         self._outcome = outcome
-        timer = self._loop.call_at(deadline, self._look_again, 0, 0, 0)
+        moment = self._deadlines.add(self, deadline)
         try:
             if self.has_input():
                 await self._take_input()
@@ -140,7 +146,7 @@ class Connection(asyncio.Protocol):
                 self.on_sent()
             return await outcome
         finally:
-            timer.cancel()
+            self._deadlines.remove(self, moment)
             self._outcome = self._reader = None
             self._awaited = False
             if not self._usable:
@@ -244,8 +250,11 @@ class Connection(asyncio.Protocol):
             return _unsent(FailureReason.NETWORK_ERROR, "the server refused the client's certificate, or wants one")
         return NoAnswer(FailureReason.NETWORK_ERROR, maybe_sent=True, detail="the connection was reset")
 
-    def _look_again(self, seen: int, quiet: int, passes: int) -> None:
+    def time_is_over(self) -> None:
         """The deadline has passed: waits no longer, but reads on for as long as every look at the socket finds more."""
+        self._look_again(0, 0, 0)
+
+    def _look_again(self, seen: int, quiet: int, passes: int) -> None:
         if self._outcome is None or self._outcome.done():
             return
         received = 0 if self._reader is None else self._reader.received

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from tokenkeep.adapters.token_endpoint.addresses import AddressPolicy, ResolvedAddress, checked_origin, resolve
 from tokenkeep.adapters.token_endpoint.clock import boottime
 from tokenkeep.adapters.token_endpoint.connection import Connection
+from tokenkeep.adapters.token_endpoint.deadlines import Deadlines
 from tokenkeep.adapters.token_endpoint.look_ups import LookUp, look_up_by_the_loop
 from tokenkeep.adapters.token_endpoint.origin import Origin
 from tokenkeep.adapters.token_endpoint.response import MAX_BODY_BYTES
@@ -62,6 +63,7 @@ class ConnectionPool:
         self._connect_timeout_s = connect_timeout_s
         self._max_body_bytes = max_body_bytes
         self._now = now
+        self._deadlines = Deadlines()
         self._idle: dict[_End, deque[Connection]] = {}
         self._origins: dict[str, Origin] = {}
         self._sweep: asyncio.TimerHandle | None = None
@@ -186,7 +188,13 @@ class ConnectionPool:
             async with asyncio.timeout_at(until):
                 await loop.sock_connect(sock, address.sockaddr)
                 _, connection = await loop.create_connection(
-                    lambda: Connection(origin, client_key, max_body_bytes=self._max_body_bytes, now=self._now),
+                    lambda: Connection(
+                        origin,
+                        client_key,
+                        max_body_bytes=self._max_body_bytes,
+                        now=self._now,
+                        deadlines=self._deadlines,
+                    ),
                     sock=sock,
                     ssl=context,
                     server_hostname=None if context is None else origin.host,
