@@ -120,11 +120,12 @@ class PresentToken:
         with self._backpressure.elsewhere():
             try:
                 async with self._connection(task, prepared) as ready:
-                    presented = await self._first(task, prepared, ready)
+                    written = await self._written_ahead(task)
+                    if written is None:
+                        return None
+                    presented = await self._exchanged(task, prepared, ready, written, presentations=1)
             except ConnectFailed as failure:
                 return Presented(NotSent(failure.reason))
-            if presented is None:
-                return None
             return await self._again(task, presented, began=began)
 
     async def _wait_for_the_store(self, task: RefreshTask) -> None:
@@ -182,8 +183,8 @@ class PresentToken:
         deadline = self._clocks.loop_time() + (self._times.lease / 3).total_seconds()
         return self._endpoints.lend(request, reuse_window_s=window.total_seconds(), deadline=deadline)
 
-    async def _first(self, task: RefreshTask, prepared: Prepared, ready: ReadyConnection | None) -> Presented | None:
-        """S4 to S6: journal the intent, let the token leave, read the answer."""
+    async def _written_ahead(self, task: RefreshTask) -> _Written | None:
+        """S4: journal the intent. None when the account was fenced off, or its token replaced: its lease is given back."""
         intent = WriteAhead(
             leased=task.leased,
             trigger=task.trigger,
@@ -197,8 +198,7 @@ class PresentToken:
             self._observer.fenced_off(task.leased.account_id, task.correlation_id)
             async with self._ledgers() as ledger:
                 await ledger.give_back(task.leased.account_id, task.leased.fence)
-            return None
-        return await self._exchanged(task, prepared, ready, written, presentations=1)
+        return written
 
     async def _exchanged(
         self,
@@ -209,6 +209,7 @@ class PresentToken:
         *,
         presentations: int,
     ) -> Presented:
+        """S5 and S6: let the token leave, read the answer."""
         request = prepared.request
         deadline = self._clocks.loop_time() + self._times.provider_deadline.total_seconds()
         answer: Answer | NoAnswer | Verdict
