@@ -1,7 +1,7 @@
 """Claims: ours, by the scheduler's own parts, and the limit, which is PostgreSQL locking and updating the same rows."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from statistics import median
 from uuid import UUID
@@ -20,7 +20,6 @@ from tokenkeep.settings import Settings, require_redis
 PUT_OFF = timedelta(days=1)
 """Claimed for so long that nobody is due twice in one measurement."""
 
-_POLLS = 400
 _ROUND_TRIP = "SELECT statement_timestamp()"
 _BARE = """
 UPDATE leases SET due_at = due_at + interval '1 day' WHERE account_id IN (
@@ -45,6 +44,24 @@ class Rate:
     def per_s(self) -> float:
         """Accounts a second."""
         return self.accounts / self.seconds if self.seconds else 0.0
+
+
+@dataclass(slots=True)
+class LookCosts:
+    """What each look cost that found nothing, and each statement that looks at nothing, in microseconds."""
+
+    looks: list[float] = field(default_factory=list)
+    round_trips: list[float] = field(default_factory=list)
+
+    @property
+    def look_us(self) -> float:
+        """What a look costs: the median."""
+        return median(self.looks)
+
+    @property
+    def round_trip_us(self) -> float:
+        """What a statement costs that looks at nothing: the median."""
+        return median(self.round_trips)
 
 
 class Claims:
@@ -86,20 +103,18 @@ class Claims:
         for queue in (SCHEDULED, DEMANDED):
             self._broker.flush(queue)
 
-    async def look_costs_us(self) -> tuple[float, float]:
-        """What a look costs that finds nothing, and what a statement that looks at nothing, in microseconds: medians of many, in turns."""
-        looks, round_trips = [], []
-        for _ in range(_POLLS):
+    async def look(self, costs: LookCosts, times: int) -> None:
+        """Look so many times while nothing is to be found, and as often at nothing, in turns."""
+        for _ in range(times):
             began = time.perf_counter()
             claimed = await self._schedule.claim_due(limit=self.batch, trust=PUT_OFF, paused=PUT_OFF)
             ended = time.perf_counter()
             await self._database.fetch(_ROUND_TRIP)
-            looks.append((ended - began) * 1e6)
-            round_trips.append((time.perf_counter() - ended) * 1e6)
+            costs.looks.append((ended - began) * 1e6)
+            costs.round_trips.append((time.perf_counter() - ended) * 1e6)
             if claimed.looked_at:
                 msg = "an account came due while nothing was to be found"
                 raise RuntimeError(msg)
-        return median(looks), median(round_trips)
 
     async def claim_the_rest(self) -> int:
         """Claim until nothing is due; returns how many there were."""

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tokenkeep.adapters.postgres.engine import create_engine
 from tokenkeep.adapters.postgres.token_reads import PostgresTokenReads
 from tokenkeep.cli.bench.due.churn import refresh
-from tokenkeep.cli.bench.due.claims import Claims, Rate
+from tokenkeep.cli.bench.due.claims import Claims, LookCosts, Rate
 from tokenkeep.cli.bench.due.rows import found, grow, tidy
 from tokenkeep.cli.bench.installation import temporary_installation
 from tokenkeep.cli.bench.scenario import Advance
@@ -22,6 +22,7 @@ from tokenkeep.settings import require_database
 
 _DUE = 120_000
 _CLAIMED = 60
+_LOOKS = 400
 _READERS = 64
 _READ = 20_000
 _REFRESHED = 20_000
@@ -101,11 +102,12 @@ async def _measure(accounts: int, partitions: int, advance: Advance) -> Layout:
             await claims.claim(rate, _CLAIMED, set())
             await claims.claim_the_rest()
             await tidy(engine)
-            empty_us, _ = await claims.look_costs_us()
+            costs = LookCosts()
+            await claims.look(costs, _LOOKS)
             reads = await _reads(PostgresTokenReads(database), await _some(engine, _READ, accounts))
             refreshes = await _refreshes(engine, await _some(engine, _REFRESHED, accounts))
             vacuums = [await _vacuum(engine, table) for table in await _leases(engine)]
-            return Layout(rate.per_s, empty_us, reads, refreshes, sum(vacuums), max(vacuums))
+            return Layout(rate.per_s, costs.look_us, reads, refreshes, sum(vacuums), max(vacuums))
         finally:
             await engine.dispose()
 

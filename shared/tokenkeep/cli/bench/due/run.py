@@ -1,16 +1,18 @@
 """What `tokenkeep bench due` measures: how fast what is due is found and told to workers, among how many accounts."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tokenkeep.adapters.postgres.engine import create_engine
 from tokenkeep.cli.bench.due import naive
-from tokenkeep.cli.bench.due.claims import Claims, Rate, claim_bare, connect_bare, naive_broker
+from tokenkeep.cli.bench.due.claims import Claims, LookCosts, Rate, claim_bare, connect_bare, naive_broker
 from tokenkeep.cli.bench.due.idling import Idle, idle_processes
 from tokenkeep.cli.bench.due.pickup import PickUp, measure_pickup
 from tokenkeep.cli.bench.due.rows import Fleet, count_due, found, grow, tidy, touch
@@ -20,7 +22,8 @@ from tokenkeep.settings import require_database
 
 _ROUNDS = 8
 _BATCHES = 10
-"""Of each kind in a round: the kinds take turns, so that whatever else the machine does meets all of them."""
+_LOOKS = 50
+"""Of each kind in a round. The sizes take turns, and in each the kinds, so that whatever else the machine does meets all of them."""
 _LOADING_S = 120.0
 _ALL_DUE = text("UPDATE leases SET due_at = statement_timestamp() - random() * interval '1 hour'")
 
@@ -61,80 +64,123 @@ class DueFigures:
 
 
 async def measure_due(*, sizes: Sequence[int], samples: int, advance: Advance) -> DueFigures:
-    """Measure on an installation of its own, which grows from size to size; `samples` hints for the pick-up."""
-    async with temporary_installation(large=True) as installation:
-        database_url = require_database(installation.foundation.settings)
-        loading = create_engine(database_url, pool_size=2, process="tokenkeep bench", command_timeout_s=_LOADING_S)
-        try:
-            pickup = await measure_pickup(installation, samples=samples, advance=advance)
-            fleet = await found(loading)
-            rows: dict[int, SizeFigures] = {}
-            for size in sorted(sizes):
-                fleet = await grow(
-                    loading, fleet, to=size, due=3 * _ROUNDS * _BATCHES * 1_000 * 5 // 4, advance=advance
-                )
-                rows[size] = await _at_size(
-                    installation, loading, fleet, advance, idling=size in {min(sizes), max(sizes)}
-                )
-            claims, enqueued = await _naive(installation, loading, advance)
-        finally:
-            await loading.dispose()
+    """Measure every size on an installation of its own, all of them side by side; `samples` hints for the pick-up."""
+    async with temporary_installation() as installation:
+        pickup = await measure_pickup(installation, samples=samples, advance=advance)
+    async with AsyncExitStack() as stack:
+        stages = [await stack.enter_async_context(_stage(size, advance)) for size in sorted(sizes)]
+        for number in range(_ROUNDS):
+            for stage in stages:
+                await stage.claim()
+            advance("claims", number + 1, _ROUNDS)
+        for stage in stages:
+            await stage.come_to_rest()
+        for number in range(_ROUNDS):
+            for stage in stages:
+                await stage.look()
+            advance("looks that find nothing", number + 1, _ROUNDS)
+        least, largest = stages[0], stages[-1]
+        idle = {stage.fleet.accounts: await idle_processes(stage.installation) for stage in (least, largest)}
+        claims, enqueued = await _naive(least, advance)
+        rows = {stage.fleet.accounts: stage.figures(idle.get(stage.fleet.accounts, {})) for stage in stages}
     return DueFigures(rows, claims, enqueued, pickup)
 
 
-async def _at_size(
-    installation: Installation, loading: AsyncEngine, fleet: Fleet, advance: Advance, *, idling: bool
-) -> SizeFigures:
-    settings = installation.foundation.settings
-    claims = Claims(installation.foundation.database, settings)
-    first, ours, limit, enqueued = Rate(), Rate(), Rate(), Rate()
-    await claims.claim(first, await _due_batches(loading, fleet, claims.batch), set())
-    await touch(loading)
-    bare = await connect_bare(require_database(settings))
-    try:
-        for number in range(_ROUNDS):
-            met: set[UUID] = set()
-            batches = await _due_batches(loading, fleet, claims.batch)
-            claims.begin_anew()
-            await claims.claim(ours, batches, met)
-            if len(met) != batches * claims.batch:
-                msg = f"{batches * claims.batch} accounts were due, but {len(met)} were claimed"
-                raise RuntimeError(msg)
-            await _due_batches(loading, fleet, claims.batch)
-            await claim_bare(bare, limit, batches, batch=claims.batch)
-            await _due_batches(loading, fleet, claims.batch)
-            claims.begin_anew()
-            await claims.emit(enqueued, batches)
-            advance(f"claims among {fleet.accounts:,}", number + 1, _ROUNDS)
-    finally:
-        await bare.close()
-    await claims.claim_the_rest()
-    claims.begin_anew()  # these large claims may have been dear: then looks would begin behind what they left
-    uncleaned_us, _ = await claims.look_costs_us()
-    await tidy(loading)
-    claims.begin_anew()
-    empty_us, round_trip_us = await claims.look_costs_us()
-    idle = await idle_processes(installation) if idling else {}
-    rates = (ours.per_s, first.per_s, enqueued.per_s, limit.per_s)
-    return SizeFigures(*rates, empty_us, uncleaned_us, round_trip_us, idle)
+@asynccontextmanager
+async def _stage(size: int, advance: Advance) -> AsyncIterator["_Stage"]:
+    """An installation with so many accounts. The first claims among them are measured at once."""
+    async with temporary_installation(large=True) as installation:
+        url = require_database(installation.foundation.settings)
+        loading = create_engine(url, pool_size=2, process="tokenkeep bench", command_timeout_s=_LOADING_S)
+        try:
+            due = 3 * _ROUNDS * _BATCHES * 1_000 * 5 // 4
+            fleet = await grow(loading, await found(loading), to=size, due=due, advance=advance)
+            bare = await connect_bare(url)
+            try:
+                stage = _Stage(installation, loading, fleet, bare)
+                await stage.begin()
+                yield stage
+            finally:
+                await bare.close()
+        finally:
+            await loading.dispose()
 
 
-async def _due_batches(loading: AsyncEngine, fleet: Fleet, batch: int) -> int:
-    """How many whole batches are due, ten at most. In a small fleet everybody is made due again when too few are."""
-    wanted = min(_BATCHES, max(1, fleet.accounts // batch))
-    async with loading.begin() as connection:
-        due = await count_due(connection)
-        if due >= wanted * batch:
-            return wanted
-        await connection.execute(_ALL_DUE)
-    await tidy(loading)
-    return wanted
+class _Stage:
+    """An installation of one size, and what has been measured there so far."""
+
+    def __init__(
+        self, installation: Installation, loading: AsyncEngine, fleet: Fleet, bare: "asyncpg.Connection"
+    ) -> None:
+        self.installation = installation
+        self.loading = loading
+        self.fleet = fleet
+        self._bare = bare
+        self._claims = Claims(installation.foundation.database, installation.foundation.settings)
+        self._first, self._ours, self._limit, self._enqueued = Rate(), Rate(), Rate(), Rate()
+        self._uncleaned, self._empty = LookCosts(), LookCosts()
+
+    async def begin(self) -> None:
+        """The first claims, and then the schedule comes into memory."""
+        await self._claims.claim(self._first, await self._due_batches(), set())
+        await touch(self.loading)
+
+    async def claim(self) -> None:
+        """One round of claims: ours, the limit, and ours with their hints."""
+        met: set[UUID] = set()
+        batches = await self._due_batches()
+        self._claims.begin_anew()
+        await self._claims.claim(self._ours, batches, met)
+        if len(met) != batches * self._claims.batch:
+            msg = f"{batches * self._claims.batch} accounts were due, but {len(met)} were claimed"
+            raise RuntimeError(msg)
+        await self._due_batches()
+        await claim_bare(self._bare, self._limit, batches, batch=self._claims.batch)
+        await self._due_batches()
+        self._claims.begin_anew()
+        await self._claims.emit(self._enqueued, batches)
+
+    async def come_to_rest(self) -> None:
+        """Nobody is due any more. Looks are measured before autovacuum has been there; then it has."""
+        await self._claims.claim_the_rest()
+        self._claims.begin_anew()  # these large claims may have been dear: then looks would begin behind what they left
+        await self._claims.look(self._uncleaned, _ROUNDS * _LOOKS)
+        await tidy(self.loading)
+        self._claims.begin_anew()
+
+    async def look(self) -> None:
+        """One round of looks that find nothing."""
+        await self._claims.look(self._empty, _LOOKS)
+
+    def figures(self, idle: dict[str, Idle]) -> SizeFigures:
+        """What was measured."""
+        return SizeFigures(
+            claims_per_s=self._ours.per_s,
+            first_claims_per_s=self._first.per_s,
+            claim_enqueue_per_s=self._enqueued.per_s,
+            limit_claims_per_s=self._limit.per_s,
+            empty_poll_us=self._empty.look_us,
+            uncleaned_poll_us=self._uncleaned.look_us,
+            round_trip_us=self._empty.round_trip_us,
+            idle=idle,
+        )
+
+    async def _due_batches(self) -> int:
+        """How many whole batches are due, ten at most. In a small fleet everybody is made due again when too few are."""
+        wanted = min(_BATCHES, max(1, self.fleet.accounts // self._claims.batch))
+        async with self.loading.begin() as connection:
+            due = await count_due(connection)
+            if due >= wanted * self._claims.batch:
+                return wanted
+            await connection.execute(_ALL_DUE)
+        await tidy(self.loading)
+        return wanted
 
 
-async def _naive(installation: Installation, loading: AsyncEngine, advance: Advance) -> tuple[float, float]:
-    batches = _ROUNDS * _BATCHES // 2
+async def _naive(stage: _Stage, advance: Advance) -> tuple[float, float]:
+    batches, loading = _ROUNDS * _BATCHES // 2, stage.loading
     await naive.fill(loading, 100_000)
-    broker = naive_broker(installation.foundation.settings)
+    broker = naive_broker(stage.installation.foundation.settings)
     broker.declare_queue(naive.QUEUE)
     claims, enqueued = Rate(), Rate()
     for number in range(batches):
