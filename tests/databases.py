@@ -9,6 +9,11 @@ from tokenkeep.adapters.postgres.address import asyncpg_url
 from tokenkeep.adapters.postgres.migrate import migrate
 from tokenkeep.domain.secret import Secret
 
+UNHURRIED = text(
+    "SELECT set_config('lock_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)"
+)
+"""For a transaction that waits or is waited for: while the machine is slow PostgreSQL would end it."""
+
 
 def migrated_database(postgres_url: str, name: str) -> str:
     """The URL of a new database at the present schema."""

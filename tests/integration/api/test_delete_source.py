@@ -10,16 +10,13 @@ import pytest
 from sqlalchemy import text
 
 from api_service import Service, data, problem
+from databases import UNHURRIED
 from revocation_server import RevocationServer
 from token_server import TokenServer
 from tokenkeep.domain.ids import IdKind, SourceId, parse_id
 
 TOKEN_URL = "https://93.184.215.14/token"
 CONNECTABLE = {"authorization_url": "https://93.184.215.14/authorize"}
-
-
-PATIENCE = text("SET LOCAL idle_in_transaction_session_timeout = 0")
-"""For who is waited for: PostgreSQL would end his transaction while the machine is slow."""
 
 
 @pytest.fixture
@@ -127,7 +124,7 @@ async def test_a_source_of_another_environment_is_not_deleted(service: Service, 
 async def test_a_deletion_waits_for_an_account_that_is_being_made(service: Service, admin: httpx.AsyncClient) -> None:
     source_id = await service.source(TOKEN_URL)
     async with service.wired.works() as work:
-        await work.connection.execute(PATIENCE)
+        await work.connection.execute(UNHURRIED)
         # As an account that is stored and not yet committed.
         assert await work.sources.get(_source(source_id), service.environment, keep=True) is not None
         deleting = asyncio.create_task(admin.delete(f"/v1/sources/{source_id}"))
@@ -143,7 +140,7 @@ async def test_what_is_made_while_its_source_is_deleted_finds_none(
     source_id = await service.source(TOKEN_URL, **CONNECTABLE)
     line = json.dumps({"source_id": source_id, "credentials": {"access_token": "a", "refresh_token": "late.1"}})
     async with service.wired.works() as work:
-        await work.connection.execute(PATIENCE)
+        await work.connection.execute(UNHURRIED)
         assert await work.sources.lock_for_deletion(_source(source_id), service.environment)
         match what:
             case "account":
@@ -191,7 +188,7 @@ async def test_a_session_that_is_being_ended_and_the_deletion_do_not_wait_for_ea
     data(await admin.post("/v1/connect/sessions", json={"source_id": source_id}), 201)
     database = service.foundation.database
     async with database.transaction() as connection:
-        await connection.execute(PATIENCE)
+        await connection.execute(UNHURRIED)
         # As whoever stores what the session has brought: its row first, then the source.
         locked = text("SELECT FROM connect_sessions WHERE source_id = :id FOR UPDATE")
         await connection.execute(locked, {"id": uuid_of(source_id)})

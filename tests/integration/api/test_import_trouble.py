@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from api_service import ADMIN_KEY, Service
+from databases import UNHURRIED
 from imports import Import, a_line
 from tokenkeep.application.import_accounts import ImportAccounts
 from tokenkeep_api.app import create_app
@@ -159,7 +160,7 @@ async def accounts_locked(service: Service) -> AsyncIterator[None]:
     """Nobody can write accounts."""
     async with service.foundation.database.transaction() as connection:
         # PostgreSQL would end a transaction of ours that does nothing while the machine is slow.
-        await connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        await connection.execute(UNHURRIED)
         await connection.exec_driver_sql("LOCK TABLE accounts IN EXCLUSIVE MODE")
         yield
 

@@ -6,19 +6,14 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
 
 from api_service import Service, data
+from databases import UNHURRIED
 from tokenkeep.application.create_account import NewAccount
 from tokenkeep.application.keep_credentials import LiveTokens, fingerprint
 from tokenkeep.application.prepared_account import Existing, PreparedAccount, Stored, Storing
 from tokenkeep.domain.ids import IdKind, SourceId, parse_id
 from tokenkeep.domain.secret import Secret
-
-PATIENCE = text(
-    "SELECT set_config('lock_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)"
-)
-"""Without it PostgreSQL ends transactions that wait, or are waited for, while the machine is slow."""
 
 
 class Making:
@@ -42,7 +37,7 @@ class Making:
 
     async def store(self, accounts: Sequence[PreparedAccount]) -> list[Storing]:
         async with self._service.wired.works() as work:
-            await work.connection.execute(PATIENCE)
+            await work.connection.execute(UNHURRIED)
             return await work.new_accounts.add(accounts)
 
     async def stored(self) -> set[UUID]:
@@ -130,7 +125,7 @@ async def test_a_grant_that_comes_back_is_not_revoked_any_more(service: Service,
 async def test_a_race_is_lost_without_a_trace(service: Service, making: Making) -> None:
     theirs, mine, free = [await making.prepare("g"), await making.prepare("g"), await making.prepare("h")]
     async with service.wired.works() as work:
-        await work.connection.execute(PATIENCE)
+        await work.connection.execute(UNHURRIED)
         assert await work.new_accounts.add([theirs]) == [Stored()]
         # They have not committed: I see nothing, and wait at the claim.
         storing = asyncio.create_task(making.store([mine, free]))
@@ -159,7 +154,7 @@ async def test_two_sources_of_a_client_race_for_a_grant_and_one_gets_it(
 ) -> None:
     theirs, mine, free = [await making.prepare("g"), await elsewhere.prepare("g"), await elsewhere.prepare("h")]
     async with service.wired.works() as work:
-        await work.connection.execute(PATIENCE)
+        await work.connection.execute(UNHURRIED)
         assert await work.new_accounts.add([theirs]) == [Stored()]
         storing = asyncio.create_task(elsewhere.store([mine, free]))
         waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%imported_grants%'"

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from api_service import Service, data, open_service, problem
 from connect_browser import PUBLIC_URL, open_browser
-from databases import end_connections, migrated_database
+from databases import UNHURRIED, end_connections, migrated_database
 from raw_http import Peer, RawServer, http
 from token_server import TokenServer
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork, PostgresWorks
@@ -66,8 +66,7 @@ async def test_an_account_is_authorised_again_though_its_row_is_locked_for_longe
 ) -> None:
     account_id = await service.account(await service.source(server.url), "old")
     async with service.foundation.database.transaction() as other:
-        # PostgreSQL would end a transaction of ours that does nothing while the machine is slow.
-        await other.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        await other.execute(UNHURRIED)
         statement = text("SELECT FROM leases WHERE account_id = :id FOR UPDATE")
         await other.execute(statement, {"id": parse_id(IdKind.ACCOUNT, account_id)})
         path = f"/v1/accounts/{account_id}/credentials"

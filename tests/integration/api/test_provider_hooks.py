@@ -15,6 +15,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from api_service import Service, data, open_service, problem
+from databases import UNHURRIED
 from hook_effects import counted, events_of, state_of
 from machine_server import MachineServer
 from provider_samples import (
@@ -51,8 +52,6 @@ CONNECTABLE = (SHOPIFY, SLACK_APP, SLACK_TOKENS, GITHUB_USER, STRIPE, ZOOM, HUBS
 """Those whose accounts are connected here with tokens of their own."""
 PROPERTIES = {"shopify": {"subdomain": "super-toys"}}
 JSON = {"content-type": "application/json; charset=utf-8"}
-AT_REST = text("SET LOCAL idle_in_transaction_session_timeout = 0")
-"""Without it PostgreSQL ends a transaction of ours that does nothing while the machine is slow."""
 
 
 @pytest.fixture
@@ -472,7 +471,7 @@ async def test_a_call_is_answered_only_when_what_it_says_is_durable(
     source_id = await a_source(admin, GITHUB_USER)
     account_id = await an_account(admin, whoami, source_id, GITHUB_USER, GITHUB_USER.meant[0])
     async with service.foundation.database.transaction() as other:
-        await other.execute(AT_REST)
+        await other.execute(UNHURRIED)
         locking = text("SELECT FROM leases WHERE account_id = :id FOR UPDATE")
         await other.execute(locking, {"id": parse_id(IdKind.ACCOUNT, account_id)})
         problem(await told(provider, source_id, GITHUB_USER), 503, "temporarily_unavailable")

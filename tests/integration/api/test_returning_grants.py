@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 import httpx
 import orjson
 import pytest
-from sqlalchemy import text
 
 from api_service import Service, data, problem
+from databases import UNHURRIED
 from raw_http import http
 from revocation_server import RevocationServer
 from token_server import TokenServer
@@ -310,7 +310,7 @@ async def test_a_user_whose_account_is_just_being_stored_is_seen_before_anything
         gone = data(made, 201)["id"]
     async with service.wired.works() as work:
         # PostgreSQL would end a transaction of ours that does nothing while the machine is slow.
-        await work.connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        await work.connection.execute(UNHURRIED)
         tokens = LiveTokens(Secret("two"), Secret("two.1"), expires_in_s=3600)
         wanted = NewAccount(SourceId(parse_id(IdKind.SOURCE, other)), tokens, None, {}, {})
         caller = Caller("a test", service.environment, frozenset())

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
+from databases import UNHURRIED
 from feeding import Tails, happened
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.event_log import append_events
@@ -16,10 +17,6 @@ from tokenkeep.domain.events import Event
 
 WRITERS, TRANSACTIONS, SUBJECTS = 12, 40, 8
 LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))")
-PATIENCE = text(
-    "SELECT set_config('lock_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)"
-)
-"""A writer that stands still for a while is no fault of the feed."""
 
 
 class Race:
@@ -39,7 +36,7 @@ class Race:
         for _ in range(TRANSACTIONS):
             chosen = sorted(self.dice.sample(self.subjects, self.dice.randint(1, 3)))
             async with self.database._engine.connect() as connection:
-                await connection.execute(PATIENCE)
+                await connection.execute(UNHURRIED)
                 for subject in chosen:  # as the subjects' rows are locked
                     await connection.execute(LOCK, {"subject": str(subject)})
                 told: list[Event] = []

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from api_service import Service
+from databases import UNHURRIED
 from feeding import happened
 from tokenkeep.adapters.postgres.event_log import append_events
 from tokenkeep.adapters.postgres.webhook_feed import PostgresWebhookFeed
@@ -15,8 +16,6 @@ from webhook_house import Hooks, delivering, public
 from webhook_receiver import Receiver
 
 WRITERS = 8
-AT_REST = text("SET LOCAL idle_in_transaction_session_timeout = 0")
-"""Without it PostgreSQL ends a transaction of ours that does nothing while the machine is slow."""
 WAITING = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
@@ -81,9 +80,9 @@ async def test_a_change_that_was_begun_before_a_webhook_was_made_and_is_committe
     database = service.foundation.database
     async with delivering(service):
         async with database.transaction() as writing:
-            await writing.execute(AT_REST)
+            await writing.execute(UNHURRIED)
             async with database.transaction() as before:
-                await before.execute(AT_REST)
+                await before.execute(UNHURRIED)
                 await append_events(before, [happened(service.environment)])
                 making = asyncio.create_task(hooks.make(receiver.url))
                 async with asyncio.timeout(9):
@@ -124,7 +123,7 @@ async def test_a_giver_that_dies_in_the_middle_has_done_nothing(
     settled = await service.wired.event_tail.settle()
     parsed = parse_id(IdKind.WEBHOOK, webhook_id)
     async with service.foundation.database.transaction() as connection:
-        await connection.execute(AT_REST)
+        await connection.execute(UNHURRIED)
         # The lane is held, so that it comes as far as it can without being done.
         await connection.execute(text("SELECT FROM webhook_lanes WHERE webhook_id = :id FOR UPDATE"), {"id": parsed})
         giving = asyncio.create_task(feed.give(settled=settled, server=service.wired.event_tail.server))
