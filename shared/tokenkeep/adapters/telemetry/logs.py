@@ -12,6 +12,7 @@ from typing import Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from tokenkeep.adapters.telemetry.consumer_noise import ConsumerNoise
 from tokenkeep.adapters.telemetry.redaction import redact_event
 from tokenkeep.domain.errors import SettingsError
 
@@ -100,6 +101,7 @@ def configure_logging(
             processors=_rendering(format, colors=target.isatty()),
         )
     )
+    handler.addFilter(ConsumerNoise())
     _route_to(handler, threshold)
 
 
