@@ -63,13 +63,15 @@ class InboxApplication:
                 return await self._apply(account_id, most=_IN_A_ROW)
             except Exception as error:  # noqa: BLE001 - one account's trouble must not stop the others
                 cause = type(error).__name__
-        named = format_id(IdKind.ACCOUNT, account_id)
-        _log.warning("inbox_event_postponed", account_id=named, error=cause)
-        given_up = await self._queue.postpone(account_id, cause)
-        if given_up is None:
+        postponed = await self._queue.postpone(account_id, cause)
+        if postponed is None:
             return 0
-        self._observer.inbox_event_taken(given_up.value, Outcome.FAILED.value)
-        _log.error("inbox_event_failed", account_id=named, type=given_up.value, error=cause)
+        named, kind, caused_by = format_id(IdKind.ACCOUNT, account_id), postponed.type.value, postponed.correlation_id
+        if not postponed.given_up:
+            _log.warning("inbox_event_postponed", account_id=named, type=kind, error=cause, correlation_id=caused_by)
+            return 0
+        self._observer.inbox_event_taken(kind, Outcome.FAILED.value)
+        _log.error("inbox_event_failed", account_id=named, type=kind, error=cause, correlation_id=caused_by)
         return 1  # what waited behind it may go on
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.ids import AccountId
-from tokenkeep.domain.incoming_event import IncomingEvent
+from tokenkeep.domain.incoming_event import IncomingEvent, IncomingType
 
 STREAM_SENDER = "inbox"
 """Who acts in the audit trail where an event came over the Redis stream."""
@@ -53,6 +53,15 @@ class InboxEvent:
     sender: Caller
     correlation_id: str
     received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PostponedEvent:
+    """An accepted event that could not be worked off this time, and whether that was the last try."""
+
+    type: IncomingType
+    correlation_id: str
+    given_up: bool
 
 
 @dataclass(frozen=True, slots=True)

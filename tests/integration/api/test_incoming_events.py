@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from api_service import ADMIN_KEY, Service, data, open_service, problem
 from incoming import a_report, an_incoming
@@ -310,14 +311,25 @@ async def test_an_event_that_cannot_be_worked_off_holds_up_its_own_account_alone
     await service.sql("UPDATE credentials SET wrapped_key = 'lost' WHERE account_id = :id", id=uuid_of(broken))
     await send(admin, a_report(broken, "access-broken.1"), an_incoming("disable_requested", broken))
     await send(admin, a_report(sound, "access-sound.1"))
-    await work_off(inbox, service)
+    with capture_logs() as told:
+        await work_off(inbox, service)
     assert await outcomes(service) == [None, None, "applied"]
     await service.sql(
         "UPDATE inbox_events SET tries = 19, next_try_at = now() WHERE account_id = :id AND outcome IS NULL",
         id=uuid_of(broken),
     )
-    await work_off(inbox, service)
+    with capture_logs() as told_at_last:
+        await work_off(inbox, service)
     assert await outcomes(service) == ["failed", "applied", "applied"]
+    (failed,) = await service.sql("SELECT correlation_id FROM inbox_events WHERE outcome = 'failed'")
+    about = {
+        "account_id": broken,
+        "type": "tokenkeep.account.unauthorized",
+        "error": "VaultError",
+        "correlation_id": failed["correlation_id"],
+    }
+    assert {"event": "inbox_event_postponed", "log_level": "warning", **about} in told
+    assert {"event": "inbox_event_failed", "log_level": "error", **about} in told_at_last
     async with service.client(None) as nobody:
         metrics = (await nobody.get("/metrics")).text
     kind = "tokenkeep.account.unauthorized"

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.batch import Columns
 from tokenkeep.adapters.postgres.engine import Database
-from tokenkeep.application.inbox import EventKey, FailedEvent, InboxEvent, NewInboxEvent, Outcome
+from tokenkeep.application.inbox import EventKey, FailedEvent, InboxEvent, NewInboxEvent, Outcome, PostponedEvent
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.ids import AccountId
 from tokenkeep.domain.incoming_event import IncomingEvent, IncomingType
@@ -71,7 +71,7 @@ UPDATE inbox_events
        settled_at = CASE WHEN tries + 1 >= {_MOST_TRIES} THEN clock_timestamp() END
  WHERE outcome IS NULL AND account_id = :id
    AND position = (SELECT min(position) FROM inbox_events WHERE account_id = :id AND outcome IS NULL)
-RETURNING type, outcome
+RETURNING type, correlation_id, outcome
 """)  # noqa: S608 - only our own numbers are put in
 _FAILED = text("""
 SELECT position, environment, source, id, type, account_id, error, received_at
@@ -155,11 +155,13 @@ class PostgresInboxQueue:
         async with self._database.reading() as connection:
             return [AccountId(row.account_id) for row in await connection.execute(_PENDING, {"limit": limit})]
 
-    async def postpone(self, account_id: AccountId, error: str) -> IncomingType | None:
-        """Put the account's oldest event off; the type of one that has been tried often enough and is given up."""
+    async def postpone(self, account_id: AccountId, error: str) -> PostponedEvent | None:
+        """Put the account's oldest event off, or give it up once it has been tried often enough; None if none waits any more."""
         async with self._database.transaction() as connection:
             row = (await connection.execute(_POSTPONE, {"id": account_id, "error": error})).first()
-        return None if row is None or row.outcome is None else IncomingType(row.type)
+        if row is None:
+            return None
+        return PostponedEvent(IncomingType(row.type), row.correlation_id, given_up=row.outcome is not None)
 
     async def failed(self, limit: int, *, environment: str | None = None) -> Sequence[FailedEvent]:
         """Events that were given up, oldest first; of one environment, if one is named."""
