@@ -169,10 +169,11 @@ async def test_what_arrives_in_the_last_moment_is_still_read() -> None:
     with near, far:
         connection = Connection(Origin("http", "127.0.0.1", 1), now=lambda: 0.0)
         FakeTransport(connection, near)
-        deadline = math.ceil(loop.time() / MOMENT_S + 1) * MOMENT_S  # when it is looked at, too
+        moment = math.ceil(loop.time() / MOMENT_S) + 3
+        deadline = (moment - 0.5) * MOMENT_S
         task = asyncio.ensure_future(connection.exchange(REQUEST, deadline=deadline, send_before=1.0))
         await asyncio.sleep(0)
-        loop.call_at(deadline, connection.data_received, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        loop.call_at(moment * MOMENT_S, connection.data_received, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
         outcome = await task
         assert outcome == Answer(200, {"content-length": "0"}, b"")
         connection.abort()

@@ -106,8 +106,8 @@ class Connection(asyncio.Protocol):
 
         Args:
             request: What to send; its URL has this connection's origin.
-            deadline: When the last byte must have been read, by `loop.time()`, in seconds. One that comes within
-                `MOMENT_S` after it may count still.
+            deadline: When the last byte must have been read, by `loop.time()`, in seconds; finite. One that comes
+                within `MOMENT_S` after it may count still.
             send_before: When the first byte must have been written, by `boottime()`, in seconds. Later than that
                 nothing is sent.
 
@@ -123,8 +123,8 @@ class Connection(asyncio.Protocol):
         if not is_for_us or self._outcome is not None:
             return _unsent(FailureReason.INTERNAL_ERROR, "the connection is not one for this request")
         outcome: asyncio.Future[Answer | NoAnswer] = self._loop.create_future()
-        self._outcome = outcome
         moment = self._deadlines.add(self, deadline)
+        self._outcome = outcome
         try:
             if self.has_input():
                 await self._take_input()

@@ -5,10 +5,11 @@ A timer of its own takes 600 bytes of uvloop for each exchange that waits.
 
 import asyncio
 import math
+from contextvars import Context
 from typing import Final, Protocol
 
 MOMENT_S: Final = 0.05
-"""How much later than its deadline an exchange may be told, in seconds."""
+"""How much later than its deadline an exchange may be told by a loop that is not busy, in seconds."""
 
 
 class Waiting(Protocol):
@@ -28,7 +29,7 @@ class Deadlines:
         return sum(len(waiting) for _, waiting in self._moments.values())
 
     def add(self, waiting: Waiting, deadline: float) -> int:
-        """Have it told at its deadline, by `loop.time()` in seconds, or up to a moment later; before it by no more than the loop's clock is coarse.
+        """Have it told at its deadline, by `loop.time()` in seconds and finite, or up to a moment later; before it by no more than the loop's clock is coarse.
 
         Returns:
             The moment, to `remove` it by.
@@ -36,7 +37,8 @@ class Deadlines:
         moment = math.ceil(deadline / MOMENT_S)
         known = self._moments.get(moment)
         if known is None:
-            timer = asyncio.get_running_loop().call_at(moment * MOMENT_S, self._tell, moment)
+            # In nobody's context: whoever comes first would be held, and be named in the log, for the others.
+            timer = asyncio.get_running_loop().call_at(moment * MOMENT_S, self._tell, moment, context=Context())
             self._moments[moment] = (timer, {waiting})
         else:
             known[1].add(waiting)
