@@ -63,10 +63,15 @@ class InboxApplication:
                 return await self._apply(account_id, most=_IN_A_ROW)
             except Exception as error:  # noqa: BLE001 - one account's trouble must not stop the others
                 cause = type(error).__name__
-        postponed = await self._queue.postpone(account_id, cause)
+        named = format_id(IdKind.ACCOUNT, account_id)
+        try:
+            postponed = await self._queue.postpone(account_id, cause)
+        except Exception:
+            _log.warning("inbox_event_postponed", account_id=named, error=cause)
+            raise
         if postponed is None:
             return 0
-        named, kind, caused_by = format_id(IdKind.ACCOUNT, account_id), postponed.type.value, postponed.correlation_id
+        kind, caused_by = postponed.type.value, postponed.correlation_id
         if not postponed.given_up:
             _log.warning("inbox_event_postponed", account_id=named, type=kind, error=cause, correlation_id=caused_by)
             return 0

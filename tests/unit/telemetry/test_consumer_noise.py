@@ -81,8 +81,9 @@ def test_who_wants_errors_only_is_not_warned(stream: io.StringIO) -> None:
     assert told(stream) == []
 
 
-def test_a_fault_that_is_not_of_redis_is_told_each_time_and_as_loud(stream: io.StringIO) -> None:
-    consume([ValueError("a bug")] * TRIES)
+@pytest.mark.parametrize("fault", [ValueError("a bug"), redis.ResponseError("WRONGTYPE")])
+def test_a_fault_of_ours_is_told_each_time_and_as_loud(stream: io.StringIO, fault: Exception) -> None:
+    consume([fault] * TRIES)
     assert [level for level, _ in told(stream)] == ["critical"] * TRIES
 
 

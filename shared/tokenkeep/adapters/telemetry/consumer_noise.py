@@ -8,6 +8,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
+import redis.exceptions
+
 _CONSUMERS: Final = "dramatiq.worker.ConsumerThread"
 _CONNECTION_LOST: Final = "Consumer encountered a connection error: %s"
 EVERY_S: Final = 60.0
@@ -42,4 +44,4 @@ def _is_of_redis(record: logging.LogRecord) -> bool:
     if record.msg == _CONNECTION_LOST:
         return True
     fault = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-    return type(fault).__module__.partition(".")[0] == "redis"
+    return isinstance(fault, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError)

@@ -100,11 +100,14 @@ async def _ready(child: Child, url: str) -> None:
 
 
 @asynccontextmanager
-async def temporary_installation(*, large: bool = False, **changed: Any) -> AsyncIterator[Installation]:
+async def temporary_installation(
+    *, large: bool = False, beside: int = 1, **changed: Any
+) -> AsyncIterator[Installation]:
     """Start one, migrated and empty. It sees no `TOKENKEEP_*` variable, so that figures do not hang on them.
 
-    `large`: PostgreSQL gets the memory and the log that one for millions of accounts is given. `changed` are settings of all its
-    processes that are other than usual, by their names.
+    `large`: PostgreSQL gets the memory and the log that one for millions of accounts is given; its share of the memory, where
+    so many are large `beside` each other, itself counted. `changed` are settings of all its processes that are other than usual,
+    by their names.
 
     Raises:
         EmbeddedFailure: A server can't be started; the extra `embedded` may be missing.
@@ -112,7 +115,7 @@ async def temporary_installation(*, large: bool = False, **changed: Any) -> Asyn
     _forget_settings()
     directory = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="tk-bench-"))
     try:
-        postgres = await asyncio.to_thread(start_postgres, directory, settings=_large() if large else None)
+        postgres = await asyncio.to_thread(start_postgres, directory, settings=_large(beside) if large else None)
         try:
             valkey = await asyncio.to_thread(start_valkey, directory)
             try:
@@ -150,9 +153,9 @@ async def _entered(
         await foundation.close()
 
 
-def _large() -> dict[str, str]:
+def _large(beside: int) -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    shared = min(memory // 4, _MOST_SHARED_BYTES)
+    shared = min(memory // 4 // beside, _MOST_SHARED_BYTES)
     return {"shared_buffers": f"{shared // 1024}kB", "max_wal_size": "8GB"}
 
 

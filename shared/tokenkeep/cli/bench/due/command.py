@@ -36,7 +36,8 @@ def due(
 ) -> None:
     """Measure how accounts that are due are claimed and hinted at: among ten thousand, a hundred thousand, a million of them.
 
-    PostgreSQL and Valkey are started for it, and everything goes when it is over. PostgreSQL waits for the disk.
+    PostgreSQL and Valkey are started for it, one of each for every size, and everything goes when it is over. PostgreSQL
+    waits for the disk.
     """
     from tokenkeep.cli.bench.scenario import report  # noqa: PLC0415  # see the package
 

@@ -68,28 +68,33 @@ async def measure_due(*, sizes: Sequence[int], samples: int, advance: Advance) -
     async with temporary_installation() as installation:
         pickup = await measure_pickup(installation, samples=samples, advance=advance)
     async with AsyncExitStack() as stack:
-        stages = [await stack.enter_async_context(_stage(size, advance)) for size in sorted(sizes)]
+        wanted = sorted(set(sizes))
+        stages = [await stack.enter_async_context(_stage(size, len(wanted), advance)) for size in wanted]
+        reference = _Naive(stages[-1])
+        await reference.begin()
         for number in range(_ROUNDS):
             for stage in stages:
                 await stage.claim()
+            await reference.claim()
             advance("claims", number + 1, _ROUNDS)
+        for stage in stages:
+            await stage.look_amid_litter()
         for stage in stages:
             await stage.come_to_rest()
         for number in range(_ROUNDS):
             for stage in stages:
                 await stage.look()
             advance("looks that find nothing", number + 1, _ROUNDS)
-        least, largest = stages[0], stages[-1]
-        idle = {stage.fleet.accounts: await idle_processes(stage.installation) for stage in (least, largest)}
-        claims, enqueued = await _naive(least, advance)
+        ends = {stage.fleet.accounts: stage.installation for stage in (stages[0], stages[-1])}
+        idle = {accounts: await idle_processes(installation) for accounts, installation in ends.items()}
         rows = {stage.fleet.accounts: stage.figures(idle.get(stage.fleet.accounts, {})) for stage in stages}
-    return DueFigures(rows, claims, enqueued, pickup)
+    return DueFigures(rows, reference.claims.per_s, reference.enqueued.per_s, pickup)
 
 
 @asynccontextmanager
-async def _stage(size: int, advance: Advance) -> AsyncIterator["_Stage"]:
-    """An installation with so many accounts. The first claims among them are measured at once."""
-    async with temporary_installation(large=True) as installation:
+async def _stage(size: int, beside: int, advance: Advance) -> AsyncIterator["_Stage"]:
+    """An installation with so many accounts, one of so many that share the machine. The first claims among them are measured at once."""
+    async with temporary_installation(large=True, beside=beside) as installation:
         url = require_database(installation.foundation.settings)
         loading = create_engine(url, pool_size=2, process="tokenkeep bench", command_timeout_s=_LOADING_S)
         try:
@@ -140,11 +145,14 @@ class _Stage:
         self._claims.begin_anew()
         await self._claims.emit(self._enqueued, batches)
 
-    async def come_to_rest(self) -> None:
-        """Nobody is due any more. Looks are measured before autovacuum has been there; then it has."""
+    async def look_amid_litter(self) -> None:
+        """Nobody is due any more, and autovacuum has not been there yet."""
         await self._claims.claim_the_rest()
         self._claims.begin_anew()  # these large claims may have been dear: then looks would begin behind what they left
         await self._claims.look(self._uncleaned, _ROUNDS * _LOOKS)
+
+    async def come_to_rest(self) -> None:
+        """Autovacuum has been there."""
         await tidy(self.loading)
         self._claims.begin_anew()
 
@@ -177,17 +185,24 @@ class _Stage:
         return wanted
 
 
-async def _naive(stage: _Stage, advance: Advance) -> tuple[float, float]:
-    batches, loading = _ROUNDS * _BATCHES // 2, stage.loading
-    await naive.fill(loading, 100_000)
-    broker = naive_broker(stage.installation.foundation.settings)
-    broker.declare_queue(naive.QUEUE)
-    claims, enqueued = Rate(), Rate()
-    for number in range(batches):
-        began = time.perf_counter()
-        claims.add(await naive.tick(loading, None), began)
-        began = time.perf_counter()
-        enqueued.add(await naive.tick(loading, broker), began)
-        advance("the reference", number + 1, batches)
-    broker.flush(naive.QUEUE)
-    return claims.per_s, enqueued.per_s
+class _Naive:
+    """The reference, in a table of its own on an installation of ours."""
+
+    def __init__(self, stage: _Stage) -> None:
+        self.claims, self.enqueued = Rate(), Rate()
+        self._loading = stage.loading
+        self._broker = naive_broker(stage.installation.foundation.settings)
+
+    async def begin(self) -> None:
+        """Make its accounts."""
+        self._broker.declare_queue(naive.QUEUE)
+        await naive.fill(self._loading, 100_000)
+
+    async def claim(self) -> None:
+        """One round, with hints and without."""
+        for _ in range(_BATCHES // 2):
+            began = time.perf_counter()
+            self.claims.add(await naive.tick(self._loading, None), began)
+            began = time.perf_counter()
+            self.enqueued.add(await naive.tick(self._loading, self._broker), began)
+        self._broker.flush(naive.QUEUE)
