@@ -114,7 +114,8 @@ export interface paths {
          * @description Create an account: with credentials of its provider's kind, or pending without them.
          *
          *     The member `credentials` is as the source's `account_schema` says. An authorization code is exchanged, and a machine's
-         *     first token obtained, before the account is stored.
+         *     first token obtained, before the account is stored. The same code again, within a day, gives the same answer, with a key
+         *     or without: the provider is not asked twice, which could end the grant (RFC 6749, section 4.1.2).
          *
          *     Credentials are verified with the provider first, where it has a cheap request for that: those that it does not take get
          *     422 `credentials_rejected`. Where it tells whose they are, that is the account's `external_id`, verified: 422
@@ -220,6 +221,11 @@ export interface paths {
          *     The credentials are verified first, as when an account is created. Those of another account of the provider's than the
          *     verified one are refused: 422 `external_id_mismatch`. If their provider does not tell whose they are, or is not asked, they
          *     are stored, and `external_id_verified` is false until it tells the same external id (`POST …/verify`).
+         *
+         *     The same authorization code again, within a day, gives the same answer: the provider is not asked twice, which could end
+         *     the grant (RFC 6749, section 4.1.2). The refresh token that the account came with, sent again after it was presented,
+         *     changes nothing, for what is held came of it: the answer is the account as it stands, or 409 `account_exists` with its own
+         *     `account_id` if it is disabled.
          */
         put: operations["replace_credentials_v1_accounts__account_id__credentials_put"];
         post?: never;

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from tokenkeep.adapters.postgres.idempotency import Claim, Standing
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork, PostgresWorks
+from tokenkeep.application.create_account import AuthorizationCode, GivenCredentials, VerifiedToken
 from tokenkeep.application.ports import Vault
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.conflicts import IdempotencyMismatch, RequestInProgress, RequestOutcomeUnknown
@@ -45,7 +46,6 @@ _ANSWER = "answer"
 _REQUEST = "request"
 _VERSION = (1, 0)
 _CREATED = 201
-_OK = 200
 _REPLAYED = "replayed"
 _POLL_S = 0.1
 
@@ -65,6 +65,17 @@ class Spent:
         """A code, or a token with its verifier, of one source."""
         parts = (source_id.hex, *(sha256(one.reveal().encode()).hexdigest() for one in secrets))
         return cls(sha256("|".join(parts).encode()).digest())
+
+    @classmethod
+    def by(cls, source_id: SourceId, given: GivenCredentials) -> Self | None:
+        """What is spent when these are exchanged; None when they can be had again."""
+        match given:
+            case AuthorizationCode():
+                return cls.of(source_id, given.code)
+            case VerifiedToken():
+                return cls.of(source_id, given.temporary.token, given.verifier)
+            case _:
+                return None
 
     @property
     def key(self) -> str:
@@ -139,10 +150,12 @@ class Creations:
         *,
         repeatable: bool = False,
         spent: Spent | None = None,
+        status: int = _CREATED,
+        bare: bool = False,
     ) -> Response:
-        """As `__call__`, for creations that ask somebody outside first.
+        """As `__call__`, for what asks somebody outside first. The answer has this status.
 
-        With `spent` the answer is 200 with what `create` describes as it is, without `data`; its `account_id` names what was made.
+        A `bare` one holds what `create` describes as it is, without `data`; its `account_id` names what was made.
 
         The key is claimed before; equal requests wait for the claim's end. What can't be had a second time is stored with
         patience, and never asked for by another request in the place of one that did not end; what is `repeatable` is left to
@@ -161,7 +174,9 @@ class Creations:
             preparation = await prepare()
 
             async def store(work: PostgresWork) -> Response:
-                return await self._created(work, ask, lambda again: create(again, preparation), bare=spent is not None)
+                return await self._created(
+                    work, ask, lambda again: create(again, preparation), status=status, bare=bare
+                )
 
             if not repeatable:
                 return await self._persist(store)
@@ -173,13 +188,13 @@ class Creations:
             raise
 
     async def _ask_of(self, request: Request, caller: Caller, spent: Spent | None = None) -> _Ask | None:
-        key = idempotency_key(request)
+        key, named = idempotency_key(request), _named(request)
         if key is not None:
             # What is spent also says of which source, where neither query nor body does.
-            asked = request.scope["query_string"] + b"\0" + await request.body()
+            asked = named + request.scope["query_string"] + b"\0" + await request.body()
             digest = sha256(asked + (b"" if spent is None else spent.digest)).digest()
         elif spent is not None:
-            key, digest = spent.key, spent.digest
+            key, digest = spent.key, sha256(named + spent.digest).digest() if named else spent.digest
         else:
             return None
         path, owner = request.scope["route"].path, new_id()
@@ -247,10 +262,11 @@ class Creations:
         ask: _Ask | None,
         create: Callable[[PostgresWork], Awaitable[dict[str, Any]]],
         *,
+        status: int = _CREATED,
         bare: bool = False,
     ) -> Response:
         made = await create(work)
-        body, status = orjson.dumps(made if bare else {"data": made}), _OK if bare else _CREATED
+        body = orjson.dumps(made if bare else {"data": made})
         if ask is not None:
             claim = ask.claim
             answer = self._vault.seal(claim.owner, claim.sealed_key, _ANSWER, _VERSION, body)
@@ -265,6 +281,11 @@ class Creations:
         made = document["data"]["id"] if "data" in document else document["account_id"]
         self._reads.note(caller, ACTIONS[ask.method, ask.path], made, _REPLAYED)
         return Response(answer.body, answer.status, {REPLAYED_HEADER: "true"}, media_type=JSON_TYPE)
+
+
+def _named(request: Request) -> bytes:
+    """What the request's path names: the claim's route does not tell one account or webhook from another."""
+    return "".join(f"{value}\0" for value in request.path_params.values()).encode()
 
 
 def idempotency_key(request: Request) -> str | None:

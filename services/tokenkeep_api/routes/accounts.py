@@ -11,7 +11,7 @@ from starlette.responses import Response
 from tokenkeep.adapters.postgres.accounts import AccountFilter
 from tokenkeep.adapters.postgres.event_log import events_of
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork
-from tokenkeep.application.create_account import AuthorizationCode, NewAccount, VerifiedToken
+from tokenkeep.application.create_account import NewAccount
 from tokenkeep.application.credential_stores import Fetched, having_fetched
 from tokenkeep.application.obtain_credentials import Obtained, Purpose
 from tokenkeep.application.revocations import RevocationAsked
@@ -34,6 +34,7 @@ from tokenkeep_api.answers import (
 )
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.bodies import Nothing
+from tokenkeep_api.creations import Spent
 from tokenkeep_api.described_problems import also
 from tokenkeep_api.event_answers import EventAnswer
 from tokenkeep_api.fields import Moment, Verify
@@ -108,7 +109,8 @@ def _add_creation(router: APIRouter, wired: Wired) -> None:
         """Create an account: with credentials of its provider's kind, or pending without them.
 
         The member `credentials` is as the source's `account_schema` says. An authorization code is exchanged, and a machine's
-        first token obtained, before the account is stored.
+        first token obtained, before the account is stored. The same code again, within a day, gives the same answer, with a key
+        or without: the provider is not asked twice, which could end the grant (RFC 6749, section 4.1.2).
 
         Credentials are verified with the provider first, where it has a cheap request for that: those that it does not take get
         422 `credentials_rejected`. Where it tells whose they are, that is the account's `external_id`, verified: 422
@@ -141,12 +143,14 @@ def _add_creation(router: APIRouter, wired: Wired) -> None:
         ready = None if given is None else await wired.obtain_credentials.at_once(given, purpose)
         if given is None or ready is not None:
             return await wired.creations(request, caller, lambda work: create(work, ready))
+        spent = Spent.by(wanted.source_id, given)
         return await wired.creations.prepared(
             request,
             caller,
             lambda: wired.obtain_credentials(given, purpose),
             create,
-            repeatable=not isinstance(given, AuthorizationCode | VerifiedToken),
+            repeatable=spent is None,
+            spent=spent,
         )
 
 

@@ -157,6 +157,8 @@ class _Taking:
                 lambda: self._obtained(given, purpose),
                 self._create,
                 spent=spent,
+                status=200,
+                bare=True,
             )
 
     def _obtained(self, given: GivenCredentials, purpose: Purpose) -> Awaitable[Obtained]:

@@ -8,8 +8,7 @@ from starlette.responses import Response
 
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork
 from tokenkeep.application.credential_stores import Fetched, having_fetched
-from tokenkeep.application.obtain_credentials import Purpose
-from tokenkeep.domain.account import AccountView
+from tokenkeep.application.obtain_credentials import Obtained, Purpose
 from tokenkeep.domain.api_key import Caller, Scope
 from tokenkeep.domain.errors import InvalidInput, NotFound
 from tokenkeep.domain.events import rfc3339
@@ -18,6 +17,7 @@ from tokenkeep_api import rendering
 from tokenkeep_api.answers import AccountAnswer, Data, ErasureAnswer, ReleaseAnswer
 from tokenkeep_api.authentication import needs
 from tokenkeep_api.bodies import Nothing
+from tokenkeep_api.creations import Spent
 from tokenkeep_api.credential_bodies import CredentialMembers, read_credentials
 from tokenkeep_api.described_problems import also
 from tokenkeep_api.fields import Verify
@@ -89,6 +89,11 @@ def _add_replacement(router: APIRouter, wired: Wired) -> None:
         The credentials are verified first, as when an account is created. Those of another account of the provider's than the
         verified one are refused: 422 `external_id_mismatch`. If their provider does not tell whose they are, or is not asked, they
         are stored, and `external_id_verified` is false until it tells the same external id (`POST …/verify`).
+
+        The same authorization code again, within a day, gives the same answer: the provider is not asked twice, which could end
+        the grant (RFC 6749, section 4.1.2). The refresh token that the account came with, sent again after it was presented,
+        changes nothing, for what is held came of it: the answer is the account as it stands, or 409 `account_exists` with its own
+        `account_id` if it is disabled.
         """
         parsed = _parsed(account_id)
         async with wired.works.reading() as work:
@@ -97,21 +102,31 @@ def _add_replacement(router: APIRouter, wired: Wired) -> None:
         if known is None or source is None:
             raise NotFound("account")
         wanted = read_credentials(wired.foundation.catalogue.get(source.provider), source, body)
-        obtained = await wired.obtain_credentials(
-            wanted, Purpose(source.id, caller.environment, known.properties, verify=verify, owner=known.account.owner)
-        )
+        purpose = Purpose(source.id, caller.environment, known.properties, verify=verify, owner=known.account.owner)
 
-        async def replace(work: PostgresWork) -> AccountView:
-            return await wired.replace_credentials(
+        async def stored(work: PostgresWork, obtained: Obtained, fetched: Fetched | None = None) -> dict[str, Any]:
+            view = await wired.replace_credentials(
                 work,
                 caller,
                 parsed,
                 tokens=obtained.tokens,
                 correlation_id=request.state.correlation_id,
                 checked=obtained.checked,
+                fetched=fetched,
             )
+            return rendering.account(view, wired.foundation.catalogue)
 
-        return rendering.data(rendering.account(await wired.persist(replace), wired.foundation.catalogue))
+        spent = Spent.by(source.id, wanted)
+        if spent is not None:
+            return await wired.creations.prepared(
+                request, caller, lambda: wired.obtain_credentials(wanted, purpose), stored, spent=spent, status=200
+            )
+        obtained = await wired.obtain_credentials(wanted, purpose)
+        return rendering.data(
+            await having_fetched(
+                wired.stores, lambda fetched: wired.persist(lambda work: stored(work, obtained, fetched))
+            )
+        )
 
 
 def _add_release(router: APIRouter, wired: Wired) -> None:

@@ -25,7 +25,11 @@ class StoredCredentials:
 
 @dataclass(frozen=True, slots=True)
 class FullAccount:
-    """An account under its row lock. `stored` is None while it is pending, and after its credentials were erased."""
+    """An account under its row lock.
+
+    `stored` is None while it is pending, and after its credentials were erased. `came_with` is the fingerprint of the refresh
+    token that it came with, and None if it came with none.
+    """
 
     account: Account
     lease: Lease
@@ -34,6 +38,7 @@ class FullAccount:
     properties: Mapping[str, Any]
     now: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
+    came_with: bytes | None = None
 
     @property
     def standing(self) -> Standing:

@@ -65,6 +65,11 @@ class Keeping:
         return None if self.rules is None or self._presented is not Presented.REFRESH_TOKEN else self.rules.idle_life
 
     @property
+    def spends(self) -> bool:
+        """Whether what renews them may be used up by being presented."""
+        return self.rules is not None and self.rules.rotation.spends
+
+    @property
     def _presented(self) -> Presented:
         return Presented.REFRESH_TOKEN if self.rules is None else self.rules.presented
 

@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tokenkeep.application.auditing import AuditEntry
-from tokenkeep.application.keep_credentials import Keeping, Stored
+from tokenkeep.application.credential_stores import Fetched
+from tokenkeep.application.full_accounts import FullAccount
+from tokenkeep.application.keep_credentials import Keeping, LiveTokens, Stored, fingerprint
 from tokenkeep.application.refreshing import SettlementWrite
-from tokenkeep.application.sealing import TokenSealer
+from tokenkeep.application.sealing import REFRESH, TokenSealer
 from tokenkeep.application.telling import number_events
 from tokenkeep.application.work import Work
-from tokenkeep.domain.account import Account, AccountState, AccountView, LastVerification
+from tokenkeep.domain.account import Account, AccountState, AccountView, Custody, LastVerification
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.conflicts import AccountExists
-from tokenkeep.domain.errors import ExternalIdMismatch, InvalidInput, NotFound
+from tokenkeep.domain.credential import Held, TokenSet
+from tokenkeep.domain.errors import ExternalIdMismatch, InvalidInput, NotFound, NotStored, VaultError
 from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.lease import Phase
@@ -44,8 +47,12 @@ class ReplaceCredentials:
         tokens: Stored,
         correlation_id: str,
         checked: Checked = UNCHECKED,
+        fetched: Fetched | None = None,
     ) -> AccountView:
         """The account as it is then. `checked` is what its provider has said of the credentials.
+
+        A caller who brings once more what the account came with, after that was presented, changes nothing: what is held came of
+        it, and to present it again would end the grant. `fetched` is what lies in credential stores, where `tokens` are a caller's.
 
         Raises:
             NotFound: There is no such account in this environment.
@@ -53,7 +60,8 @@ class ReplaceCredentials:
                 can't be made with the credentials.
             ExternalIdMismatch: The provider tells another external id than the account's verified one.
             AccountExists: Another account of the client came with this very refresh token, or one of the source has this verified
-                external id.
+                external id; or this account, which is disabled, came with it and has spent it since.
+            StoredElsewhere: What is held was not fetched.
             RevocationUnanswered: The provider is told just now to revoke this grant, or another one of its user's.
         """
         full = await work.full_accounts.lock(account_id, caller.environment)
@@ -70,6 +78,8 @@ class ReplaceCredentials:
             raise InvalidInput(f"properties.{name}", "is required: give it to the account first")
         if full.account.owner is not None and is_another(full.account, checked.told):
             raise ExternalIdMismatch
+        if isinstance(tokens, LiveTokens) and self._is_spent(keeping, full, held, fetched):
+            return await self._as_it_stands(work, caller, full)
         account = await identified(work, full.account, checked.told, own=True)
         if account.external_id_verified and not checked.told:
             await work.identities.give_up(account_id)
@@ -96,10 +106,40 @@ class ReplaceCredentials:
         await work.full_accounts.forget_grant(account_id)
         await keeping.put(work, self.sealer, account, held, settlement.standing.credential)
         await work.identities.record(account_id, _recorded(account, checked, now=full.now))
-        await work.audit(AuditEntry(caller, "account.reauthorize", format_id(IdKind.ACCOUNT, account_id)))
-        changed = await work.accounts.view(account_id, caller.environment)
-        assert changed is not None  # noqa: S101 - its lease is locked
-        return changed
+        return await _audited(work, caller, account_id)
+
+    def _is_spent(self, keeping: Keeping, full: FullAccount, held: Held, fetched: Fetched | None) -> bool:
+        """Whether these tokens are the account's own from before a presentation that has spent them, or may have."""
+        token = held.refresh_token if isinstance(held, TokenSet) else None
+        stored, owner = full.stored, full.account.id
+        ciphertext = None if stored is None else stored.refresh_ciphertext
+        if token is None or stored is None or ciphertext is None:
+            return False
+        if full.account.custody is not Custody.HELD or full.came_with != fingerprint(token):
+            return False
+        if not keeping.spends:
+            return False
+        if full.lease.phase in {Phase.SENT, Phase.DOUBT} or full.lease.doubts > 0:
+            return True
+        try:
+            if fetched is not None:
+                ciphertext = fetched.column(owner, stored.sealed_key, REFRESH, ciphertext, stored.version)
+            return self.sealer.open_refresh(owner, stored.sealed_key, ciphertext, stored.version) != token
+        except (VaultError, NotStored):
+            return False  # what came of them is lost, and they are all that is left
+
+    async def _as_it_stands(self, work: Work, caller: Caller, full: FullAccount) -> AccountView:
+        if full.account.state is not AccountState.ACTIVE:
+            raise AccountExists(format_id(IdKind.ACCOUNT, full.account.id))
+        return await _audited(work, caller, full.account.id)
+
+
+async def _audited(work: Work, caller: Caller, account_id: AccountId) -> AccountView:
+    """The account, which is locked, as it is now."""
+    await work.audit(AuditEntry(caller, "account.reauthorize", format_id(IdKind.ACCOUNT, account_id)))
+    view = await work.accounts.view(account_id, caller.environment)
+    assert view is not None  # noqa: S101 - its lease is locked
+    return view
 
 
 async def identified(work: Work, account: Account, told: Sequence[ExternalId], *, own: bool) -> Account:

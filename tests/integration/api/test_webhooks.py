@@ -48,6 +48,9 @@ async def test_a_request_that_comes_again_makes_one_webhook_and_rotates_once(adm
     path = f"/v1/webhooks/{first.json()['data']['id']}/rotate-secret"
     secrets = {data(await admin.post(path, headers={"Idempotency-Key": "new"}), 201)["secret"] for _ in range(2)}
     assert len(secrets) == 1
+    other = data(await admin.post("/v1/webhooks", json={"url": URL}), 201)["id"]
+    path = f"/v1/webhooks/{other}/rotate-secret"
+    problem(await admin.post(path, headers={"Idempotency-Key": "new"}), 409, "idempotency_key_reused")
 
 
 @pytest.mark.parametrize(

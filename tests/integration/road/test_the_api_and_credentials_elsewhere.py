@@ -101,6 +101,22 @@ async def test_a_store_that_is_away_is_a_503_that_says_so(
     await asyncio.to_thread(gone.rename, home)
 
 
+async def test_a_grant_that_is_brought_once_more_is_compared_with_what_lies_in_the_store(
+    service: Service, server: TokenServer, admin: httpx.AsyncClient, home: Path
+) -> None:
+    account_id = await an_account(service, server)
+    data(await admin.post(f"/v1/accounts/{account_id}/token", json={"force": True}))
+    again = {"access_token": "access-grant.1", "refresh_token": "grant.1", "expires_in": 3600}
+    gone = await away(home)
+    path = f"/v1/accounts/{account_id}/credentials"
+    problem(await admin.put(path, json=again), 503, "credential_store_unavailable")
+    await asyncio.to_thread(gone.rename, home)
+    data(await admin.put(path, json=again))
+    forced = data(await admin.post(f"/v1/accounts/{account_id}/token", json={"force": True}))
+    assert forced["access_token"] == "access-grant.3"
+    assert server.presented == ["grant.1", "grant.2"]
+
+
 async def test_credentials_are_handed_back_from_the_store(
     service: Service, server: TokenServer, admin: httpx.AsyncClient, home: Path
 ) -> None:

@@ -25,7 +25,8 @@ SELECT {LEASE_COLUMNS}, clock_timestamp() AS now
 # A statement of its own: it sees what was committed by whoever held the lock that _LOCK waited for.
 _READ = text(f"""
 SELECT {ACCOUNT_COLUMNS}, {CREDENTIAL_COLUMNS}, a.properties, a.metadata, c.access_ciphertext, c.refresh_ciphertext, c.scopes,
-       r.released_at, r.confirm_before, r.erased_at, r.in_doubt, r.generation AS released_generation
+       r.released_at, r.confirm_before, r.erased_at, r.in_doubt, r.generation AS released_generation,
+       (SELECT g.fingerprint FROM imported_grants AS g WHERE g.account_id = a.id) AS came_with
   FROM accounts AS a
   LEFT JOIN credentials AS c ON c.account_id = a.id
   LEFT JOIN releases AS r ON r.account_id = a.id
@@ -74,6 +75,7 @@ class PostgresFullAccounts:
             properties=row["properties"],
             now=locked["now"],
             metadata=row["metadata"],
+            came_with=row["came_with"],
         )
 
     async def forget_grant(self, account_id: AccountId) -> None:
