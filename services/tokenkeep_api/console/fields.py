@@ -148,6 +148,12 @@ def read(fields: Iterable[Field], form: Mapping[str, str]) -> dict[str, Any]:
     return document
 
 
+def touched(fields: Iterable[Field], form: Mapping[str, str]) -> list[Field]:
+    """The fields whose text did not come back as it was shown."""
+    # Browsers end lines in a way of their own.
+    return [it for it in fields if form.get(it.name, "").splitlines() != it.value.splitlines()]
+
+
 def _value(field: Field, text: str) -> Any:
     stripped = text.strip()
     if not stripped:

@@ -13,7 +13,17 @@ from tokenkeep.domain.ids import IdKind, SourceId, parse_id
 from tokenkeep.domain.source import MASS_REVOCATION, ROLLBACK
 from tokenkeep_api.console.acting import Acting
 from tokenkeep_api.console.acts import SOURCE_ACTS
-from tokenkeep_api.console.fields import Field, Kind, beside_lines, filled, fingerprint, of_schema, place_of, read
+from tokenkeep_api.console.fields import (
+    Field,
+    Kind,
+    beside_lines,
+    filled,
+    fingerprint,
+    of_schema,
+    place_of,
+    read,
+    touched,
+)
 from tokenkeep_api.console.figures import NotCounted
 from tokenkeep_api.console.own_api import Refused
 from tokenkeep_api.console.visits import Door, Visit
@@ -130,7 +140,7 @@ class Sources:
         if overtaken is not None:
             return self._change_form(visit, source, fields, seen, overtaken)
         given = read(fields, visit.form)
-        options = _with_what_no_line_tells(given.get("options", {}), source["options"])
+        options = _options(fields, visit.form, source["options"])
         body = {"name": given.get("name", ""), "scopes": given.get("scopes", []), "options": options}
         if "client_id" in given and given["client_id"] != source["client_id"]:
             body["client_id"] = given["client_id"]
@@ -242,6 +252,17 @@ async def _change_fields(visit: Visit, source: Mapping[str, Any]) -> Sequence[Fi
     client = [replace(_CLIENT_ID, required=source["client_id"] is not None), _SCOPES] if with_client else []
     plain = [replace(it, value=given[it.name]) for it in (_NAME, *client)]
     return [*plain, *of_schema(provider["options_schema"], "options", source["options"])]
+
+
+def _options(fields: Sequence[Field], form: Mapping[str, str], former: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as the form wants them: those of fields that nobody touched are the former ones, to the letter.
+
+    An empty or blank option is the source's own word against the catalogue's, and its field looks as if there were none.
+    """
+    changed = touched(fields, form)
+    left = {it.name for it in fields} - {it.name for it in changed}
+    kept = {name: value for name, value in former.items() if f"options.{name}" in left}
+    return {**_with_what_no_line_tells(read(changed, form).get("options", {}), former), **kept}
 
 
 def _with_what_no_line_tells(options: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from api_service import ADMIN_KEY, Service, data, open_service
+from shown_form import shown_form
 from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep.adapters.redis.inbox_stream import DEAD, STREAM
 from webhook_house import Hooks, delivering
@@ -580,6 +581,90 @@ async def test_what_no_line_can_tell_is_not_spoiled_by_a_form(service: Service) 
             "a": " padded ",
             "b": "4",
         }
+
+
+async def _a_source_of(service: Service, provider: str, options: dict[str, Any]) -> str:
+    client = {} if provider == "freshdesk" else {"client_id": "client", "client_secret": "canary-client-secret"}
+    body = {"provider": provider, "name": "ours", **client, "options": options}
+    async with service.client() as admin:
+        source_id = str(data(await admin.post("/v1/sources", json=body), 201)["id"])
+    await service.sql("UPDATE sources SET proving = false WHERE environment = :it", it=service.environment)
+    return source_id
+
+
+async def _send_as_shown(http: httpx.AsyncClient, source_id: str, **changes: str) -> None:
+    """The source's form as it is shown, with these fields changed. A double underscore stands for a dot."""
+    path = f"/console/sources/{source_id}/edit"
+    named = {name.replace("__", "."): text for name, text in changes.items()}
+    shown = shown_form((await http.get(path)).text)
+    assert named.keys() <= shown.keys()
+    answer = await http.post(path, data={**shown, **named})
+    assert answer.status_code == 303, answer.text
+
+
+@pytest.mark.parametrize(
+    ("provider", "options"),
+    [
+        ("strava", {"scope_separator": " "}),
+        ("strava", {"authorize_params": {}}),
+        ("xero", {"offline_scopes": []}),
+        ("zendesk", {"token_params": {}}),
+        ("zendesk", {"refresh_params": {}}),
+        ("strava", {"token_headers": {}}),
+        ("freshdesk", {"basic_password": ""}),
+        ("freshdesk", {"basic_password": " ", "basic_username": " {username} "}),
+        ("xero", {"offline_scopes": [" offline ", "more"], "token_params": {"a": " b ", "c": "d"}}),
+        (
+            "xero",
+            {
+                "pkce": "none",
+                "authorization_response_iss_parameter_supported": False,
+                "access_token_ttl_s": 60,
+                "refresh_params": {"a": "b", "c": ""},
+            },
+        ),
+    ],
+    ids=lambda it: it if isinstance(it, str) else ",".join(it),
+)
+async def test_who_renames_a_source_changes_none_of_its_options(
+    service: Service, provider: str, options: dict[str, Any]
+) -> None:
+    source_id = await _a_source_of(service, provider, options)
+    read_version = "SELECT secret_version FROM sources WHERE environment = :it"
+    former = await service.sql(read_version, it=service.environment)
+    async with signed_in(service) as http, service.client() as admin:
+        await _send_as_shown(http, source_id, name="mine")
+        source = data(await admin.get(f"/v1/sources/{source_id}"))
+    assert (source["name"], source["options"]) == ("mine", options)
+    assert not source["proving"]
+    assert await service.sql(read_version, it=service.environment) == former
+
+
+async def test_an_option_whose_field_is_emptied_is_the_catalogue_s_again_and_the_others_stay(service: Service) -> None:
+    options = {
+        "scope_separator": " ",
+        "offline_scopes": ["offline"],
+        "authorize_params": {"a": "b"},
+        "pkce": "none",
+        "access_token_ttl_s": 60,
+        "token_params": {},
+        "refresh_params": {"c": "d"},
+    }
+    source_id = await _a_source_of(service, "strava", options)
+    async with signed_in(service) as http, service.client() as admin:
+        await _send_as_shown(
+            http,
+            source_id,
+            options__scope_separator="",
+            options__offline_scopes="",
+            options__authorize_params="\r\n",
+            options__pkce="",
+            options__access_token_ttl_s=" ",
+            options__refresh_params="c=e",
+        )
+        source = data(await admin.get(f"/v1/sources/{source_id}"))
+    assert source["options"] == {"token_params": {}, "refresh_params": {"c": "e"}}
+    assert source["proving"]
 
 
 async def test_deliveries_are_told_as_they_went_and_are_sent_again_by_a_button(service: Service) -> None:
