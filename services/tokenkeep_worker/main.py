@@ -130,30 +130,39 @@ class Worker:
         _log.info("worker_ready", metrics_port=port, pid=os.getpid())
         await stopping.wait()
         taking_no_more = self._take_no_more(consumers)
-        await telling.stop()
         webhooks = loop.create_task(self._webhooks.stop())
-        await listener.stop()
-        await end(applying)
-        await end(helping)
-        await end(self._leftovers)
-        for task in beside:
-            await end(task)
-        _log.info("worker_draining", batches=len(self._batches))
-        await taking_no_more
-        if self._batches:
-            await asyncio.wait(self._batches)
-        await self._refreshing.refresh.drain()
+        try:
+            await telling.stop()
+            await listener.stop()
+            for task in (applying, helping, self._leftovers, *beside):
+                await end(task)
+            _log.info("worker_draining", batches=len(self._batches))
+            await taking_no_more
+        finally:  # whatever went wrong: a process that ends before this loses what was answered
+            await self._settle_what_was_sent()
         await webhooks
         for consumer in consumers:
             await asyncio.to_thread(consumer.broker.close)
         await health.stop()
 
-    def _take_no_more(self, consumers: "Sequence[Consumer]") -> asyncio.Future[list[None]]:
+    async def _settle_what_was_sent(self) -> None:
+        if self._batches:
+            await asyncio.wait(self._batches)
+        await self._refreshing.refresh.drain()
+
+    def _take_no_more(self, consumers: "Sequence[Consumer]") -> asyncio.Task[None]:
         """Done once no hint is in hand any more. It begins at once: whoever is given back must not come here again."""
         self._foundation.leaving.set()
         self._refreshing.refresh.hurry(_SPOOL_GRACE)
+        return asyncio.get_running_loop().create_task(self._leave_queues(consumers))
+
+    async def _leave_queues(self, consumers: "Sequence[Consumer]") -> None:
+        """Hints that wait here are given back. Where Redis does not take them, another worker has them once this one is silent."""
         grace_ms = int((self._foundation.settings.provider_deadline_s + 20) * 1000)
-        return asyncio.gather(*(asyncio.to_thread(consumer.stop, grace_ms) for consumer in consumers))
+        stops = (asyncio.to_thread(consumer.stop, grace_ms) for consumer in consumers)
+        for fault in await asyncio.gather(*stops, return_exceptions=True):
+            if isinstance(fault, BaseException):
+                _log.warning("hints_not_given_back", error=type(fault).__name__)
 
     async def _drain_spool(self, stopping: asyncio.Event) -> None:
         """Nothing new is sent before what was received is stored: as long as that takes, but for a stop."""

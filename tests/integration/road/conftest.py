@@ -12,7 +12,13 @@ from road import Road, open_road
 from token_server import TokenServer
 from tokenkeep.adapters.postgres.address import asyncpg_url
 from tokenkeep.adapters.postgres.migrate import migrate
+from tokenkeep.adapters.redis.connection import connect_blocking
+from tokenkeep.adapters.redis.queue import DramatiqRefreshQueue, create_broker
 from tokenkeep.domain.secret import Secret
+from tokenkeep.settings import require_redis
+from tokenkeep_worker.inbox import wire_inbox
+from tokenkeep_worker.main import Worker
+from tokenkeep_worker.webhooks import wire_webhooks
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +55,13 @@ async def road(database_url: str, redis_url: str) -> AsyncIterator[Road]:
     async with open_road(database_url, redis_url) as opened:
         await opened.foundation.redis.flushall()
         yield opened
+
+
+@pytest.fixture
+def worker(road: Road) -> Worker:
+    queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(road.foundation.settings))))
+    inbox = wire_inbox(road.foundation, queue, road.refreshing.stores, road.refreshing.sealer)
+    return Worker(road.foundation, road.refreshing, inbox, wire_webhooks(road.foundation, road.refreshing.sealer.vault))
 
 
 @pytest.fixture

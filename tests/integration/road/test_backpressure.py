@@ -3,19 +3,13 @@
 import asyncio
 from dataclasses import dataclass
 
-import pytest
-
 from loopback_server import LoopbackServer
 from road import Road
 from token_server import TokenServer
-from tokenkeep.adapters.redis.connection import connect_blocking
-from tokenkeep.adapters.redis.queue import DramatiqRefreshQueue, RefreshHint, create_broker
+from tokenkeep.adapters.redis.queue import RefreshHint
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.ids import AccountId
-from tokenkeep.settings import require_redis
-from tokenkeep_worker.inbox import wire_inbox
 from tokenkeep_worker.main import Worker
-from tokenkeep_worker.webhooks import wire_webhooks
 
 
 @dataclass
@@ -31,13 +25,6 @@ class Mute(LoopbackServer):
         while await reader.read(4096):
             pass
         return False
-
-
-@pytest.fixture
-def worker(road: Road) -> Worker:
-    queue = DramatiqRefreshQueue(create_broker(connect_blocking(require_redis(road.foundation.settings))))
-    inbox = wire_inbox(road.foundation, queue, road.refreshing.stores, road.refreshing.sealer)
-    return Worker(road.foundation, road.refreshing, inbox, wire_webhooks(road.foundation, road.refreshing.sealer.vault))
 
 
 async def settled(road: Road, account_id: AccountId) -> None:
