@@ -1,11 +1,15 @@
 """Statements that go to the driver directly, over connections of the pool."""
 
 import asyncio
+import os
+import signal
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
 
 from tokenkeep.adapters.postgres.engine import Database, create_engine
 from tokenkeep.domain.secret import Secret
@@ -31,6 +35,35 @@ async def test_connections_that_the_server_has_closed_fail_nobody(database: Data
     await other.close()
     for _ in range(6):
         assert await _backend(database) not in backends
+
+
+async def test_connections_that_have_fallen_silent_are_closed_aside(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = threading.Event()
+    dispose = QueuePool.dispose
+
+    def noted(pool: QueuePool) -> None:
+        dispose(pool)
+        closed.set()
+
+    monkeypatch.setattr(QueuePool, "dispose", noted)
+    database = Database(create_engine(Secret(postgres_url), pool_size=3, command_timeout_s=1.0))
+    backends = set(await asyncio.gather(*(_backend(database) for _ in range(3))))
+    assert len(backends) == 3
+    for pid in backends:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(TimeoutError):
+            await _backend(database)
+        assert not closed.is_set(), "who was kept waiting once waits for no other connection"
+        assert await _backend(database) not in backends
+        assert not closed.is_set(), "nor does anybody else"
+    finally:
+        for pid in backends:
+            os.kill(pid, signal.SIGCONT)
+    assert await asyncio.to_thread(closed.wait, 30)
+    await database.close()
 
 
 async def test_errors_are_those_of_every_other_statement_and_show_no_argument(database: Database) -> None:

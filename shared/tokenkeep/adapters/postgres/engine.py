@@ -1,5 +1,6 @@
 """The engine, its sessions, and what every connection is told."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,7 +9,10 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import Pool
+from sqlalchemy.util import greenlet_spawn
 
+from tokenkeep.adapters.ending import end
 from tokenkeep.adapters.postgres.address import asyncpg_url, read_address
 from tokenkeep.domain.secret import Secret
 
@@ -75,17 +79,18 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._closing: set[asyncio.Task[None]] = set()
         self._dbapi_error: type[Exception] = engine.dialect.loaded_dbapi.Error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed at the end of the block, rolled back if the block raises."""
+        pool = self._engine.sync_engine.pool
         try:
             async with self._engine.begin() as connection:
                 yield connection
         except TimeoutError:
-            # A server that went away without a word: its other connections are as dead, and each would cost as long.
-            await self._engine.dispose()
+            await self._replace(pool)
             raise
 
     @asynccontextmanager
@@ -113,13 +118,32 @@ class Database:
             DBAPIError: As from SQLAlchemy, `OperationalError` if the connection is lost.
             OSError: The database can't be had; or, as `TimeoutError`, does not answer.
         """
+        pool = self._engine.sync_engine.pool
         try:
-            return await self._fetch(statement, arguments)
-        except OperationalError:
-            return await self._fetch(statement, arguments)
+            try:
+                return await self._fetch(statement, arguments)
+            except OperationalError:
+                return await self._fetch(statement, arguments)
         except TimeoutError:
-            await self._engine.dispose()  # as in `transaction`
+            await self._replace(pool)
             raise
+
+    async def _replace(self, pool: Pool) -> None:
+        """A server went away without a word: its other connections are as dead, and each would cost whoever takes it as long.
+
+        They are closed aside, one after the other, for each close waits for an answer, too.
+        """
+        if self._engine.sync_engine.pool is not pool:
+            return  # somebody else's statement had the same end
+        await self._engine.dispose(close=False)
+        closing = asyncio.get_running_loop().create_task(greenlet_spawn(pool.dispose))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closed)
+
+    def _closed(self, closing: asyncio.Task[None]) -> None:
+        self._closing.discard(closing)
+        if not closing.cancelled():
+            closing.exception()  # seen; what it closed is gone either way
 
     async def _fetch(self, statement: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
         async with self._driver() as driver:
@@ -164,4 +188,6 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
+        for closing in list(self._closing):
+            await end(closing)
         await self._engine.dispose()
