@@ -95,6 +95,7 @@ class SweepLeases:
         self._links = links
         self._limit = limit
         self._watch = WatchList(longest_gap.total_seconds())
+        self._failed = False
 
     async def __call__(self) -> int:
         """One round; returns how many accounts were freed, disabled, or told to be expiring."""
@@ -104,10 +105,13 @@ class SweepLeases:
             self._watch.forget()
             raise
         self._watch.look(stuck, now=self._clocks.loop_time())
+        self._failed = False
         freed = await self._take_over(stuck)
         ended = await self._end_expired()
-        # A long round is no break of the watch: the next one is due from now on.
-        self._watch.last_look = self._clocks.loop_time()
+        if not self._failed:
+            # A long round is no break of the watch: the next one is due from now on. One in which something failed may have
+            # been long because the database was away.
+            self._watch.last_look = self._clocks.loop_time()
         return freed + ended
 
     async def _take_over(self, stuck: Sequence[StuckLease]) -> int:
@@ -141,6 +145,7 @@ class SweepLeases:
         try:
             return await self._take(leases, sources)
         except Exception as error:  # noqa: BLE001 - told below, row by row
+            self._failed = True
             if len(leases) == 1:
                 self._observer.not_taken_over(leases[0], type(error).__name__)
                 return 0
@@ -180,6 +185,7 @@ class SweepLeases:
             except Exception as error:
                 # One account must not keep those behind it from their end; but a database that is away fails for all.
                 self._observer.not_ended(account_id, error)
+                self._failed = True
                 failed += 1
                 if failed > _FEW_FAILURES:
                     raise

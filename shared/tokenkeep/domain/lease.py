@@ -56,6 +56,10 @@ class Lease:
     watched_end: datetime | None = None
     tell_at: datetime | None = None
 
+    def due_from(self, now: datetime) -> datetime | None:
+        """When a scheduler is to look again for the refresh that is owed: never in the past, which claims may have passed already."""
+        return None if self.next_refresh_at is None else max(self.next_refresh_at, now)
+
     def freed(self) -> "Lease":
         """The lease in nobody's hands."""
         return replace(self, phase=Phase.IDLE, attempt_id=None, lease_until=None)

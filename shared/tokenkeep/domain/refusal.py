@@ -34,7 +34,7 @@ def refused(
     }
     freed = standing.lease.freed()
     if standing.credential.generation != attempt.presented_generation:
-        due = replace(freed, due_at=freed.next_refresh_at)
+        due = replace(freed, due_at=freed.due_from(now))
         return Settlement(replace(standing, lease=due), Outcome.SUPERSEDED, stale=True, **facts)
     active = standing.account.state is AccountState.ACTIVE
     if circumstances.orphan is not None and (not active or _is_confirmed(standing, now=now, rules=rules)):

@@ -24,7 +24,7 @@ def take_over(standing: Standing, *, now: datetime, rules: Rules) -> Settlement:
     lease = standing.lease
     bumped = replace(lease, fence=lease.fence + 1)
     if lease.phase is Phase.LEASED:
-        freed = replace(bumped.freed(), due_at=lease.next_refresh_at)
+        freed = replace(bumped.freed(), due_at=lease.due_from(now))
         return Settlement(replace(standing, lease=freed), Outcome.NOT_SENT, reason=FailureReason.INTERNAL_ERROR)
     unseen = lease.phase is Phase.SENT
     doubts = lease.doubts + 1 if unseen else lease.doubts
@@ -69,7 +69,7 @@ def went_back(standing: Standing, *, now: datetime) -> Settlement:
     """
     lease = standing.lease
     doubtful = replace(
-        lease.freed(), due_at=lease.next_refresh_at, doubts=max(lease.doubts, 1), doubt_since=lease.doubt_since or now
+        lease.freed(), due_at=lease.due_from(now), doubts=max(lease.doubts, 1), doubt_since=lease.doubt_since or now
     )
     told = (Happening(EventType.IN_DOUBT, ROLLBACK),) if lease.doubts == 0 else ()
     return Settlement(replace(standing, lease=doubtful), Outcome.NOT_SENT, happenings=told)

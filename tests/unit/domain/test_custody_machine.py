@@ -316,6 +316,8 @@ class Custody(RuleBasedStateMachine):
         assert until is not None
         world.now = max(world.now, until)
         self.apply(take_over(world.standing, now=world.now, rules=world.rules))
+        due = world.standing.lease.due_at
+        assert due is None or due >= world.now, "claims may begin behind what is past"
 
     @precondition(lambda self: self.is_held() and not self.world.overslept)
     @rule()
