@@ -74,6 +74,62 @@ async def test_an_event_that_is_taken_back_holds_nothing_up(database: Database, 
             assert await until_told(follower, 1) == [kept]
 
 
+async def test_now_is_behind_what_was_under_way_and_all_before_it(
+    database: Database, tails: Tails, environment: str
+) -> None:
+    """Of a process that has looked at nothing before."""
+    await tell(database, *[happened(environment) for _ in range(3)])
+    tail = await tails()
+    async with asyncio.timeout(30):
+        with tail.following(FeedFilter(environment), None) as follower:
+            async with database.transaction() as slow:
+                await append_events(slow, [happened(environment)])
+                skipping = asyncio.create_task(follower.skip())
+                await asyncio.sleep(0.1)
+            await skipping
+            assert await follower.read(500) == []
+            event = happened(environment)
+            await tell(database, event)
+            assert await until_told(follower, 1) == [event]
+
+
+async def test_who_asks_while_somebody_writes_is_told_what_there_was_before(
+    database: Database, tails: Tails, environment: str
+) -> None:
+    events = [happened(environment) for _ in range(3)]
+    await tell(database, *events)
+    tail = await tails()
+    async with asyncio.timeout(30):
+        async with database.transaction() as slow:
+            await append_events(slow, [happened(f"{environment}-other")])
+            reading = asyncio.create_task(read(tail, environment))
+            await asyncio.sleep(0.1)
+        assert await reading == events
+
+
+async def test_a_look_that_was_given_up_is_nobody_elses(database: Database, environment: str) -> None:
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    class Hanging(PostgresEventFeed):
+        async def drawn(self) -> Drawn:
+            begun.set()
+            await gate.wait()
+            return await super().drawn()
+
+    event = happened(environment)
+    await tell(database, event)
+    tail = EventTail(Hanging(database))
+    async with asyncio.timeout(30), tail._looking:
+        first, second = (asyncio.create_task(tail.look()) for _ in range(2))
+        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await begun.wait()
+        first.cancel()
+        gate.set()
+        await second
+    assert tail.settled > 0
+
+
 async def test_other_long_transactions_hold_nothing_back(database: Database, tails: Tails, environment: str) -> None:
     async with database.transaction() as other:
         await other.execute(text("CREATE TEMPORARY TABLE mine (a int)"))

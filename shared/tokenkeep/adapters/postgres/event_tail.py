@@ -7,7 +7,7 @@ holds the horizon back. Nothing is buffered for a follower; one that is slow rea
 import asyncio
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 
 import structlog
@@ -24,6 +24,8 @@ _SWEEP_S = 5.0
 _RETRY_S = 1.0
 _WARN_AFTER_S = 10.0
 _SETTLED_WITHIN_S = 10.0
+_FOUND_WITHIN_S = 1.0
+"""A reader who finds nothing at first gives those who are writing so long to end."""
 
 _log = structlog.get_logger("tokenkeep.event_tail")
 
@@ -65,6 +67,7 @@ class EventTail:
         self._news = asyncio.Event()
         self._looking = asyncio.Lock()
         self._looks = 0
+        self._looked = True
         self._held_back_since: float | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -112,9 +115,12 @@ class EventTail:
         """Move the horizon on by a look at the database that begins from now on. Several callers share one."""
         before = self._looks
         async with self._looking:
-            if self._looks == before:
+            # A look that failed, or was given up with its caller, was nobody else's either.
+            if self._looks == before or not self._looked:
                 self._looks += 1
+                self._looked = False
                 await self._advance()
+                self._looked = True
 
     async def settle(self, timeout_s: float = _SETTLED_WITHIN_S) -> int:
         """The last position that is drawn now, once it is settled: whatever is committed after that lies behind it.
@@ -234,19 +240,29 @@ class Follower:
     async def read(self, limit: int) -> list[PlacedEvent]:
         """The next events, as far as the feed may be read; empty if there are none, or none yet (see `behind`).
 
+        The first read waits a little for those who are writing, rather than tell that there is nothing.
+
         Raises:
             CursorExpired: The place is not to be gone on from. Told by the first read, and after the database has changed.
         """
-        if self._era is None:
-            await self._tail.look()
-        if self._era == self._tail.era and self._scanned >= self._tail.start:
-            return self._from_memory(limit)
-        return await self._from_table(limit)
+        if self._era is not None:
+            return await self._next(limit)
+        await self._tail.look()
+        found = await self._next(limit)
+        if found or not self._tail.held_back:
+            return found
+        with suppress(TimeoutError):
+            await self._tail.settle(_FOUND_WITHIN_S)
+        return await self._next(limit)
 
     async def skip(self) -> None:
-        """Go behind all that there is now."""
-        await self._tail.look()
-        until, server, era = self._tail.settled, self._tail.server, self._tail.era
+        """Go behind all that there is now, once that is settled: before, the horizon may lie far behind it.
+
+        Raises:
+            TimeoutError: Somebody has been writing events for ten seconds.
+        """
+        until = await self._tail.settle()
+        server, era = self._tail.server, self._tail.era
         self.place = await self._tail.feed.head(self._wanted.environment, until=until, server=server)
         self._scanned, self._era = max(until, self.place.position), era
 
@@ -260,6 +276,11 @@ class Follower:
             except TimeoutError:
                 return False
         return True
+
+    async def _next(self, limit: int) -> list[PlacedEvent]:
+        if self._era == self._tail.era and self._scanned >= self._tail.start:
+            return self._from_memory(limit)
+        return await self._from_table(limit)
 
     def _from_memory(self, limit: int) -> list[PlacedEvent]:
         found: list[PlacedEvent] = []
