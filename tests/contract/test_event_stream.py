@@ -7,6 +7,7 @@ from uuid import uuid4
 import orjson
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from fakes import MemoryEventStream, PendingInMemory, an_event
 from tokenkeep.adapters.redis.event_stream import STREAM, RedisEventStream
@@ -101,6 +102,38 @@ async def test_nothing_is_published_on_a_stream_that_was_lost(redis_url: str) ->
             epoch = await stream.begin()
             assert await stream.epoch() == await stream.begin() == epoch
             assert await stream.publish({1: 1}, pending(1), epoch=epoch, marks={}) == {1: 1}
+
+
+class OldRedis(Redis):
+    """Refuses what Redis 6.2 does. So many times it has another's name when ours is set, and has forgotten it when it is read."""
+
+    forgetting = 0
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        execute: Any = super().execute_command
+        if args[0] == "SET" and {"NX", "GET"} <= set(args):
+            raise ResponseError("syntax error")
+        if self.forgetting and args[0] == "SET":
+            await execute("SET", args[1], "another's")
+        if self.forgetting and args[0] == "GET":
+            self.forgetting -= 1
+            await execute("FLUSHALL")
+        return await execute(*args, **options)
+
+
+async def test_the_oldest_redis_that_is_taken_begins_a_stream(redis_url: str) -> None:
+    client: Any = OldRedis.from_url(redis_url)
+    async with client:
+        await client.flushall()
+        stream = RedisEventStream(client)
+        first = await stream.begin()
+        assert await stream.begin() == first
+        client.forgetting = 1
+        second = await stream.begin()
+        assert await stream.epoch() == second != first
+        client.forgetting = 100
+        with pytest.raises(StreamLost):
+            await stream.begin()
 
 
 async def test_what_was_read_before_a_loss_is_not_published_into_the_stream_after_it(redis_url: str) -> None:

@@ -16,6 +16,7 @@ _FENCES = "tokenkeep:events:fences"
 _EPOCH = "tokenkeep:events:epoch"
 _MARKS = "tokenkeep:events:marks"
 _REACHED = "tokenkeep:events:reached"
+_BEGINNINGS = 3
 # Redis itself refuses a relay whose number is old: a process that was stopped can't publish behind its successor's back.
 # What it has of a shard is counted beside the stream, so that it shows when its data are those of an earlier moment.
 # ARGV: the epoch; the number of shards; of each its number, fence and mark; of each event shard, position, id, type, subject, JSON.
@@ -128,7 +129,17 @@ class RedisEventStream:
         return name.decode() if isinstance(name, bytes) else name
 
     async def begin(self) -> str:
-        """Mark the stream as known; from now on events may be published. Returns its name: another's, if one was first."""
+        """Mark the stream as known; from now on events may be published. Returns its name: another's, if one was first.
+
+        Raises:
+            StreamLost: Redis forgets it again and again.
+        """
         name = new_id().hex
-        former = await self._client.set(_EPOCH, name, nx=True, get=True)
-        return former.decode() if isinstance(former, bytes) else name
+        for _ in range(_BEGINNINGS):
+            # Two commands: before Redis 7.0, SET takes NX or GET, and not both.
+            if await self._client.set(_EPOCH, name, nx=True):
+                return name
+            former = await self.epoch()
+            if former is not None:
+                return former
+        raise StreamLost
