@@ -9,8 +9,10 @@ from starlette.responses import Response
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork
 from tokenkeep.adapters.postgres.webhook_deliveries import deliveries_of
 from tokenkeep.adapters.token_endpoint.addresses import check_url
+from tokenkeep.application.manage_webhooks import Parking
 from tokenkeep.application.webhooks import DeliveryFilter, Span, WebhookView
 from tokenkeep.domain.api_key import Caller, Scope
+from tokenkeep.domain.conflicts import WebhookParking
 from tokenkeep.domain.errors import InvalidInput, NotFound
 from tokenkeep.domain.event_feed import full_type
 from tokenkeep.domain.ids import EventId, IdKind, WebhookId, parse_id
@@ -100,8 +102,10 @@ def _add_changing(router: APIRouter, wired: Wired) -> None:
             check_url(body.url, policy=wired.addresses, field="url")
         heard_from = await wired.event_tail.settle() if body.enabled else 0
         async with wired.works() as work:
-            await wired.webhooks.update(work, caller, parsed, body.wanted(heard_from=heard_from))
+            changed = await wired.webhooks.update(work, caller, parsed, body.wanted(heard_from=heard_from))
             view = await _view(work, caller, parsed)
+        if isinstance(changed, Parking):
+            raise WebhookParking
         return rendering.data(webhook_answers.webhook(view))
 
     @router.delete("/{webhook_id}", status_code=204)

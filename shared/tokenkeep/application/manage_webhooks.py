@@ -10,7 +10,7 @@ from tokenkeep.application.webhook_secrets import new_webhook_secret, seal_webho
 from tokenkeep.application.work import Work
 from tokenkeep.domain import webhook as webhooks
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.conflicts import TooManyWebhooks, WebhookParking
+from tokenkeep.domain.conflicts import TooManyWebhooks
 from tokenkeep.domain.errors import NotFound
 from tokenkeep.domain.ids import IdKind, WebhookId, format_id, new_id
 from tokenkeep.domain.secret import Secret
@@ -46,6 +46,14 @@ class WebhookChange:
     ordered: bool | None = None
     enabled: bool | None = None
     heard_from: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """A webhook that is to be enabled has more to be put aside than one transaction does. It is left as it was.
+
+    What was put aside is to be committed, and that a worker is to go on: so this is a result and no error.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +97,10 @@ class CreateWebhook:
 class UpdateWebhook:
     """Changes a webhook. One that is enabled, or has another address, is taken for sound until it fails."""
 
-    async def __call__(self, work: Work, caller: Caller, webhook_id: WebhookId, change: WebhookChange) -> Webhook:
-        """The webhook as it is then.
-
-        Raises:
-            NotFound: There is no such webhook in this environment.
-            WebhookParking: It is to be enabled while a worker still puts aside what it was not sent.
-        """
+    async def __call__(
+        self, work: Work, caller: Caller, webhook_id: WebhookId, change: WebhookChange
+    ) -> Webhook | Parking:
+        """The webhook as it is then. Raises `NotFound`."""
         webhook = await _locked(work, caller, webhook_id)
         now = await work.accounts.now()
         changed = _changed(webhook, change, now=now)
@@ -103,7 +108,7 @@ class UpdateWebhook:
         if change.enabled is True and not webhook.enabled:
             await work.webhooks.park(webhook_id)
             if await work.webhooks.is_parking(webhook_id):
-                raise WebhookParking
+                return Parking()
             changed, event = webhooks.enable(changed, heard_from=change.heard_from, now=now)
             await work.tell([event])
             fresh = True

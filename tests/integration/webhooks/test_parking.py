@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
@@ -10,6 +10,7 @@ from api_service import Service, problem
 from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep.adapters.postgres.webhook_lanes import PostgresLanes
 from tokenkeep.adapters.postgres.webhook_turns import let_go_behind
+from tokenkeep.adapters.postgres.webhooks import PARKED_AT_ONCE
 from tokenkeep.domain.ids import IdKind, WebhookId, parse_id
 from tokenkeep_worker.webhooks import wire_webhooks
 from webhook_house import Hooks, delivering, public
@@ -44,6 +45,43 @@ async def test_more_than_one_transaction_puts_aside_is_put_aside_by_the_worker_b
         [event] = await hooks.happen()
         await hooks.until(webhook_id, state="delivered", count=2)  # that it was enabled is told, too
     assert public(event) in receiver.ids
+
+
+async def test_what_one_transaction_puts_aside_keeps_no_webhook_from_being_enabled(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    """Events may be given out while it is disabled: then they are still pending."""
+    webhook_id, _ = await hooks.make(receiver.url)
+    parsed = parse_id(IdKind.WEBHOOK, webhook_id)
+    await hooks.call("PATCH", webhook_id, json={"enabled": False})
+    await service.sql(MANY.replace("25000", str(PARKED_AT_ONCE)), id=parsed)
+    assert (await hooks.call("PATCH", webhook_id, json={"enabled": True}))["enabled"] is True
+    assert await pending_of(service, parsed) == 0
+
+
+async def test_what_is_too_much_for_one_transaction_is_put_aside_though_the_call_is_refused(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url)
+    parsed = parse_id(IdKind.WEBHOOK, webhook_id)
+    await hooks.call("PATCH", webhook_id, json={"enabled": False})
+    await service.sql(MANY.replace("25000", str(PARKED_AT_ONCE + 1)), id=parsed)
+    async with service.client() as admin:
+        refused = await admin.patch(f"/v1/webhooks/{webhook_id}", json={"enabled": True, "description": "d"})
+        problem(refused, 409, "webhook_parking")
+    shown = await hooks.shown(webhook_id)
+    assert (shown["enabled"], shown["description"]) == (False, None)
+    assert await pending_of(service, parsed) == 1
+    lanes = PostgresLanes(service.foundation.database)
+    while await lanes.park_some():
+        pass
+    assert await pending_of(service, parsed) == 0
+    assert (await hooks.call("PATCH", webhook_id, json={"enabled": True}))["enabled"] is True
+
+
+async def pending_of(service: Service, webhook_id: UUID) -> int:
+    statement = "SELECT count(*) AS n FROM webhook_deliveries WHERE webhook_id = :id AND state = 'pending'"
+    return int((await service.sql(statement, id=webhook_id))[0]["n"])
 
 
 async def test_what_waits_is_looked_up_once_behind_a_backlog_that_statistics_do_not_know_yet(

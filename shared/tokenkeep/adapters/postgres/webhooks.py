@@ -57,12 +57,14 @@ UPDATE webhook_deliveries SET state = 'parked', due_at = NULL
         WHERE webhook_id = :id AND state = 'pending' AND position <= :through LIMIT {PARKED_AT_ONCE})
 """)  # noqa: S608 - only our own number is put in
 """Puts aside some of what a webhook was not sent, up to a position."""
-_PARKED = text(f"""
+_PARKED = text("""
 UPDATE webhook_lanes
    SET wake_at = NULL, failures = 0, failing_since = NULL, failed_at = NULL, rest_until = NULL,
-       parking_through = CASE WHEN CAST(:parked AS bigint) = {PARKED_AT_ONCE} THEN CAST(:through AS bigint) END
+       parking_through = CASE WHEN EXISTS (SELECT FROM webhook_deliveries
+                                            WHERE webhook_id = :id AND state = 'pending' AND position <= CAST(:through AS bigint))
+                              THEN CAST(:through AS bigint) END
  WHERE webhook_id = :id
-""")  # noqa: S608 - only our own number is put in
+""")
 _THROUGH = text(
     "SELECT coalesce(max(position), 0) FROM webhook_deliveries WHERE webhook_id = :id AND state <> 'delivered'"
 )
@@ -155,8 +157,8 @@ class PostgresWebhooks:
     async def park(self, webhook_id: WebhookId) -> None:
         """Put aside what a locked webhook was not sent. A worker goes on where that is too much for one transaction."""
         through = (await self._connection.execute(_THROUGH, {"id": webhook_id})).scalar_one()
-        parked = (await self._connection.execute(PARK, {"id": webhook_id, "through": through})).rowcount
-        await self._connection.execute(_PARKED, {"id": webhook_id, "parked": parked, "through": through})
+        await self._connection.execute(PARK, {"id": webhook_id, "through": through})
+        await self._connection.execute(_PARKED, {"id": webhook_id, "through": through})
 
     async def is_parking(self, webhook_id: WebhookId) -> bool:
         """Whether something is left to be put aside."""
