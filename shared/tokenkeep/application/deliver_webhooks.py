@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -17,7 +17,7 @@ from tokenkeep.domain import webhook as webhooks
 from tokenkeep.domain.errors import VaultError
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.webhook import Webhook
-from tokenkeep.domain.webhook_tries import Tried, WaveEnd, end_wave
+from tokenkeep.domain.webhook_tries import DeliveryState, Tried, WaveEnd, end_wave
 
 _UNREADABLE_REST: Final = timedelta(minutes=1)
 
@@ -87,7 +87,7 @@ class DeliverWebhooks:
                 return
             condition = standing.condition
             end = end_wave(condition, tried, now=standing.now, jitter=random.random, elsewhere=standing.url != lane.url)
-            await work.webhook_turns.record(lane, end, now=standing.now)
+            states = await work.webhook_turns.record(lane, end, now=standing.now)
             if end.disable is not None:
                 disabled = await work.webhooks.lock(lane.webhook_id)
                 if disabled is not None and disabled.enabled:
@@ -98,10 +98,10 @@ class DeliverWebhooks:
                 else:  # somebody else has done so, or deleted it
                     disabled = None
             await work.webhook_turns.give_back(lane, end.condition)
-        self._tell(lane, end, disabled)
+        self._tell(lane, end, states, disabled)
 
-    def _tell(self, lane: Lane, end: WaveEnd, disabled: Webhook | None) -> None:
+    def _tell(self, lane: Lane, end: WaveEnd, states: Mapping[int, DeliveryState], disabled: Webhook | None) -> None:
         for one in end.after:
-            self.observer.webhook_tried(lane.webhook_id, one.tried, one.state)
+            self.observer.webhook_tried(lane.webhook_id, one.tried, states.get(one.tried.position, one.state))
         if disabled is not None:
             self.observer.webhook_disabled(disabled)

@@ -1,6 +1,6 @@
 """The values that travel with webhooks, and the ports that keep them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -159,7 +159,7 @@ class WebhookTurns(Protocol):
 
     async def standing(self, webhook_id: WebhookId, holder: UUID) -> Standing | None: ...
 
-    async def record(self, lane: Lane, end: WaveEnd, *, now: datetime) -> None: ...
+    async def record(self, lane: Lane, end: WaveEnd, *, now: datetime) -> Mapping[int, DeliveryState]: ...
 
     async def give_back(self, lane: Lane, condition: Condition) -> None: ...
 

@@ -1,17 +1,22 @@
 """Events delivered once more: one, or those of a time."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import uuid4
 
+from structlog.testing import capture_logs
+
 from api_service import Service, data
 from feeding import happened, tell
+from token_server import Said
 from tokenkeep.application.redeliver_events import RedeliverEvents
 from tokenkeep.application.webhooks import Span
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.ids import IdKind, WebhookId, parse_id
+from tokenkeep.domain.webhook_tries import MOST_TRIES
 from webhook_house import Hooks, delivering, public
 from webhook_receiver import Receiver
 
@@ -57,6 +62,50 @@ async def test_one_event_is_delivered_again_with_the_same_id(
     async with service.client() as admin:
         listed = data(await admin.get("/v1/audit", params={"target": webhook_id, "action": "webhook.redeliver"}))
     assert len(listed) == 1
+
+
+async def test_a_try_under_way_that_fails_undoes_no_redelivery(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    """It is the last one of the former schedule, after which a delivery is given up."""
+    webhook_id, _ = await hooks.make(receiver.url)
+    receiver.script.extend([Said(500), Said(500)])
+    with capture_logs() as log:
+        async with delivering(service):
+            [event] = await hooks.happen()
+            await hooks.tried(webhook_id, 1)
+            await hooks.put_off(webhook_id)
+            await service.sql(
+                "UPDATE webhook_deliveries SET tries = :n WHERE event_id = :id", n=MOST_TRIES - 1, id=event.id
+            )
+            receiver.gate = asyncio.Event()
+            await hooks.make_due(webhook_id)
+            await receiver.come(2)
+            await hooks.call("POST", webhook_id, "/redeliver", 202, json={"event_id": public(event)})
+            receiver.gate.set()
+            await receiver.come(3)
+            await hooks.until(webhook_id, state="delivered")
+            [delivered] = await hooks.deliveries(webhook_id)
+    assert (delivered["tries"], delivered["http_status"]) == (1, 204)
+    failed = [line for line in log if line["event"] == "webhook_delivery_failed"]
+    assert [line["given_up"] for line in failed] == [False, False]
+
+
+async def test_a_try_under_way_that_succeeds_is_what_a_redelivery_asked_for(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url)
+    receiver.script.append(Said(500))
+    async with delivering(service):
+        [event] = await hooks.happen()
+        await hooks.tried(webhook_id, 1)
+        receiver.gate = asyncio.Event()
+        await hooks.make_due(webhook_id)
+        await receiver.come(2)
+        await hooks.call("POST", webhook_id, "/redeliver", 202, json={"event_id": public(event)})
+        receiver.gate.set()
+        await hooks.until(webhook_id, state="delivered")
+    assert len(receiver.received) == 2
 
 
 async def test_a_delivery_whose_event_is_no_longer_kept_is_given_up(

@@ -1,6 +1,6 @@
 """The end of an endpoint's turn: what was tried is written down, what waited behind it is let go, the lane given back."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -19,6 +19,7 @@ SELECT l.failures, l.failing_since, l.failed_at, l.rest_until, w.url, clock_time
 """)
 _COLUMNS = Columns(
     position="bigint",
+    tries="integer",
     state="text",
     due_at="timestamptz",
     status="integer",
@@ -26,15 +27,17 @@ _COLUMNS = Columns(
     duration_ms="integer",
     excerpt="text",
 )
-# Of one that was put aside meanwhile only a success changes the state.
+# Of one that was put aside meanwhile only a success changes the state. So it is with one that was asked for again: what
+# follows from this try's failure was worked out from tries that count no more, and this one counts no more than they do.
 _RECORD = text(f"""
 UPDATE webhook_deliveries AS d
-   SET state = CASE WHEN d.state = 'parked' AND n.state <> 'delivered' THEN 'parked' ELSE n.state END,
-       due_at = CASE WHEN d.state = 'parked' THEN NULL ELSE n.due_at END,
-       tries = d.tries + 1, tried_at = :now, status = n.status, error = n.error, duration_ms = n.duration_ms,
+   SET state = CASE WHEN (d.state = 'parked' OR d.tries <> n.tries) AND n.state <> 'delivered' THEN d.state ELSE n.state END,
+       due_at = CASE WHEN (d.state = 'parked' OR d.tries <> n.tries) AND n.state <> 'delivered' THEN d.due_at ELSE n.due_at END,
+       tries = CASE WHEN d.tries <> n.tries AND n.state <> 'delivered' THEN d.tries ELSE d.tries + 1 END,
+       tried_at = :now, status = n.status, error = n.error, duration_ms = n.duration_ms,
        excerpt = n.excerpt
   FROM {_COLUMNS.relation("n")} WHERE d.webhook_id = :id AND d.position = n.position
-RETURNING d.subject, d.state
+RETURNING d.position, d.subject, d.state
 """)  # noqa: S608 - only our own names are put in
 # The array is looked up once whatever the planner believes. As a join it was done again for each delivery of a webhook of
 # which statistics know nothing yet: minutes, behind a backlog.
@@ -81,10 +84,13 @@ class PostgresWebhookTurns:
         condition = Condition(row.failures, row.failing_since, row.failed_at, row.rest_until)
         return Standing(condition, row.url, row.now)
 
-    async def record(self, lane: Lane, end: WaveEnd, *, now: datetime) -> None:
-        """Write down what was tried, and let go what waited behind deliveries that have ended."""
+    async def record(self, lane: Lane, end: WaveEnd, *, now: datetime) -> Mapping[int, DeliveryState]:
+        """Write down what was tried, and let go what waited behind deliveries that have ended.
+
+        Returns how they stand then, by position: not as follows from the try where somebody has changed them meanwhile.
+        """
         if not end.after:
-            return
+            return {}
         given = _COLUMNS.parameters([_row(one) for one in end.after])
         written = (await self._connection.execute(_RECORD, {**given, "id": lane.webhook_id, "now": now})).all()
         # Also where the endpoint is not ordered: it may have been, or be again by now.
@@ -92,6 +98,7 @@ class PostgresWebhookTurns:
         await let_go_behind(self._connection, lane.webhook_id, ended)
         if any(row.state == DeliveryState.DELIVERED for row in written):
             await self._connection.execute(_DELIVERED, {"id": lane.webhook_id, "now": now})
+        return {row.position: DeliveryState(row.state) for row in written}
 
     async def give_back(self, lane: Lane, condition: Condition) -> None:
         """Let whoever is next have the endpoint, behind those that wait already."""
@@ -114,6 +121,7 @@ def _row(after: After) -> dict[str, object]:
     reply = after.tried.reply
     return {
         "position": after.tried.position,
+        "tries": after.tried.tries,
         "state": after.state.value,
         "due_at": after.due_at,
         "status": reply.status,
