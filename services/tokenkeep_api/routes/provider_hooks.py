@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from tokenkeep.application.take_provider_hook import Challenged, Reception, Refused, Taken
+from tokenkeep.application.take_provider_hook import Challenged, Refused, Taken
 from tokenkeep.domain.errors import MalformedId
 from tokenkeep.domain.ids import IdKind, SourceId, parse_id
 from tokenkeep.providers.hook_signatures import HookRequest
@@ -56,19 +56,22 @@ def routes(wired: Wired) -> APIRouter:
         publishes. Accounts that a notice means are disabled as `uninstalled` before the answer is given; what means nobody here,
         or says nothing of a grant, is answered in the same way. Whatever is not proven is a 401 that tells nothing else.
         """
-        reception: Reception = Refused()
+        address = request.state.address
         try:
-            reception = await wired.take_provider_hook(
-                _parsed(source_id),
-                HookRequest(request.method, f"{public_url}{request.url.path}", _headers(request), await _body(request)),
-                correlation_id=request.state.correlation_id,
-                address=request.state.address,
-            )
-        finally:
-            if isinstance(reception, Refused):
-                wired.limits.charge_unproven(request.state.address)
+            body = await _body(request)
+        except Problem:
+            wired.limits.charge_unproven(address)
+            raise
+        # Nothing that is raised here is the caller's fault. A provider comes again for it, and is not to be held up then.
+        reception = await wired.take_provider_hook(
+            _parsed(source_id),
+            HookRequest(request.method, f"{public_url}{request.url.path}", _headers(request), body),
+            correlation_id=request.state.correlation_id,
+            address=address,
+        )
         match reception:
             case Refused():
+                wired.limits.charge_unproven(address)
                 detail = "this is signed by no provider of a source here"
                 raise Problem(401, "not_authenticated", detail, headers={"WWW-Authenticate": "Signature"})
             case Challenged(answer=answer):

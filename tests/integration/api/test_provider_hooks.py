@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,9 +43,11 @@ from token_server import TokenServer, says
 from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep.adapters.postgres.provider_notices import PostgresProviderNotices
 from tokenkeep.application.take_provider_hook import Taken
+from tokenkeep.application.work import Work
 from tokenkeep.domain.ids import IdKind, SourceId, format_id, parse_id
 from tokenkeep.providers.hook_notices import NamedAccount
 from tokenkeep.providers.hook_signatures import HookRequest
+from tokenkeep_api.app import create_app
 from whoami_server import WhoamiServer
 
 SLUGS = ("shopify", "slack", "github-app-user", "stripe-connect", "zoom", "hubspot", "quickbooks", "xero", "square")
@@ -431,6 +434,35 @@ async def test_only_who_proves_nothing_is_slowed_down(
     answers = [(await told(provider, source_id, XERO, secret="guessed")).status_code for _ in range(150)]
     assert set(answers) == {401, 429}
     assert counted(service, "xero")["ignored"] == 150
+
+
+async def test_no_provider_is_slowed_down_for_faults_of_ours(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> AbstractAsyncContextManager[Work]:
+        raise ConnectionRefusedError
+
+    now = service.wired.limits._clock()
+    monkeypatch.setattr(service.wired.limits, "_clock", lambda: now)
+    source_id = await a_source(admin, XERO)
+    wired = replace(service.wired, take_provider_hook=replace(service.wired.take_provider_hook, works=away))
+    async with replace(service, wired=wired, app=create_app(wired)).client(None) as meanwhile:
+        answers = {(await told(meanwhile, source_id, XERO)).status_code for _ in range(150)}
+    assert answers == {503}
+    assert (await told(provider, source_id, XERO)).status_code == 200
+
+
+async def test_who_sends_bodies_that_are_not_to_be_read_is_slowed_down(
+    service: Service, admin: httpx.AsyncClient, provider: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def too_much() -> AsyncIterator[bytes]:
+        yield bytes(1_048_577)
+
+    now = service.wired.limits._clock()
+    monkeypatch.setattr(service.wired.limits, "_clock", lambda: now)
+    path = f"/v1/provider-hooks/{await a_source(admin, XERO)}"
+    answers = {(await provider.post(path, content=too_much(), headers=JSON)).status_code for _ in range(150)}
+    assert answers == {413, 429}
 
 
 async def test_bodies_are_bounded_and_of_the_kinds_that_providers_send(
