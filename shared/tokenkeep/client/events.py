@@ -17,7 +17,7 @@ from tokenkeep.client.feed_wire import FeedWire
 from tokenkeep.client.performing import perform
 from tokenkeep.client.reports import Reception, Report
 from tokenkeep.client.retrying import RetryPolicy, described
-from tokenkeep.client.running import Handler, Subscription
+from tokenkeep.client.running import Handler, Subscription, check_handled
 from tokenkeep.client.subscribing import Choice, Start, Way, way_of
 from tokenkeep.client.wanted import checked_group
 from tokenkeep.domain.secret import Secret
@@ -152,11 +152,17 @@ class DeadLetters:
         return found
 
     def retry(self, letter_id: str, handler: Handler) -> bool:
-        """Give an event to a handler here and now, and forget the letter when it has returned. False: there is no such letter."""
+        """Give an event to a handler here and now, and forget the letter when it has returned. False: there is no such letter.
+
+        Raises:
+            NotAnEvent: The letter holds none.
+            TypeError: The handler is a coroutine function. The letter is kept.
+        """
         letter: DeadLetter | None = self._perform(stream_dead_letters.find_letter(self._group, letter_id))
         if letter is None:
             return False
-        handler(letter.readable_event())
+        answer: object = handler(letter.readable_event())  # type: ignore[func-returns-value]
+        check_handled(answer)
         return self.discard(letter_id)
 
     def discard(self, letter_id: str) -> bool:

@@ -133,17 +133,21 @@ class Subscription:
         # A loop of the handler's own may tell that something in it was cancelled.
         except (Exception, CancelledError) as error:  # noqa: BLE001 - whatever a handler raises is about its event
             return outcome_of(error, self._describe)
-        if inspect.isawaitable(answer):
-            # Nobody would await it, and the event would count as handled.
-            if inspect.iscoroutine(answer):
-                answer.close()
-            raise TypeError("the handler is for an event loop: use AsyncTokenkeep")
+        check_handled(answer)
         return Done()
 
     def _pause(self, seconds: float) -> None:
         with suppress(Empty):
             if not self._stopping:
                 self._wake.get(timeout=seconds)
+
+
+def check_handled(answer: object) -> None:
+    """Raises `TypeError` where a handler has returned what would have to be awaited: nobody would, and its event would count as handled."""
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise TypeError("the handler is for an event loop: use AsyncTokenkeep")
 
 
 class _Pulse:

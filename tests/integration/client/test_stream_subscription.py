@@ -420,6 +420,9 @@ async def test_dead_letters_are_listed_handled_anew_and_forgotten(teller: Teller
     async def note(event: Event) -> None:
         seen.append(event)
 
+    wrong: Any = note
+    with pytest.raises(TypeError, match="AsyncTokenkeep"):
+        box.retry(letters[second["id"]].id, wrong)
     assert await others.retry(letters[second["id"]].id, note)
     assert await others.discard(letters[third["id"]].id)
     assert [letter.event for letter in await others.list()] == [None]
