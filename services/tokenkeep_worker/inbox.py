@@ -67,7 +67,7 @@ class InboxApplication:
         try:
             postponed = await self._queue.postpone(account_id, cause)
         except Exception:
-            _log.warning("inbox_event_postponed", account_id=named, error=cause)
+            _log.warning("inbox_event_kept", account_id=named, error=cause)
             raise
         if postponed is None:
             return 0
