@@ -223,9 +223,9 @@ export interface paths {
          *     are stored, and `external_id_verified` is false until it tells the same external id (`POST …/verify`).
          *
          *     The same authorization code again, within a day, gives the same answer: the provider is not asked twice, which could end
-         *     the grant (RFC 6749, section 4.1.2). The refresh token that the account came with, sent again after it was presented,
-         *     changes nothing, for what is held came of it: the answer is the account as it stands, or 409 `account_exists` with its own
-         *     `account_id` if it is disabled.
+         *     the grant (RFC 6749, section 4.1.2). The refresh token that the account came with last, sent again after it was presented,
+         *     changes nothing, nor does the access token beside it, for what is stored came of it: once the provider has taken them, or
+         *     is not asked, the answer is the account as it stands, or 409 `account_exists` with its own `account_id` if it is not active.
          */
         put: operations["replace_credentials_v1_accounts__account_id__credentials_put"];
         post?: never;

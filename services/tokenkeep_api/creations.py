@@ -1,12 +1,12 @@
-"""POSTs that create: once for each Idempotency-Key, with the answer kept, sealed, for those that ask again."""
+"""What is done once: for each Idempotency-Key, and for each code, with the answer kept, sealed, for those that ask again."""
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, assert_never
 
 import orjson
 import structlog
@@ -17,12 +17,15 @@ from starlette.responses import Response
 from tokenkeep.adapters.postgres.idempotency import Claim, Standing
 from tokenkeep.adapters.postgres.unit_of_work import PostgresWork, PostgresWorks
 from tokenkeep.application.create_account import AuthorizationCode, GivenCredentials, VerifiedToken
+from tokenkeep.application.keep_credentials import LiveTokens
 from tokenkeep.application.ports import Vault
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.conflicts import IdempotencyMismatch, RequestInProgress, RequestOutcomeUnknown
+from tokenkeep.domain.credential import StaticCredentials
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.ids import SourceId, new_id
 from tokenkeep.domain.secret import Secret
+from tokenkeep.providers.machine_credentials import MachineCredentials
 from tokenkeep_api.audited_calls import ACTIONS
 from tokenkeep_api.buffers import CredentialReads
 from tokenkeep_api.persistence import PATIENCE, Persistence
@@ -56,7 +59,7 @@ Prepared = TypeVar("Prepared")
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a request spends and nobody can have twice, as a digest: without an Idempotency-Key it stands in its place."""
+    """What a request spends and nobody can have twice, as a digest: it is claimed beside an Idempotency-Key, and without one."""
 
     digest: bytes
 
@@ -74,8 +77,10 @@ class Spent:
                 return cls.of(source_id, given.code)
             case VerifiedToken():
                 return cls.of(source_id, given.temporary.token, given.verifier)
-            case _:
+            case LiveTokens() | MachineCredentials() | StaticCredentials():
                 return None
+            case _:
+                assert_never(given)
 
     @property
     def key(self) -> str:
@@ -132,14 +137,14 @@ class Creations:
             InvalidInput: The Idempotency-Key is malformed.
             IdempotencyMismatch: It was used with another request.
         """
-        ask = await self._ask_of(request, caller)
+        asks = await self._asks_of(request, caller)
         async with self._works() as work:
-            if ask is not None:
+            for ask in asks:
                 standing = await work.idempotency.claim(ask.claim)
                 kept = None if standing is None else await self._held(work, standing, ask, repeatable=True)
                 if kept is not None:
                     return self._replayed(kept, caller, ask)
-            return await self._created(work, ask, create)
+            return await self._created(work, asks, create)
 
     async def prepared(
         self,
@@ -165,38 +170,46 @@ class Creations:
             RequestInProgress: An equal request takes longer than requests wait for each other.
             RequestOutcomeUnknown: An equal request did not end, and this is not `repeatable`.
         """
-        ask = await self._ask_of(request, caller, spent)
-        if ask is not None:
-            kept = await self._reserve(ask, repeatable=repeatable)
-            if kept is not None:
-                return self._replayed(kept, caller, ask)
+        asks, claimed = await self._asks_of(request, caller, spent, bare=bare), list[_Ask]()
         try:
+            for ask in asks:
+                kept = await self._reserve(ask, repeatable=repeatable)
+                if kept is not None:
+                    await self._give_up(claimed)
+                    return self._replayed(kept, caller, ask)
+                claimed.append(ask)
             preparation = await prepare()
 
             async def store(work: PostgresWork) -> Response:
                 return await self._created(
-                    work, ask, lambda again: create(again, preparation), status=status, bare=bare
+                    work, asks, lambda again: create(again, preparation), status=status, bare=bare
                 )
 
             if not repeatable:
                 return await self._persist(store)
             async with self._works() as work:
                 return await store(work)
-        except BaseException:  # however it ended, the key is freed, and the error goes on to the caller
-            if ask is not None:
-                await self._give_up(ask)
+        except BaseException:  # however it ended, the keys are freed, and the error goes on to the caller
+            await self._give_up(claimed)
             raise
 
-    async def _ask_of(self, request: Request, caller: Caller, spent: Spent | None = None) -> _Ask | None:
+    async def _asks_of(
+        self, request: Request, caller: Caller, spent: Spent | None = None, *, bare: bool = False
+    ) -> list[_Ask]:
+        """What the request claims, in this order: its key, and what it spends, which other requests may bring under other keys."""
         key, named = idempotency_key(request), _named(request)
+        asks: list[_Ask] = []
         if key is not None:
-            # What is spent also says of which source, where neither query nor body does.
-            asked = named + request.scope["query_string"] + b"\0" + await request.body()
-            digest = sha256(asked + (b"" if spent is None else spent.digest)).digest()
-        elif spent is not None:
-            key, digest = spent.key, sha256(named + spent.digest).digest() if named else spent.digest
-        else:
-            return None
+            # Where a bare answer is given, the source is named by a header, and neither by the query nor by the body.
+            beside = spent.digest if spent is not None and bare else b""
+            asked = named + request.scope["query_string"] + b"\0" + await request.body() + beside
+            asks.append(self._ask(request, caller, key, sha256(asked).digest()))
+        if spent is not None:
+            digest = sha256(named + spent.digest).digest() if named else spent.digest
+            asks.append(self._ask(request, caller, spent.key, digest))
+        return asks
+
+    def _ask(self, request: Request, caller: Caller, key: str, digest: bytes) -> _Ask:
         path, owner = request.scope["route"].path, new_id()
         sealed_key = self._vault.new_data_key(owner)
         sealed = self._vault.seal(owner, sealed_key, _REQUEST, _VERSION, digest)
@@ -248,18 +261,21 @@ class Creations:
         body = self._vault.open(claim.owner, claim.sealed_key, _ANSWER, _VERSION, standing.answer)
         return _Answer(standing.status, body)
 
-    async def _give_up(self, ask: _Ask) -> None:
-        """Free the key. If that fails the claim ends by itself; the request's own error is what counts."""
+    async def _give_up(self, claimed: Sequence[_Ask]) -> None:
+        """Free the keys. If that fails the claims end by themselves; the request's own error is what counts."""
+        if not claimed:
+            return
         try:
             async with self._works() as work:
-                await work.idempotency.give_up(ask.claim)
+                for ask in claimed:
+                    await work.idempotency.give_up(ask.claim)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             _log.warning("claim_kept", error=type(error).__name__)
 
     async def _created(
         self,
         work: PostgresWork,
-        ask: _Ask | None,
+        asks: Sequence[_Ask],
         create: Callable[[PostgresWork], Awaitable[dict[str, Any]]],
         *,
         status: int = _CREATED,
@@ -267,7 +283,7 @@ class Creations:
     ) -> Response:
         made = await create(work)
         body = orjson.dumps(made if bare else {"data": made})
-        if ask is not None:
+        for ask in asks:
             claim = ask.claim
             answer = self._vault.seal(claim.owner, claim.sealed_key, _ANSWER, _VERSION, body)
             if not await work.idempotency.keep(claim, status=status, answer=answer):

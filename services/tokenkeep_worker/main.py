@@ -137,8 +137,8 @@ class Worker:
             for task in (applying, helping, self._leftovers, *beside):
                 await end(task)
             _log.info("worker_draining", batches=len(self._batches))
-            await taking_no_more
         finally:  # whatever went wrong: a process that ends before this loses what was answered
+            await asyncio.wait({taking_no_more})
             await self._settle_what_was_sent()
         await webhooks
         for consumer in consumers:

@@ -16,7 +16,7 @@ from tokenkeep.domain.account import Account, AccountState, AccountView, Custody
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.conflicts import AccountExists
 from tokenkeep.domain.credential import Held, TokenSet
-from tokenkeep.domain.errors import ExternalIdMismatch, InvalidInput, NotFound, NotStored, VaultError
+from tokenkeep.domain.errors import ExternalIdMismatch, InvalidInput, NotFound
 from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.ids import AccountId, IdKind, format_id
 from tokenkeep.domain.lease import Phase
@@ -51,8 +51,9 @@ class ReplaceCredentials:
     ) -> AccountView:
         """The account as it is then. `checked` is what its provider has said of the credentials.
 
-        A caller who brings once more what the account came with, after that was presented, changes nothing: what is held came of
-        it, and to present it again would end the grant. `fetched` is what lies in credential stores, where `tokens` are a caller's.
+        A caller who brings once more what the account came with last, after that was presented, changes nothing: what is stored
+        came of it, and to present it again would end the grant. `fetched` is what lies in credential stores, where `tokens` are a
+        caller's.
 
         Raises:
             NotFound: There is no such account in this environment.
@@ -60,8 +61,9 @@ class ReplaceCredentials:
                 can't be made with the credentials.
             ExternalIdMismatch: The provider tells another external id than the account's verified one.
             AccountExists: Another account of the client came with this very refresh token, or one of the source has this verified
-                external id; or this account, which is disabled, came with it and has spent it since.
-            StoredElsewhere: What is held was not fetched.
+                external id; or this account, which is not active, came with it and has spent it since.
+            StoredElsewhere: What is stored was not fetched.
+            VaultError, NotStored: It can't be compared.
             RevocationUnanswered: The provider is told just now to revoke this grant, or another one of its user's.
         """
         full = await work.full_accounts.lock(account_id, caller.environment)
@@ -115,28 +117,26 @@ class ReplaceCredentials:
         ciphertext = None if stored is None else stored.refresh_ciphertext
         if token is None or stored is None or ciphertext is None:
             return False
-        if full.account.custody is not Custody.HELD or full.came_with != fingerprint(token):
+        if full.account.custody is Custody.NONE or full.came_with != fingerprint(token):
             return False
         if not keeping.spends:
             return False
         if full.lease.phase in {Phase.SENT, Phase.DOUBT} or full.lease.doubts > 0:
             return True
-        try:
-            if fetched is not None:
-                ciphertext = fetched.column(owner, stored.sealed_key, REFRESH, ciphertext, stored.version)
-            return self.sealer.open_refresh(owner, stored.sealed_key, ciphertext, stored.version) != token
-        except (VaultError, NotStored):
-            return False  # what came of them is lost, and they are all that is left
+        # What can't be opened here is not lost for that: another process may have the key, the store be mounted again.
+        if fetched is not None:
+            ciphertext = fetched.column(owner, stored.sealed_key, REFRESH, ciphertext, stored.version)
+        return self.sealer.open_refresh(owner, stored.sealed_key, ciphertext, stored.version) != token
 
     async def _as_it_stands(self, work: Work, caller: Caller, full: FullAccount) -> AccountView:
         if full.account.state is not AccountState.ACTIVE:
             raise AccountExists(format_id(IdKind.ACCOUNT, full.account.id))
-        return await _audited(work, caller, full.account.id)
+        return await _audited(work, caller, full.account.id, result="unchanged")
 
 
-async def _audited(work: Work, caller: Caller, account_id: AccountId) -> AccountView:
+async def _audited(work: Work, caller: Caller, account_id: AccountId, *, result: str = "ok") -> AccountView:
     """The account, which is locked, as it is now."""
-    await work.audit(AuditEntry(caller, "account.reauthorize", format_id(IdKind.ACCOUNT, account_id)))
+    await work.audit(AuditEntry(caller, "account.reauthorize", format_id(IdKind.ACCOUNT, account_id), result))
     view = await work.accounts.view(account_id, caller.environment)
     assert view is not None  # noqa: S101 - its lease is locked
     return view

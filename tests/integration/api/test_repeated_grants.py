@@ -39,7 +39,7 @@ async def test_a_grant_that_was_refreshed_since_is_left_as_it_is(
     assert server.presented == ["grant.1", "grant.2"]
     assert "reauthorized" not in await told(admin, account_id)
     [entry] = [one for one in data(await admin.get("/v1/audit")) if one["action"] == "account.reauthorize"]
-    assert entry["target"] == account_id
+    assert (entry["target"], entry["result"]) == (account_id, "unchanged")
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -80,6 +80,34 @@ async def test_the_spent_token_of_a_disabled_account_brings_it_not_back(
     assert server.presented == ["grant.1", "grant.2"]
 
 
+async def test_the_spent_token_of_an_account_that_was_handed_back_is_not_taken_in(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    account_id = await service.account(await service.source(server.url))
+    await force(admin, account_id)
+    released = data(await admin.post(f"/v1/accounts/{account_id}/release"))
+    problem(await put(admin, account_id, FIRST), 409, "account_exists")
+    ours = {"access_token": "x", "refresh_token": released["refresh_token"], "expires_in": 3600}
+    assert data(await put(admin, account_id, ours))["custody"] == "held"
+    assert await force(admin, account_id) == "access-grant.3"
+    assert server.presented == ["grant.1", "grant.2"]
+
+
+async def test_what_cannot_be_compared_replaces_nothing(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    account_id = await service.account(await service.source(server.url))
+    await force(admin, account_id)
+    rows = await service.sql(
+        "UPDATE credentials SET key_id = 'elsewhere' WHERE account_id = :id RETURNING refresh_ciphertext",
+        id=parse_id(IdKind.ACCOUNT, account_id),
+    )
+    assert (await put(admin, account_id, FIRST)).status_code == 500
+    assert rows == await service.sql(
+        "SELECT refresh_ciphertext FROM credentials WHERE account_id = :id", id=parse_id(IdKind.ACCOUNT, account_id)
+    )
+
+
 async def test_a_token_that_is_not_used_up_may_be_put_again(
     service: Service, admin: httpx.AsyncClient, server: TokenServer
 ) -> None:
@@ -116,6 +144,38 @@ async def test_a_code_is_exchanged_once_however_often_it_is_put(
     problem(await put(admin, other, CODE), 409, "idempotency_key_reused")
     assert server.presented == ["code.1"]
     assert (await told(admin, account_id)).count("reauthorized") == 1
+
+
+@pytest.mark.parametrize("keys", [("one", "two"), ("one", None), (None, "two")])
+async def test_a_code_is_exchanged_once_under_whatever_keys(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer, keys: tuple[str | None, str | None]
+) -> None:
+    body = {"source_id": await service.source(server.url), "credentials": CODE}
+    answers = []
+    for key in keys:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        answers.append(await admin.post("/v1/accounts", json=body, headers=headers))
+    assert data(answers[0], 201) == data(answers[1], 201)
+    assert server.presented == ["code.1"]
+    if keys[1] is not None:  # it was not used up by an answer that was another's
+        body = {**body, "credentials": {**CODE, "authorization_code": "code.2"}}
+        data(await admin.post("/v1/accounts", json=body, headers={"Idempotency-Key": keys[1]}), 201)
+
+
+async def test_two_requests_at_once_exchange_a_code_once(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    body = {"source_id": await service.source(server.url), "credentials": CODE}
+    server.gate = asyncio.Event()
+    both = [
+        asyncio.create_task(admin.post("/v1/accounts", json=body, headers={"Idempotency-Key": key}))
+        for key in ("one", "two")
+    ]
+    await asyncio.wait_for(server.arrived.wait(), 10)
+    server.gate.set()
+    first, second = await asyncio.gather(*both)
+    assert data(first, 201) == data(second, 201)
+    assert server.presented == ["code.1"]
 
 
 async def test_a_code_that_was_refused_may_be_put_again(

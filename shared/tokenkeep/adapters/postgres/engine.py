@@ -85,24 +85,19 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed at the end of the block, rolled back if the block raises."""
-        pool = self._engine.sync_engine.pool
-        try:
-            async with self._engine.begin() as connection:
-                yield connection
-        except TimeoutError:
-            await self._replace(pool)
-            raise
+        async with self._noticing_silence(), self._engine.begin() as connection:
+            yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Statements that each stand alone, without a transaction around them."""
-        async with self._engine.connect() as connection:
+        async with self._noticing_silence(), self._engine.connect() as connection:
             yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """A transaction whose statements all see the database as it was at the first of them; it writes nothing."""
-        async with self._engine.connect() as connection:
+        async with self._noticing_silence(), self._engine.connect() as connection:
             reading = await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             async with reading.begin():
                 yield reading
@@ -118,12 +113,17 @@ class Database:
             DBAPIError: As from SQLAlchemy, `OperationalError` if the connection is lost.
             OSError: The database can't be had; or, as `TimeoutError`, does not answer.
         """
-        pool = self._engine.sync_engine.pool
-        try:
+        async with self._noticing_silence():
             try:
                 return await self._fetch(statement, arguments)
             except OperationalError:
                 return await self._fetch(statement, arguments)
+
+    @asynccontextmanager
+    async def _noticing_silence(self) -> AsyncIterator[None]:
+        pool = self._engine.sync_engine.pool
+        try:
+            yield
         except TimeoutError:
             await self._replace(pool)
             raise
@@ -152,7 +152,7 @@ class Database:
 
     async def append(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Put many rows into a table, all or none (COPY). Raises as `fetch` does; then it may have been done or not."""
-        async with self._driver() as driver:
+        async with self._noticing_silence(), self._driver() as driver:
             await driver.copy_records_to_table(table, columns=columns, records=rows)
 
     @asynccontextmanager

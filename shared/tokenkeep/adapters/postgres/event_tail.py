@@ -67,7 +67,8 @@ class EventTail:
         self._news = asyncio.Event()
         self._looking = asyncio.Lock()
         self._looks = 0
-        self._looked = True
+        self._given_up = False
+        self._failure: Exception | None = None
         self._held_back_since: float | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -112,15 +113,24 @@ class EventTail:
                 self._followed.clear()
 
     async def look(self) -> None:
-        """Move the horizon on by a look at the database that begins from now on. Several callers share one."""
+        """Move the horizon on by a look at the database that begins from now on. Several callers share one, and its error."""
         before = self._looks
         async with self._looking:
-            # A look that failed, or was given up with its caller, was nobody else's either.
-            if self._looks == before or not self._looked:
-                self._looks += 1
-                self._looked = False
+            if self._looks != before and not self._given_up:
+                if self._failure is not None:
+                    raise self._failure
+                return
+            self._looks += 1
+            self._given_up, self._failure = (
+                True,
+                None,
+            )  # until it has ended: one that goes with its caller was nobody else's
+            try:
                 await self._advance()
-                self._looked = True
+            except Exception as error:
+                self._given_up, self._failure = False, error
+                raise
+            self._given_up = False
 
     async def settle(self, timeout_s: float = _SETTLED_WITHIN_S) -> int:
         """The last position that is drawn now, once it is settled: whatever is committed after that lies behind it.
