@@ -143,11 +143,13 @@ async def test_who_is_known_by_another_id_since_is_neither_refused_nor_revoked(
     assert identity(account) == ("alice-sub", True)
     await change(admin, source_id, options, external_id_path="email")
     whoami.script.append(me("alice"))
-    account = data(await admin.put(f"/v1/accounts/{account['id']}/credentials", json=code))
+    again = {**code, "authorization_code": "c.2"}
+    account = data(await admin.put(f"/v1/accounts/{account['id']}/credentials", json=again))
     assert identity(account) == ("alice@example.com", True)
     assert await claims(service, account["id"]) == ["alice@example.com"]
     whoami.script.append(me("bob"))
-    refused = await admin.put(f"/v1/accounts/{account['id']}/credentials", json=code)
+    others = {**code, "authorization_code": "c.3"}
+    refused = await admin.put(f"/v1/accounts/{account['id']}/credentials", json=others)
     problem(refused, 422, "external_id_mismatch", "external_id")
     assert [row["external_id"] for row in await waiting(service)] == ["bob@example.com"]
 
