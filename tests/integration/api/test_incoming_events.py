@@ -321,7 +321,9 @@ async def test_an_event_that_cannot_be_worked_off_holds_up_its_own_account_alone
     with capture_logs() as told_at_last:
         await work_off(inbox, service)
     assert await outcomes(service) == ["failed", "applied", "applied"]
-    (failed,) = await service.sql("SELECT correlation_id FROM inbox_events WHERE outcome = 'failed'")
+    (failed,) = await service.sql(
+        "SELECT correlation_id FROM inbox_events WHERE outcome = 'failed' AND account_id = :id", id=uuid_of(broken)
+    )
     about = {
         "account_id": broken,
         "type": "tokenkeep.account.unauthorized",
