@@ -66,7 +66,7 @@ class InboxApplication:
         named = format_id(IdKind.ACCOUNT, account_id)
         try:
             postponed = await self._queue.postpone(account_id, cause)
-        except Exception:
+        except Exception:  # whatever it was goes on to the caller, who does not know what was wrong with this account
             _log.warning("inbox_event_kept", account_id=named, error=cause)
             raise
         if postponed is None:

@@ -94,9 +94,10 @@ class TokenSealer:
         return Secret(json.loads(self.vault.open(owner, key, ACCESS, at, ciphertext))["access_token"])
 
     def open_refresh(self, owner: UUID, key: SealedKey, ciphertext: bytes, version: CredentialVersion) -> Secret:
-        """The refresh token. Only a worker that is about to present it calls this, and the API in two places.
+        """The refresh token. Only a worker that is about to present it calls this, and the API in three places.
 
-        They are the release, which hands it back to its owner, and the request for its revocation, which seals it anew.
+        They are the release, which hands it back to its owner, the request for its revocation, which seals it anew, and the
+        replacement of credentials, which compares it with one that the account came with.
         """
         at = (version.epoch, version.generation)
         return Secret(self.vault.open(owner, key, REFRESH, at, ciphertext).decode())

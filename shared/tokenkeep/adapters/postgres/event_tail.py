@@ -121,10 +121,8 @@ class EventTail:
                     raise self._failure
                 return
             self._looks += 1
-            self._given_up, self._failure = (
-                True,
-                None,
-            )  # until it has ended: one that goes with its caller was nobody else's
+            # Until it has ended: one that goes with its caller was nobody else's.
+            self._given_up, self._failure = True, None
             try:
                 await self._advance()
             except Exception as error:
