@@ -10,7 +10,7 @@ from api_service import Service, problem
 from tokenkeep.adapters.postgres.housekeeping import keep_house
 from tokenkeep.adapters.postgres.webhook_lanes import PostgresLanes
 from tokenkeep.adapters.postgres.webhook_turns import let_go_behind
-from tokenkeep.adapters.postgres.webhooks import PARKED_AT_ONCE
+from tokenkeep.adapters.postgres.webhooks import PARKED_AT_ONCE, PostgresWebhooks
 from tokenkeep.domain.ids import IdKind, WebhookId, parse_id
 from tokenkeep_worker.webhooks import wire_webhooks
 from webhook_house import Hooks, delivering, public
@@ -99,6 +99,27 @@ async def test_what_waits_is_looked_up_once_behind_a_backlog_that_statistics_do_
             text("SELECT idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'webhook_deliveries'")
         )
     assert 1 <= looked_up <= 10
+
+
+async def test_what_is_put_aside_is_looked_at_once_behind_a_backlog_that_statistics_take_for_nothing(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url)
+    parsed = WebhookId(parse_id(IdKind.WEBHOOK, webhook_id))
+    await service.sql(MANY, id=parsed)
+    await service.sql("DELETE FROM webhook_deliveries")
+    await service.sql("ANALYZE webhook_deliveries")
+    await service.sql(MANY.replace("1000000000", "2000000000"), id=parsed)
+    async with service.foundation.database.transaction() as connection:
+        await PostgresWebhooks(connection).park(parsed)
+        read = await connection.scalar(
+            text(
+                "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables"
+                " WHERE relname = 'webhook_deliveries'"
+            )
+        )
+    assert PARKED_AT_ONCE <= read <= 10 * 25_000
+    assert await pending_of(service, parsed) == 25_000 - PARKED_AT_ONCE
 
 
 async def test_a_delivery_under_way_while_its_webhook_is_disabled_counts_if_it_succeeds(
