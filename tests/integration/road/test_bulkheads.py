@@ -88,6 +88,8 @@ async def crowd(road: Road, source_id: SourceId, like: AccountId, count: int) ->
             id=parameters["id"],
             like=like,
         )
+        # A foreign key is looked up by a plan of when the table was small until statistics are news: as long a scan, for each row.
+        await road.sql("ANALYZE accounts")
         await road.sql(
             """INSERT INTO leases (account_id, source_id, obtained_at, next_refresh_at, due_at)
                SELECT n.id, :source_id, now() - interval '1 hour', clock_timestamp(), clock_timestamp()
