@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from faults.services import Nursery, Service, eventually
@@ -84,6 +85,7 @@ class Crew:
     def close(self) -> None:
         for one in self.processes.values():
             one.kill()
+        psutil.wait_procs([one.process for one in self.processes.values()], timeout=_ENDING_S)
 
 
 def _lines(service: Service) -> list[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 A forked service is a process like any other: it reads its settings from its own environment, runs the same `run` as the
 command line does, and can be killed, stopped and continued. The nursery reads one JSON request a line from its standard
-input and answers each with one line; when its input ends, it ends its children and itself.
+input and answers each with one line; when its input ends, it ends its children and itself. How each child ended is written
+into the directory that is its only argument: a test that is over takes its own along.
 """
 
 import gc
@@ -15,7 +16,6 @@ import signal
 import struct
 import sys
 import time
-from contextlib import suppress
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,12 @@ def main() -> None:
     for name in _WARM:
         importlib.import_module(name)
     gc.freeze()
-    children: dict[int, Path] = {}
+    codes, children = Path(sys.argv[1]), set[int]()
     pending = b""
     print("ready", flush=True)  # noqa: T201 - the other side waits for it
     while True:
         readable, _, _ = select.select([0], [], [], _REAP_S)
-        _reap(children)
+        _reap(codes, children)
         if not readable:
             continue
         chunk = os.read(0, 65536)
@@ -49,23 +49,23 @@ def main() -> None:
         for line in lines:
             request = json.loads(line)
             child = _fork(request)
-            children[child] = Path(request["log"])
+            children.add(child)
+            (codes / str(child)).unlink(missing_ok=True)  # of another one that had this id before
             print(child, flush=True)  # noqa: T201 - the answer
     for child in children:
         os.kill(child, signal.SIGKILL)
 
 
-def _reap(children: dict[int, Path]) -> None:
-    """Write down how each ended: its exit code, negative for a signal, beside its log."""
+def _reap(codes: Path, children: set[int]) -> None:
+    """Write down how each ended: its exit code, negative for a signal, by its process id."""
     while children:
         child, status = os.waitpid(-1, os.WNOHANG)
         if child == 0:
             return
-        log = children.pop(child)
-        draft = log.with_suffix(".draft")
-        with suppress(FileNotFoundError):  # a test that is over may have taken the directory along
-            draft.write_text(str(os.waitstatus_to_exitcode(status)))
-            draft.rename(log.with_suffix(".code"))
+        children.remove(child)
+        draft = codes / f"{child}.draft"
+        draft.write_text(str(os.waitstatus_to_exitcode(status)))
+        draft.rename(codes / str(child))
 
 
 def _fork(request: dict[str, Any]) -> int:

@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,8 +33,9 @@ class Nursery:
     def __init__(self, code: Path | None = None) -> None:
         rooms = [] if code is None else [str(code / room) for room in ("shared", "services", "deploy")]
         path = {"PYTHONPATH": os.pathsep.join(rooms)} if rooms else {}
+        self._codes = tempfile.TemporaryDirectory(prefix="tk-codes-")
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("nursery.py"))],
+            [sys.executable, str(Path(__file__).with_name("nursery.py")), self._codes.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={name: value for name, value in os.environ.items() if not name.startswith("TOKENKEEP_")} | path,
@@ -46,7 +48,8 @@ class Nursery:
         clock = WallClock(log.with_suffix(".clock"))
         request = {"service": service, "environment": environment, "log": str(log), "clock": str(clock.file)}
         since = log.stat().st_size if log.exists() else 0  # noqa: ASYNC240 - a moment
-        return Service(service, psutil.Process(await asyncio.to_thread(self._ask, request)), log, since, clock)
+        process = psutil.Process(await asyncio.to_thread(self._ask, request))
+        return Service(service, process, log, since, clock, Path(self._codes.name, str(process.pid)))
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -54,6 +57,7 @@ class Nursery:
         self._process.stdin.close()
         self._process.wait(10)
         self._process.stdout.close()
+        self._codes.cleanup()
 
     def _ask(self, request: dict[str, Any]) -> int:
         assert self._process.stdin is not None
@@ -69,21 +73,21 @@ class Nursery:
 
 @dataclass
 class Service:
-    """One process. `since` is where its own part of the log begins."""
+    """One process. `since` is where its own part of the log begins; `code` tells how it ended."""
 
     name: str
     process: psutil.Process
     log: Path
     since: int
     clock: "WallClock"
+    code: Path
 
     def said(self) -> str:
         return self.log.read_bytes()[self.since :].decode(errors="replace") if self.log.exists() else ""
 
     def exit_code(self) -> int | None:
-        """How the last one that wrote to this log ended, negative for a signal; None as long as none has."""
-        file = self.log.with_suffix(".code")
-        return int(file.read_text()) if file.exists() else None
+        """Negative for a signal; None as long as it has not ended."""
+        return int(self.code.read_text()) if self.code.exists() else None
 
     def is_ready(self) -> bool:
         assert self.is_alive(), self.said()[-2000:]
