@@ -33,6 +33,7 @@ from tokenkeep.bootstrap import Foundation, calm_collector, lay_foundation, stop
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.errors import StoreUnavailable
 from tokenkeep.settings import Settings, require_database, require_redis, trace_exporters
+from tokenkeep_worker.draining import keep_draining
 from tokenkeep_worker.inbox import InboxApplication, wire_inbox
 from tokenkeep_worker.revoking import keep_revoking
 from tokenkeep_worker.storekeeping import claim_stores, keep_moving, keep_sweeping
@@ -54,7 +55,6 @@ _PATIENCE_S = 2.0
 Most endpoints answer sooner; what is admitted goes on without it."""
 _DEMAND_PATIENCE_S = 0.05
 """Demands that wait for their turn, or for an endpoint, keep no thread from those behind them; admission bounds them."""
-_LEFTOVERS_EVERY_S = 60.0
 _SPOOL_GRACE = timedelta(seconds=20)
 """How long a stop waits for the database once the answers are in the spool."""
 
@@ -74,7 +74,6 @@ class Worker:
         self._batches: set[asyncio.Task[None]] = set()
         settings = foundation.settings
         self._capacity, self._under_way = settings.worker_threads * settings.message_batch, 0
-        self._leftovers: asyncio.Task[None] | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set and everything in hand is durable."""
@@ -117,7 +116,10 @@ class Worker:
             trust=self._foundation.times.look,
         )
         helping = loop.create_task(claims.run())
-        beside = [loop.create_task(keep_revoking(self._refreshing.revoke))]
+        beside = [
+            loop.create_task(keep_revoking(self._refreshing.revoke)),
+            loop.create_task(keep_draining(self._refreshing.drain_spool)),
+        ]
         if self._refreshing.stores.in_use:
             beside.append(loop.create_task(keep_moving(self._refreshing.move)))
             beside.append(loop.create_task(keep_sweeping(self._refreshing.sweep)))
@@ -134,7 +136,7 @@ class Worker:
         try:
             await telling.stop()
             await listener.stop()
-            for task in (applying, helping, self._leftovers, *beside):
+            for task in (applying, helping, *beside):
                 await end(task)
             _log.info("worker_draining", batches=len(self._batches))
         finally:  # whatever went wrong: a process that ends before this loses what was answered
@@ -168,23 +170,13 @@ class Worker:
         """Nothing new is sent before what was received is stored: as long as that takes, but for a stop."""
         while not stopping.is_set():
             try:
-                left = await self._refreshing.drain_spool()
+                await self._refreshing.drain_spool()
             except (SQLAlchemyError, OSError, TimeoutError, StoreUnavailable) as error:
                 _log.warning("spool_not_drained", error=type(error).__name__)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), _DRAIN_AGAIN_S)
             else:
-                if left:
-                    self._leftovers = asyncio.get_running_loop().create_task(self._drain_leftovers())
                 return
-
-    async def _drain_leftovers(self) -> None:
-        """What could not be opened may open once the keyring is whole again."""
-        left = 1
-        while left:  # cancelled when the process stops
-            await asyncio.sleep(_LEFTOVERS_EVERY_S)
-            with suppress(SQLAlchemyError, OSError, TimeoutError, StoreUnavailable):
-                left = await self._refreshing.drain_spool()
 
     async def refresh(self, hint: RefreshHint) -> None:
         """Refresh what a hint from the queue names, once answers are settled in time."""

@@ -107,7 +107,9 @@ def _granted(
         orphan = verdict.tokens if stored.epoch - attempt.epoch <= 1 else None
         return Settlement(freed, Outcome.SUPERSEDED, http_status=status, orphan=orphan, stale=True)
     obtained_at = attempt.sent_at or now
-    generation = stored.generation + 1
+    # What was presented is younger than what is stored where a backup was restored meanwhile: the successor keeps its own place,
+    # so that nobody takes it for what the backup had.
+    generation = max(stored.generation, attempt.presented_generation) + 1
     tokens = verdict.tokens
     # A database that failed over with loss may have given a number out twice: then its present holder takes the next one.
     fence = max(attempt.fence, stored.installed_fence + 1)

@@ -2,14 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.testing import capture_logs
 
 from road import Road, open_road
 from token_server import TokenServer
+from tokenkeep.adapters.redis.custody_lock import RedisCustodyLocks
 from tokenkeep.domain.ids import AccountId
+from tokenkeep_worker.draining import keep_draining
+from tokenkeep_worker.main import Worker
 
 
 async def left_behind(road: Road, server: TokenServer, account_ids: Sequence[AccountId]) -> None:
@@ -74,6 +80,49 @@ async def test_two_processes_that_drain_one_spool_install_each_answer_once(
         assert await attempts(road, account_id) == ["ok"]
     assert server.most_presented() == 1
     assert await road.sql("SELECT 1 FROM receipts") == []
+
+
+async def test_a_worker_that_is_there_all_the_time_settles_what_another_one_left_on_its_disk(
+    road: Road, server: TokenServer, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account_id = await road.account(await road.source(server.url))
+    await left_behind(road, server, [account_id])
+    [(path, content)] = contents(spooled(road)).items()
+    path.unlink()
+    await back(road)
+    monkeypatch.setattr("tokenkeep_worker.main.keep_draining", partial(keep_draining, every_s=0.05))
+    stopping = asyncio.Event()
+    with capture_logs() as log:
+        running = asyncio.create_task(worker.run(stopping))
+        async with asyncio.timeout(30):
+            while not any(line["event"] == "worker_ready" for line in log):
+                assert not running.done()
+                await asyncio.sleep(0.01)
+            put({path: content})
+            while spooled(road):  # noqa: ASYNC110 - the disk tells nobody
+                await asyncio.sleep(0.01)
+        stopping.set()
+        await asyncio.wait_for(running, 60)
+    assert (await road.view(account_id)).generation == 2
+    assert server.presented == ["grant.1"]
+
+
+async def test_an_answer_from_after_the_backup_keeps_its_place_and_is_not_taken_for_what_the_backup_had(
+    road: Road, server: TokenServer
+) -> None:
+    account_id = await road.account(await road.source(server.url, refresh_rotates="yes", reuse_detection="revokes"))
+    for _ in range(3):
+        await road.pass_time(account_id, timedelta(hours=2))
+        await road.refresh(account_id)
+    await road.pass_time(account_id, timedelta(hours=2))
+    server.presented.clear()
+    await left_behind(road, server, [account_id])
+    await back(road)
+    await road.sql("UPDATE credentials SET generation = 1, installed_fence = 0 WHERE account_id = :id", id=account_id)
+    assert await road.refreshing.drain_spool() == 0
+    locks = RedisCustodyLocks(road.foundation.redis, ttl=timedelta(seconds=1))
+    assert (await locks.mirrored([account_id]))[account_id].generation == 4
+    assert (await road.view(account_id)).generation == 5
 
 
 async def test_the_account_goes_on_with_the_token_that_was_in_the_spool(road: Road, server: TokenServer) -> None:

@@ -127,6 +127,12 @@ def test_no_token_overwrites_a_younger_one_or_another_grants(credential: dict[st
     assert settled.stale
 
 
+def test_an_answer_that_a_restored_backup_knows_nothing_of_keeps_its_place() -> None:
+    standing = a_standing(credential={"generation": 4, "installed_fence": 2})
+    settled = settle(standing, an_attempt(presented_generation=9), granted(), now=NOW, rules=STRICT)
+    assert settled.standing.credential.generation == 10
+
+
 def test_settling_twice_what_was_committed_once_changes_nothing() -> None:
     first = settle(a_standing(), an_attempt(), granted(), now=NOW, rules=STRICT)
     second = settle(first.standing, an_attempt(), granted(), now=NOW, rules=STRICT)
