@@ -2,23 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
-from tokenkeep.application.custody import Taken
+from tokenkeep.application.custody import Mirrored, Taken
 from tokenkeep.application.ports import CustodyLedger, CustodyLocks, Ledgers, RefreshObserver
 from tokenkeep.application.refreshing import RefreshTask, SettlementWrite
 from tokenkeep.application.telling import number_events
+from tokenkeep.domain.credential import CredentialVersion
 from tokenkeep.domain.events import EventType
 from tokenkeep.domain.ids import SourceId
 from tokenkeep.domain.source import ROLLBACK, Source, SourceState
 from tokenkeep.domain.source_changes import pause, source_event
 from tokenkeep.domain.takeover import went_back
 
+_CLOCKS_APART: Final = timedelta(minutes=1)
+"""So far Redis's clock may be behind the database's."""
+
 
 @dataclass(frozen=True, slots=True)
 class NoticeRollback:
     """Compares what was leased with the mirror in Redis, which remembers the newest generation that was ever installed.
 
-    A row that is older than its mirror is put in doubt and nothing is sent. Its source is paused, for its neighbours are as
+    A row that is older than its mirror is put in doubt and nothing is sent. One that has less than its mirror and yet was
+    obtained later is of a grant that came after a restore. Its source is paused, for its neighbours are as
     old: an operator looks at what was restored. Once he resumes it, rows that are found behind are put in doubt and tried.
     """
 
@@ -35,7 +42,7 @@ class NoticeRollback:
             newest = mirrored.get(task.leased.account_id)
             # A refresh token that is never spent is as good as it was.
             kept = not task.rules.rotation.spends
-            if kept or newest is None or newest.generation <= task.leased.version.generation:
+            if kept or newest is None or not is_older(task.leased.version, newest):
                 sound.append(task)
                 continue
             accepted_at = task.source.rollback_accepted_at
@@ -90,3 +97,8 @@ class NoticeRollback:
             await ledger.sources.tell([event])
             paused.append(changed)
         return paused
+
+
+def is_older(stored: CredentialVersion, newest: Mirrored) -> bool:
+    """Whether the database has credentials from before those that were seen committed: it went back in time."""
+    return stored.generation < newest.generation and stored.obtained_at <= newest.written_at + _CLOCKS_APART

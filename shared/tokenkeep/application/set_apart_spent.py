@@ -51,11 +51,11 @@ class RestoredAccounts(Protocol):
 
 
 class GenerationMirror(Protocol):
-    """What is remembered beside the database of the newest generations. Raises where it can't be asked."""
+    """What is remembered beside the database of the newest generations. Raises where it can't be had."""
 
     async def mirrored(self, account_ids: Sequence[AccountId]) -> Mapping[AccountId, Mirrored]: ...
 
-    async def correct(self, account_id: AccountId, generation: int) -> None: ...
+    async def set_back(self, generations: Mapping[AccountId, int]) -> None: ...
 
 
 @dataclass(slots=True)
@@ -165,11 +165,10 @@ class SetApartSpent:
                 await work.ledger.write([write])
                 caller = Caller(ACTOR, one.environment, frozenset())
                 await work.audit(AuditEntry(caller, ACTION, format_id(IdKind.ACCOUNT, one.id)))
-        for one in accepted:
-            # Only now may the mirror forget what it knew: else new credentials of the account would seem to be behind it, and a worker
-            # that tries one in doubt would pause its source.
-            if self.mirror is not None:
-                await self.mirror.correct(one.id, one.generation)
+        # Only now may the mirror forget what it knew: else a worker that tries one in doubt would pause its source. Whoever runs this
+        # again, because Redis was away, finds those in doubt once more; new credentials of the others are younger than what it knew.
+        if self.mirror is not None:
+            await self.mirror.set_back({one.id: one.generation for one in accepted})
         return done
 
 

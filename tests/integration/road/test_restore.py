@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import ReadOnlyError
 
 from conftest import need_wheel
 from road import CALLER, Road, open_road
@@ -251,12 +252,12 @@ async def remembered(road: Road, account_id: AccountId, generation: int) -> None
     await RedisCustodyLocks(road.foundation.redis, ttl=timedelta(seconds=1)).correct(account_id, generation)
 
 
-async def set_apart(road: Road) -> SetApart:
+async def set_apart(road: Road, mirror: RedisCustodyLocks | None = None) -> SetApart:
     """What `tokenkeep restored` does, without a process of its own."""
     foundation, database = road.foundation, road.foundation.database
     run_it = SetApartSpent(
         PostgresRestoredAccounts(database),
-        RedisCustodyLocks(foundation.redis, ttl=timedelta(seconds=1)),
+        mirror or RedisCustodyLocks(foundation.redis, ttl=timedelta(seconds=1)),
         PostgresSourceConfigs(database),
         road.works,
         foundation.catalogue,
@@ -301,6 +302,47 @@ async def test_what_is_in_doubt_after_a_restore_is_tried_and_no_source_pauses_ov
     view = await road.view(account_id)
     assert (view.account.state, view.in_doubt) == (AccountState.ACTIVE, None)
     assert view.generation in {2, 3}
+    assert await road.sql("SELECT state FROM sources") == [{"state": "active"}]
+
+
+async def test_a_user_who_comes_back_after_a_restore_pauses_no_source(
+    road: Road, provider: ReuseDetectingServer
+) -> None:
+    """The backup has the account disabled, so it was not looked at; Redis remembers what came of a grant that is lost."""
+    account_id = await road.account(await road.source(provider.url, **SINGLE_USE))
+    await road.toggle(account_id, on=False)
+    await remembered(road, account_id, 20)
+    assert await set_apart(road) == SetApart()
+    await road.foundation.redis.hset(
+        f"tokenkeep:generation:{account_id.hex[-4:]}",
+        account_id.bytes,
+        f"20:{int((datetime.now(UTC) - timedelta(hours=1)).timestamp())}",
+    )
+    await connects_again(road, account_id)
+    view = await road.view(account_id)
+    assert (view.account.state, view.in_doubt, provider.presented[:1]) == (AccountState.ACTIVE, None, ["again.1"])
+    assert await road.sql("SELECT state FROM sources") == [{"state": "active"}]
+
+
+class ForgetfulLocks(RedisCustodyLocks):
+    """Redis takes commands that read, and none that write, as a replica does."""
+
+    async def set_back(self, generations: Mapping[AccountId, int]) -> None:
+        del generations
+        raise ReadOnlyError("a replica")
+
+
+async def test_a_mirror_that_is_not_set_back_fails_the_command_and_the_next_run_does_it(
+    road: Road, server: TokenServer
+) -> None:
+    server.rotates = False
+    account_id = await road.account(await road.source(server.url))
+    await remembered(road, account_id, 7)
+    with pytest.raises(ReadOnlyError):
+        await set_apart(road, ForgetfulLocks(road.foundation.redis, ttl=timedelta(seconds=1)))
+    assert (await road.view(account_id)).in_doubt is not None
+    assert await set_apart(road) == SetApart(looked_at=1)
+    await refresh_all(road, [account_id])
     assert await road.sql("SELECT state FROM sources") == [{"state": "active"}]
 
 

@@ -9,7 +9,7 @@ are taken and written where they are given back. Its fields lie in many small ha
 each, as at four million, Valkey 7.2 took 38 bytes an account by MEMORY USAGE and 43 of its used memory, so some 170 MB in all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import redis.asyncio
@@ -55,8 +55,12 @@ for i = 1, #KEYS, 2 do
 end
 return 0
 """
+# ARGV of each account: the mirror's field, generation.
 _CORRECT = """
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ':' .. redis.call('TIME')[1])
+local now = redis.call('TIME')[1]
+for i, key in ipairs(KEYS) do
+  redis.call('HSET', key, ARGV[2 * i - 1], ARGV[2 * i] .. ':' .. now)
+end
 return 0
 """
 
@@ -118,10 +122,20 @@ class RedisCustodyLocks:
         found = ((one, _mirrored(answer or "")) for one, answer in zip(account_ids, answers, strict=True))
         return {one: newest for one, newest in found if newest is not None}
 
+    async def set_back(self, generations: Mapping[AccountId, int]) -> None:
+        """Set the mirror back: that these rows are behind it is written down in the database now.
+
+        Raises:
+            RedisError: It can't be written.
+        """
+        if generations:
+            keys = [_bucket(one) for one in generations]
+            await self._correct(keys=keys, args=[value for one, at in generations.items() for value in (one.bytes, at)])
+
     async def correct(self, account_id: AccountId, generation: int) -> None:
-        """Set the mirror back: that the row is behind it is written down in the database now."""
+        """As `set_back`, for one account, as far as Redis can be had."""
         try:
-            await self._correct(keys=[_bucket(account_id)], args=[account_id.bytes, generation])
+            await self.set_back({account_id: generation})
         except RedisError as error:
             _log.warning("custody_lock_unavailable", error=type(error).__name__)
 
