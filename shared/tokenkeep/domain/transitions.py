@@ -17,16 +17,24 @@ from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.rotation import late_probe_at
 from tokenkeep.domain.standing import Settlement, Standing
 
+_BY_SOMEBODYS_WORD = frozenset({DisabledReason.BY_OPERATOR, DisabledReason.RELEASED, DisabledReason.SOURCE_DELETED})
+
 
 def disable(
     standing: Standing, reason: DisabledReason, *, by: str, now: datetime, detail: str | None = None
 ) -> Settlement | None:
     """The account, disabled; None when it is so already.
 
-    A refresh in flight is left to finish: its tokens are still installed, the account stays disabled.
+    A refresh in flight is left to finish: its tokens are still installed, the account stays disabled. An operator's word takes
+    the place of what we found out: no link, no late answer and no incident that is over brings back whom he has put out of
+    service. Its state stays as it was, so nothing is told.
     """
-    if standing.account.state is AccountState.DISABLED:
-        return None
+    former = standing.account.disabled
+    if former is not None:
+        if reason is not DisabledReason.BY_OPERATOR or former.reason in _BY_SOMEBODYS_WORD:
+            return None
+        account = standing.account.turned_off(reason, detail=former.reason.value, at=now, by=by)
+        return Settlement(replace(standing, account=account), Outcome.OK)
     lease = standing.lease
     off = replace(lease, next_refresh_at=None, due_at=None if lease.phase is Phase.IDLE else lease.due_at)
     account = standing.account.turned_off(reason, detail=detail, at=now, by=by)

@@ -18,7 +18,7 @@ def withdraw(standing: Standing, *, by: str, now: datetime) -> Settlement | Toke
     """The account, disabled by an operator and without a grant; told only if it was not disabled before.
 
     Whatever holds its lease is fenced off: what has not left will not, and what comes of a request that has left finds no
-    credentials to be settled into. An account that was disabled for another reason keeps that.
+    credentials to be settled into. An operator's word takes the place of what the account was disabled for before.
     """
     account = standing.account
     if account.state is AccountState.PENDING:
@@ -35,11 +35,10 @@ def withdraw(standing: Standing, *, by: str, now: datetime) -> Settlement | Toke
         watched_end=None,
         tell_at=None,
     )
-    told: tuple[Happening, ...] = ()
-    if account.disabled is None:
-        account = account.turned_off(DisabledReason.BY_OPERATOR, detail=ERASED, at=now, by=by)
-        told = (Happening(EventType.DISABLED, DisabledReason.BY_OPERATOR.value),)
-    elif account.disabled.reason is DisabledReason.BY_OPERATOR:
+    told = () if account.disabled is not None else (Happening(EventType.DISABLED, DisabledReason.BY_OPERATOR.value),)
+    if account.disabled is not None and account.disabled.reason is DisabledReason.BY_OPERATOR:
         account = account.evolve(disabled=replace(account.disabled, detail=ERASED))
+    else:
+        account = account.turned_off(DisabledReason.BY_OPERATOR, detail=ERASED, at=now, by=by)
     bare = Standing(account.evolve(custody=Custody.NONE), off, standing.credential)
     return Settlement(bare, Outcome.OK, happenings=told)

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from domain_examples import HOUR, NOW, a_standing, an_account
-from tokenkeep.domain.account import AccountState, Custody, DisabledReason, Health
+from tokenkeep.domain.account import AccountState, Custody, Disabled, DisabledReason, Health
 from tokenkeep.domain.conflicts import AccountPending, ReauthorizationRequired
 from tokenkeep.domain.events import EventType
 from tokenkeep.domain.lease import Phase
@@ -34,6 +36,24 @@ def test_disabling_leaves_a_refresh_in_flight_to_be_looked_after() -> None:
     assert off is not None
     assert off.standing.lease.phase is Phase.SENT
     assert off.standing.lease.due_at is not None
+
+
+@pytest.mark.parametrize("found", [DisabledReason.REVOKED, DisabledReason.IN_DOUBT, DisabledReason.EXPIRED])
+def test_an_operators_word_takes_the_place_of_what_was_found_out(found: DisabledReason) -> None:
+    off = disable(a_standing(), found, by="tokenkeep", now=NOW)
+    assert off is not None
+    settled = disable(off.standing, DisabledReason.BY_OPERATOR, by="key", now=NOW + HOUR)
+    assert settled is not None
+    assert settled.standing.account.disabled == Disabled(DisabledReason.BY_OPERATOR, found.value, NOW + HOUR, "key")
+    assert (settled.happenings, settled.standing.lease) == ((), off.standing.lease)
+    assert disable(settled.standing, DisabledReason.BY_OPERATOR, by="another", now=NOW + HOUR) is None
+    assert disable(settled.standing, found, by="tokenkeep", now=NOW + HOUR) is None
+
+
+def test_whoever_has_his_token_back_is_not_put_out_of_service_too() -> None:
+    released = disable(a_standing(), DisabledReason.RELEASED, by="key", now=NOW)
+    assert released is not None
+    assert disable(released.standing, DisabledReason.BY_OPERATOR, by="key", now=NOW) is None
 
 
 def test_enabling_refreshes_at_once_with_a_clean_slate() -> None:

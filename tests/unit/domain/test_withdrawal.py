@@ -49,11 +49,13 @@ def test_whoever_holds_its_lease_is_fenced_off(phase: Phase) -> None:
 
 
 @pytest.mark.parametrize("reason", [it for it in DisabledReason if it is not DisabledReason.BY_OPERATOR])
-def test_another_reason_stays_what_it_was_and_is_not_told_again(reason: DisabledReason) -> None:
+def test_an_operators_word_takes_the_place_of_another_reason_and_is_not_told_again(reason: DisabledReason) -> None:
     standing = a_standing()
     off = standing.account.turned_off(reason, detail="d", at=NOW - timedelta(days=1))
     settlement = withdrawn(replace(standing, account=off))
-    assert settlement.standing.account.disabled == off.disabled
+    disabled = settlement.standing.account.disabled
+    assert disabled is not None
+    assert (disabled.reason, disabled.detail) == (DisabledReason.BY_OPERATOR, ERASED)
     assert settlement.happenings == ()
 
 
