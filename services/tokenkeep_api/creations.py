@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
+from http import HTTPStatus
 from typing import Any, Self, TypeVar, assert_never
 
 import orjson
@@ -20,15 +21,21 @@ from tokenkeep.application.create_account import AuthorizationCode, GivenCredent
 from tokenkeep.application.keep_credentials import LiveTokens
 from tokenkeep.application.ports import Vault
 from tokenkeep.domain.api_key import Caller
-from tokenkeep.domain.conflicts import IdempotencyMismatch, RequestInProgress, RequestOutcomeUnknown
+from tokenkeep.domain.conflicts import (
+    AuthorizationSpent,
+    IdempotencyMismatch,
+    RequestInProgress,
+    RequestOutcomeUnknown,
+)
 from tokenkeep.domain.credential import StaticCredentials
-from tokenkeep.domain.errors import InvalidInput
+from tokenkeep.domain.errors import InvalidInput, TokenkeepError
 from tokenkeep.domain.ids import SourceId, new_id
 from tokenkeep.domain.secret import Secret
 from tokenkeep.providers.machine_credentials import MachineCredentials
 from tokenkeep_api.audited_calls import ACTIONS
 from tokenkeep_api.buffers import CredentialReads
 from tokenkeep_api.persistence import PATIENCE, Persistence
+from tokenkeep_api.problems import PROBLEM_TYPE, Problem, problem_of
 from tokenkeep_api.rendering import JSON_TYPE
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -57,11 +64,15 @@ _log = structlog.get_logger("tokenkeep.api")
 Prepared = TypeVar("Prepared")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Spent:
-    """What a request spends and nobody can have twice, as a digest: it is claimed beside an Idempotency-Key, and without one."""
+    """What a request spends and nobody can have twice, as a digest: it is claimed beside an Idempotency-Key, and without one.
+
+    `is_gone`: the provider has taken it, so that it is never to be presented again, whatever becomes of what it gave.
+    """
 
     digest: bytes
+    is_gone: bool = False
 
     @classmethod
     def of(cls, source_id: SourceId, *secrets: Secret) -> Self:
@@ -82,6 +93,14 @@ class Spent:
             case _:
                 assert_never(given)
 
+    def note_exchange(self) -> None:
+        """Say that the provider has taken it."""
+        self.is_gone = True
+
+    def may_be_gone(self, error: BaseException) -> bool:
+        """Whether it is, or nobody will ever know, now that the request ends in this error."""
+        return self.is_gone or isinstance(error, asyncio.CancelledError)
+
     @property
     def key(self) -> str:
         """No header can hold it: there is a blank in it."""
@@ -90,12 +109,16 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class _Ask:
-    """One request that carries an Idempotency-Key. `digest` tells it from others; it is stored sealed only."""
+    """One request that carries an Idempotency-Key. `digest` tells it from others; it is stored sealed only.
+
+    `spends`: it is of what the request spends, and not of its key.
+    """
 
     claim: Claim
     method: str
     path: str
     digest: bytes
+    spends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +133,8 @@ class Creations:
     """Runs creations in one transaction with the record of their answer.
 
     Two equal requests at the same time create once: the second waits on the first one's row and gives its answer. A
-    request that is refused leaves nothing behind, so it may be tried again with the same key.
+    request that is refused leaves nothing behind, so it may be tried again with the same key; but for what it has spent, which
+    is refused for the same reason from then on.
     """
 
     def __init__(
@@ -189,8 +213,9 @@ class Creations:
                 return await self._persist(store)
             async with self._works() as work:
                 return await store(work)
-        except BaseException:  # however it ended, the keys are freed, and the error goes on to the caller
-            await self._give_up(claimed)
+        except BaseException as error:  # however it ended, the keys are freed, and the error goes on to the caller
+            gone = spent is not None and spent.may_be_gone(error)
+            await self._give_up(claimed, kept=refusal_kept(error) if gone else None)
             raise
 
     async def _asks_of(
@@ -206,15 +231,15 @@ class Creations:
             asks.append(self._ask(request, caller, key, sha256(asked).digest()))
         if spent is not None:
             digest = sha256(named + spent.digest).digest() if named else spent.digest
-            asks.append(self._ask(request, caller, spent.key, digest))
+            asks.append(self._ask(request, caller, spent.key, digest, spends=True))
         return asks
 
-    def _ask(self, request: Request, caller: Caller, key: str, digest: bytes) -> _Ask:
+    def _ask(self, request: Request, caller: Caller, key: str, digest: bytes, *, spends: bool = False) -> _Ask:
         path, owner = request.scope["route"].path, new_id()
         sealed_key = self._vault.new_data_key(owner)
         sealed = self._vault.seal(owner, sealed_key, _REQUEST, _VERSION, digest)
         claim = Claim(caller.environment, key, f"{request.method} {path}", owner, sealed_key, sealed)
-        return _Ask(claim, request.method, path, digest)
+        return _Ask(claim, request.method, path, digest, spends)
 
     async def _reserve(self, ask: _Ask, *, repeatable: bool) -> _Answer | None:
         loop = asyncio.get_running_loop()
@@ -261,14 +286,23 @@ class Creations:
         body = self._vault.open(claim.owner, claim.sealed_key, _ANSWER, _VERSION, standing.answer)
         return _Answer(standing.status, body)
 
-    async def _give_up(self, claimed: Sequence[_Ask]) -> None:
-        """Free the keys. If that fails the claims end by themselves; the request's own error is what counts."""
+    async def _give_up(self, claimed: Sequence[_Ask], kept: _Answer | None = None) -> None:
+        """Free the keys; what was spent keeps this answer, if there is one.
+
+        If that fails the claims end by themselves, and what was spent counts as of unknown outcome; the request's own error is
+        what counts.
+        """
         if not claimed:
             return
         try:
             async with self._works() as work:
                 for ask in claimed:
-                    await work.idempotency.give_up(ask.claim)
+                    if kept is not None and ask.spends:
+                        await work.idempotency.keep(
+                            ask.claim, status=kept.status, answer=self._sealed(ask.claim, kept.body)
+                        )
+                    else:
+                        await work.idempotency.give_up(ask.claim)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             _log.warning("claim_kept", error=type(error).__name__)
 
@@ -284,19 +318,34 @@ class Creations:
         made = await create(work)
         body = orjson.dumps(made if bare else {"data": made})
         for ask in asks:
-            claim = ask.claim
-            answer = self._vault.seal(claim.owner, claim.sealed_key, _ANSWER, _VERSION, body)
-            if not await work.idempotency.keep(claim, status=status, answer=answer):
+            if not await work.idempotency.keep(ask.claim, status=status, answer=self._sealed(ask.claim, body)):
                 # Another request holds the key now; rolled back, what was made here never was.
                 raise RequestInProgress
         return Response(body, status, media_type=JSON_TYPE)
 
+    def _sealed(self, claim: Claim, body: bytes) -> bytes:
+        return self._vault.seal(claim.owner, claim.sealed_key, _ANSWER, _VERSION, body)
+
     def _replayed(self, answer: _Answer, caller: Caller, ask: _Ask) -> Response:
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            return Response(answer.body, answer.status, {REPLAYED_HEADER: "true"}, media_type=PROBLEM_TYPE)
         # It may show a new key, so whoever gets it again is told of.
         document = orjson.loads(answer.body)
         made = document["data"]["id"] if "data" in document else document["account_id"]
         self._reads.note(caller, ACTIONS[ask.method, ask.path], made, _REPLAYED)
         return Response(answer.body, answer.status, {REPLAYED_HEADER: "true"}, media_type=JSON_TYPE)
+
+
+def refusal_kept(error: BaseException) -> _Answer:
+    """What is answered from now on to whoever brings what was spent when this was raised: the refusal, unless it is to pass."""
+    problem = error if isinstance(error, Problem) else None
+    if isinstance(error, TokenkeepError):
+        problem = problem_of(error)
+    if problem is None or problem.headers or problem.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        cancelled = isinstance(error, asyncio.CancelledError)
+        problem = problem_of(RequestOutcomeUnknown() if cancelled else AuthorizationSpent())
+    assert problem is not None  # noqa: S101 - conflicts are told
+    return _Answer(problem.status_code, bytes(problem.response().body))
 
 
 def _named(request: Request) -> bytes:

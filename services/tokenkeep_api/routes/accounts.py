@@ -147,7 +147,7 @@ def _add_creation(router: APIRouter, wired: Wired) -> None:
         return await wired.creations.prepared(
             request,
             caller,
-            lambda: wired.obtain_credentials(given, purpose),
+            lambda: wired.obtain_credentials(given, purpose, exchanged=None if spent is None else spent.note_exchange),
             create,
             repeatable=spent is None,
             spent=spent,

@@ -3,7 +3,7 @@
 Requests and answers have their members at the top; what comes of them is an account like any other.
 """
 
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -154,15 +154,16 @@ class _Taking:
             return await self._wired.creations.prepared(
                 self._request,
                 self._caller,
-                lambda: self._obtained(given, purpose),
+                lambda: self._obtained(given, purpose, spent),
                 self._create,
                 spent=spent,
                 status=200,
                 bare=True,
             )
 
-    def _obtained(self, given: GivenCredentials, purpose: Purpose) -> Awaitable[Obtained]:
-        return self._wired.obtain_credentials(given, purpose)
+    async def _obtained(self, given: GivenCredentials, purpose: Purpose, spent: Spent) -> Obtained:
+        with _in_these_terms():  # what is kept of a refusal is kept in these
+            return await self._wired.obtain_credentials(given, purpose, exchanged=spent.note_exchange)
 
     def _check_properties(self) -> None:
         provider = self._wired.foundation.catalogue.get(self._source.provider)
@@ -172,14 +173,15 @@ class _Taking:
 
     async def _create(self, work: PostgresWork, obtained: Obtained) -> dict[str, Any]:
         caller, tokens = self._caller, obtained.tokens
-        account_id = await self._wired.create_account(
-            work,
-            caller,
-            NewAccount(self._source.id, None, None, {}, self._properties),
-            tokens=tokens,
-            correlation_id=self._request.state.correlation_id,
-            checked=obtained.checked,
-        )
+        with _in_these_terms():
+            account_id = await self._wired.create_account(
+                work,
+                caller,
+                NewAccount(self._source.id, None, None, {}, self._properties),
+                tokens=tokens,
+                correlation_id=self._request.state.correlation_id,
+                checked=obtained.checked,
+            )
         view = await work.accounts.view(account_id, caller.environment)
         assert view is not None  # noqa: S101 - it has just been stored
         shown_id = format_id(IdKind.ACCOUNT, account_id)

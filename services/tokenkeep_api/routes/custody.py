@@ -119,7 +119,12 @@ def _add_replacement(router: APIRouter, wired: Wired) -> None:
         spent = Spent.by(source.id, wanted)
         if spent is not None:
             return await wired.creations.prepared(
-                request, caller, lambda: wired.obtain_credentials(wanted, purpose), stored, spent=spent, status=200
+                request,
+                caller,
+                lambda: wired.obtain_credentials(wanted, purpose, exchanged=spent.note_exchange),
+                stored,
+                spent=spent,
+                status=200,
             )
         obtained = await wired.obtain_credentials(wanted, purpose)
         return rendering.data(

@@ -1,6 +1,6 @@
 """Obtain credentials that are fit to be stored: what has to be exchanged exchanged, and what came of it, or was given, verified."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -67,8 +67,10 @@ class ObtainCredentials:
     discard: DiscardGrant
     exchange_verifier: VerifierExchange
 
-    async def __call__(self, given: GivenCredentials, purpose: Purpose) -> Obtained:
-        """The credentials.
+    async def __call__(
+        self, given: GivenCredentials, purpose: Purpose, *, exchanged: Callable[[], None] | None = None
+    ) -> Obtained:
+        """The credentials. `exchanged` is called once the provider has taken what can be exchanged only once.
 
         Raises:
             NotFound: There is no such source in this environment.
@@ -80,6 +82,8 @@ class ObtainCredentials:
         # Read first: between an exchange and the storing of what it gave, nothing may fail that can be avoided.
         source, now = await self._found(purpose)
         tokens = await self._exchanged(given, purpose)
+        if exchanged is not None:
+            exchanged()
         held = in_hand(tokens, source, now=now, fresh=isinstance(given, VerifiedToken))
         finding = None
         if purpose.verify and held is not None:

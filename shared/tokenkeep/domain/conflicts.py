@@ -194,3 +194,14 @@ class RequestOutcomeUnknown(Conflict):
         super().__init__(
             "an equal request did not end, and what it was to exchange may be spent: have the user authorise again"
         )
+
+
+class AuthorizationSpent(Conflict):
+    """The authorization code or verifier was exchanged for a request that could not be carried out then: it is not sent again."""
+
+    code = "authorization_spent"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this authorization was spent by a request that failed afterwards: have the user authorise again"
+        )

@@ -26,7 +26,8 @@
     │   ├── TooManyWebhooks           the environment has as many as one may have
     │   ├── IdempotencyMismatch
     │   ├── RequestInProgress        an equal request of the same Idempotency-Key is still under way
-    │   └── RequestOutcomeUnknown    it did not end, and what it was to exchange may be spent
+    │   ├── RequestOutcomeUnknown    it did not end, and what it was to exchange may be spent
+    │   └── AuthorizationSpent       an equal request exchanged what this one brings, and failed afterwards
     ├── NotAllowed                   the API key lacks a scope
     ├── NotAuthenticated             there is no valid API key
     ├── RateLimited                  too many requests; `retry_after` says when to ask again

@@ -7,6 +7,8 @@ import pytest
 
 from api_service import Service, data, problem
 from token_server import Said, TokenServer, says
+from tokenkeep.application.create_account import CreateAccount
+from tokenkeep.domain.errors import RevocationUnanswered
 from tokenkeep.domain.ids import IdKind, parse_id
 
 PAST = "2020-01-01T00:00:00Z"
@@ -193,4 +195,55 @@ async def test_a_code_creates_one_account_without_a_key_too(
     body = {"source_id": await service.source(server.url), "credentials": CODE}
     answers = [await admin.post("/v1/accounts", json=body) for _ in range(2)]
     assert data(answers[0], 201) == data(answers[1], 201)
+    assert server.presented == ["code.1"]
+
+
+async def test_a_code_whose_grant_was_refused_is_not_presented_again(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    """A server ends the grant that it gave for a code when the code comes again, and with it what another account may live on."""
+    source_id = await service.source(server.url)
+    data(await admin.post("/v1/accounts", json={"source_id": source_id, "credentials": FIRST}), 201)
+    server.script.append(says(200, {"access_token": "a", "refresh_token": FIRST["refresh_token"], "expires_in": 3600}))
+    body = {"source_id": source_id, "credentials": CODE}
+    first = await admin.post("/v1/accounts", json=body)
+    again = [
+        await admin.post("/v1/accounts", json=body, headers=with_key) for with_key in ({}, {"Idempotency-Key": "k"})
+    ]
+    problem(first, 409, "account_exists")
+    assert [(one.status_code, one.json(), one.headers["content-type"]) for one in again] == [
+        (409, first.json(), first.headers["content-type"])
+    ] * 2
+    assert server.presented == ["code.1"]
+    other = {**body, "credentials": {**CODE, "authorization_code": "code.2"}}  # its key was not used up
+    data(await admin.post("/v1/accounts", json=other, headers={"Idempotency-Key": "k"}), 201)
+
+
+async def test_two_requests_at_once_whose_grant_is_refused_exchange_a_code_once(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    source_id = await service.source(server.url)
+    data(await admin.post("/v1/accounts", json={"source_id": source_id, "credentials": FIRST}), 201)
+    server.script.append(says(200, {"access_token": "a", "refresh_token": FIRST["refresh_token"], "expires_in": 3600}))
+    server.gate = asyncio.Event()
+    body = {"source_id": source_id, "credentials": CODE}
+    both = [asyncio.create_task(admin.post("/v1/accounts", json=body)) for _ in range(2)]
+    await asyncio.wait_for(server.arrived.wait(), 10)
+    server.gate.set()
+    for answer in await asyncio.gather(*both):
+        problem(answer, 409, "account_exists")
+    assert server.presented == ["code.1"]
+
+
+async def test_a_code_whose_grant_could_not_be_stored_is_not_presented_again(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise RevocationUnanswered(retry_after=60.0)
+
+    body = {"source_id": await service.source(server.url), "credentials": CODE}
+    with monkeypatch.context() as broken:
+        broken.setattr(CreateAccount, "__call__", fail)
+        assert (await admin.post("/v1/accounts", json=body)).status_code == 503
+    problem(await admin.post("/v1/accounts", json=body), 409, "authorization_spent")
     assert server.presented == ["code.1"]
