@@ -187,6 +187,9 @@ class Door:
 
 def safe_next(text: str) -> str:
     """Where to go after signing in: a page of the console, or the first one."""
-    path = urlsplit(text).path
+    try:
+        path = urlsplit(text).path
+    except ValueError:
+        return "/console"
     inside = path == "/console" or path.startswith("/console/")
     return text if inside and text.startswith(path) and not _LEADS_ASIDE.search(path) else "/console"

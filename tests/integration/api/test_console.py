@@ -149,6 +149,14 @@ async def test_signing_in_leads_to_pages_of_the_console_alone(service: Service) 
             assert answer.headers["location"] == led, target
 
 
+async def test_where_to_go_next_may_be_no_address_at_all(service: Service) -> None:
+    async with a_browser(service) as http:
+        for target in ("//[", "http://[::1", "//℀"):
+            page = await http.get("/console/sign-in", params={"next": target})
+            assert page.status_code == 200, target
+            assert 'name="next" value="/console"' in page.text
+
+
 async def test_keys_that_are_guessed_are_soon_not_looked_at(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenkeep_api.console.front.monotonic", lambda: 4711.0)
     async with a_browser(service, "198.51.100.7") as http:

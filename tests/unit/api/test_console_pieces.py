@@ -196,6 +196,9 @@ def test_a_bar_that_is_not_empty_is_seen() -> None:
         "/console/%2E%2e/v1",
         "/console//evil.example",
         "javascript:/console/",
+        "//[",
+        "http://[::1",
+        "//℀",
     ],
 )
 def test_no_way_leads_out_of_the_console(text: str) -> None:
