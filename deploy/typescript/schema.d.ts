@@ -182,6 +182,11 @@ export interface paths {
         /**
          * Update Account
          * @description Change metadata and properties, name by name. A pending account that has credentials and lacks nothing more is active then.
+         *
+         *     Who changes where credentials that are here are sent must be allowed to have them. If other properties make another address
+         *     of the one at which the account is verified, that takes `credentials:read` besides; of `token_url`, `refresh_url` or
+         *     `revocation_url`, `credentials:release`. Otherwise it is 403 `missing_scope`, and nothing is changed. A property that was
+         *     missing counts, too; the properties of an account without credentials, and those that stand in no such address, are free.
          */
         patch: operations["update_account_v1_accounts__account_id__patch"];
         trace?: never;
@@ -419,7 +424,8 @@ export interface paths {
          *
          *     A token that has run out is refreshed first, as `POST …/token` does it. An external id that was not verified before is
          *     filled in: 409 `account_exists` if another account has it. A rejection never disables the account: if it can't be
-         *     refreshed, its `health` is `failing` until the provider takes its credentials again.
+         *     refreshed, its `health` is `failing` until the provider takes its credentials again. They are sent where the account's
+         *     properties say, so changing these may take more than `accounts:write` (`PATCH /v1/accounts/{account_id}`).
          */
         post: operations["verify_account_v1_accounts__account_id__verify_post"];
         delete?: never;
@@ -510,6 +516,10 @@ export interface paths {
          *
          *     With `account_id` that account is authorised again, under its id. Once it is done the browser is sent to `return_url`
          *     with `account_id`, `session_id`, `status` and a `result`; without one, it is told so on a page of ours.
+         *
+         *     `properties` are laid over those of that account once its user has reconnected it, and not before. Where it has credentials,
+         *     they take the same scopes as in `PATCH /v1/accounts/{account_id}`: `credentials:read` or `credentials:release`, if an address
+         *     that such credentials are sent to would be another one.
          */
         post: operations["create_connect_session_v1_connect_sessions_post"];
         delete?: never;

@@ -195,7 +195,13 @@ def _add_changes(router: APIRouter, wired: Wired) -> None:
     async def update_account(
         request: Request, account_id: str, caller: Writer, body: AccountChangeBody | None = None
     ) -> Response:
-        """Change metadata and properties, name by name. A pending account that has credentials and lacks nothing more is active then."""
+        """Change metadata and properties, name by name. A pending account that has credentials and lacks nothing more is active then.
+
+        Who changes where credentials that are here are sent must be allowed to have them. If other properties make another address
+        of the one at which the account is verified, that takes `credentials:read` besides; of `token_url`, `refresh_url` or
+        `revocation_url`, `credentials:release`. Otherwise it is 403 `missing_scope`, and nothing is changed. A property that was
+        missing counts, too; the properties of an account without credentials, and those that stand in no such address, are free.
+        """
         parsed = _parsed(account_id)
         cause = request.state.correlation_id
 
@@ -241,7 +247,8 @@ def _add_changes(router: APIRouter, wired: Wired) -> None:
 
         A token that has run out is refreshed first, as `POST …/token` does it. An external id that was not verified before is
         filled in: 409 `account_exists` if another account has it. A rejection never disables the account: if it can't be
-        refreshed, its `health` is `failing` until the provider takes its credentials again.
+        refreshed, its `health` is `failing` until the provider takes its credentials again. They are sent where the account's
+        properties say, so changing these may take more than `accounts:write` (`PATCH /v1/accounts/{account_id}`).
         """
         view = await wired.verify_account(caller, _parsed(account_id), correlation_id=request.state.correlation_id)
         return rendering.data(rendering.account(view, wired.foundation.catalogue))

@@ -45,6 +45,10 @@ def routes(wired: Wired) -> APIRouter:
 
         With `account_id` that account is authorised again, under its id. Once it is done the browser is sent to `return_url`
         with `account_id`, `session_id`, `status` and a `result`; without one, it is told so on a page of ours.
+
+        `properties` are laid over those of that account once its user has reconnected it, and not before. Where it has credentials,
+        they take the same scopes as in `PATCH /v1/accounts/{account_id}`: `credentials:read` or `credentials:release`, if an address
+        that such credentials are sent to would be another one.
         """
         if body.return_url is not None:
             check_return_url(body.return_url, wired.addresses)

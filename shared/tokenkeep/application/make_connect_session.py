@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.connect_sessions import hashed, new_token
+from tokenkeep.application.property_changes import check_destinations
 from tokenkeep.application.work import Work
+from tokenkeep.domain.account import AccountView
 from tokenkeep.domain.api_key import Caller
 from tokenkeep.domain.connect_session import SESSION_LIFE, ConnectSession, StoredState
 from tokenkeep.domain.errors import InvalidInput, NotFound
@@ -50,12 +52,15 @@ class MakeConnectSession:
         Raises:
             NotFound: There is no such source or account in this environment.
             InvalidInput: The source can't be connected to on a page, or something does not fit the account or the provider.
+            NotAllowed: The account that is to be reconnected has credentials, with these properties they would go elsewhere, and
+                the caller may not have them.
         """
         source = await work.sources.get(wanted.source_id, caller.environment, keep=True)
         if source is None:
             raise NotFound("source")
-        await _check_account(work, caller, wanted)
+        account = await _checked_account(work, caller, wanted)
         self._check_source(source, wanted)
+        self._check_destinations(caller, source, account, wanted)
         now = await work.accounts.now()
         session_id = SessionId(new_id())
         session = ConnectSession(
@@ -86,10 +91,19 @@ class MakeConnectSession:
         if wanted.scopes is not None and brings_credentials(provider):
             raise InvalidInput("scopes", "can't be asked for: these credentials have theirs already")
 
+    def _check_destinations(
+        self, caller: Caller, source: Source, account: AccountView | None, wanted: WantedSession
+    ) -> None:
+        """Properties are laid over the account's once its user has reconnected it: as much as a change of them."""
+        if account is None or account.generation is None or not wanted.properties:
+            return
+        changed = {**account.properties, **wanted.properties}
+        check_destinations(caller, self.catalogue.get(source.provider), source, account.properties, changed)
 
-async def _check_account(work: Work, caller: Caller, wanted: WantedSession) -> None:
+
+async def _checked_account(work: Work, caller: Caller, wanted: WantedSession) -> AccountView | None:
     if wanted.account_id is None:
-        return
+        return None
     view = await work.accounts.view(wanted.account_id, caller.environment)
     if view is None:
         raise NotFound("account")
@@ -98,3 +112,4 @@ async def _check_account(work: Work, caller: Caller, wanted: WantedSession) -> N
     for field, value in (("external_id", wanted.external_id), ("metadata", wanted.metadata)):
         if value is not None:
             raise InvalidInput(field, "can't be given for an account that exists: it keeps its own")
+    return view

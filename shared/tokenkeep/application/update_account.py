@@ -8,6 +8,7 @@ from tokenkeep.application.auditing import AuditEntry
 from tokenkeep.application.credential_stores import Fetched
 from tokenkeep.application.full_accounts import FullAccount
 from tokenkeep.application.keep_credentials import Keeping
+from tokenkeep.application.property_changes import check_destinations
 from tokenkeep.application.refreshing import SettlementWrite
 from tokenkeep.application.sealing import ACCESS, TokenSealer
 from tokenkeep.application.telling import number_events
@@ -55,6 +56,7 @@ class UpdateAccount:
         Raises:
             NotFound: There is no such account in this environment.
             InvalidInput: A property is unknown or wrong, or is taken away from an account that can't be used without it.
+            NotAllowed: The credentials that it has would go elsewhere, and the caller may not have them.
             StoredElsewhere: Its credentials are to be fetched first.
         """
         full = await work.full_accounts.lock(account_id, caller.environment)
@@ -67,6 +69,8 @@ class UpdateAccount:
         keeping = Keeping.at(self.catalogue, source)
         if change.properties:
             self._check(keeping, full, change, properties)
+            if full.stored is not None:
+                check_destinations(caller, keeping.provider, source, full.properties, properties)
         metadata = merged(full.metadata, change.metadata)
         if len(metadata) > _MOST_LABELS:
             raise InvalidInput("metadata", f"expected {_MOST_LABELS} names at most")

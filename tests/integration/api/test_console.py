@@ -567,6 +567,28 @@ async def test_a_form_that_somebody_else_has_overtaken_takes_nothing_back(servic
             assert answer.status_code == 303, path
 
 
+async def test_a_host_that_the_key_may_not_send_credentials_to_is_not_saved(service: Service) -> None:
+    key = await service.key("accounts:read", "accounts:write", "sources:read")
+    source = {"provider": "gitlab-pat", "name": "ours"}
+    async with signed_in(service, key) as http, service.client() as admin:
+        body = {
+            "source_id": data(await admin.post("/v1/sources", json=source), 201)["id"],
+            "credentials": {"api_key": "canary-key"},
+        }
+        account_id = data(await admin.post("/v1/accounts", json=body, params={"verify": "false"}), 201)["id"]
+        page = await http.get(f"/console/accounts/{account_id}/edit")
+        seen = _SEEN.search(page.text)
+        assert seen is not None
+        given = {"form": form_key(page), "seen": seen[1], "metadata": "plan=team"}
+        moved = {**given, "properties": "hostname=collect.example.net"}
+        answer = await http.post(f"/console/accounts/{account_id}/edit", data=moved)
+        assert answer.status_code == 403
+        assert "the scope credentials:read" in answer.text
+        assert data(await admin.get(f"/v1/accounts/{account_id}"))["metadata"] == {}
+        same = {**given, "properties": "hostname=gitlab.com"}
+        assert (await http.post(f"/console/accounts/{account_id}/edit", data=same)).status_code == 303
+
+
 async def test_what_no_line_can_tell_is_not_spoiled_by_a_form(service: Service) -> None:
     source_id = await service.source("https://provider.example/token", token_params={"a": " padded ", "b": "3"})
     url = {"options.token_url": "https://provider.example/token"}

@@ -153,7 +153,12 @@ class Accounts:
         metadata: Mapping[str, str | None] | None = None,
         properties: Mapping[str, str | None] | None = None,
     ) -> Account:
-        """Change metadata and properties, name by name. None takes a name away; those that are not named stay as they are."""
+        """Change metadata and properties, name by name. None takes a name away; those that are not named stay as they are.
+
+        Raises:
+            NotAllowed: The key lacks `accounts:write`; or other properties would have credentials that are here sent to another
+                address, and it may not have them (`credentials:read`, `credentials:release`).
+        """
         body = given(metadata=metadata, properties=properties)
         return self._ask(changing(Account, "PATCH", _path(account_id), body))
 
