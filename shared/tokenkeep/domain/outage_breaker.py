@@ -23,6 +23,8 @@ _FIRST_REST_S = 10.0
 _LONGEST_REST_S = 120.0
 _PROBE_TIME_S = 60.0
 """How long a probe may be on its way before another one is sent."""
+_REFUSALS = frozenset({FailureReason.PROVIDER_4XX, FailureReason.INSUFFICIENT_RESPONSE})
+"""How answers fail that are the endpoint's own and whole, unless they leave a doubt."""
 _STRICT = {RotationKind.STRICT, RotationKind.STRICT_REVOKE}
 
 
@@ -105,7 +107,7 @@ def _judged(verdict: Verdict) -> tuple[bool, bool]:
         case Granted() | Revoked() | Misconfigured() | RateLimited():
             return False, False
         case Unavailable(maybe_spent=maybe_spent, reason=reason):
-            return reason is not FailureReason.PROVIDER_4XX or maybe_spent, maybe_spent
+            return reason not in _REFUSALS or maybe_spent, maybe_spent
         case NotSent():
             return True, False
         case _:

@@ -15,15 +15,16 @@ from tokenkeep.domain.verdict import (
     Unavailable,
     Verdict,
 )
+from tokenkeep.providers import wording
 from tokenkeep.providers.answer import Answer, NoAnswer
 from tokenkeep.providers.answer_body import Body, Shape, read_body
 from tokenkeep.providers.entry import Presented
 from tokenkeep.providers.error_codes import safe_code
 from tokenkeep.providers.lifetimes import KnownLife
 from tokenkeep.providers.meaning import Meaning, Reading
-from tokenkeep.providers.reading import read_answer
+from tokenkeep.providers.reading import is_no_error, read_answer
 from tokenkeep.providers.rules import OAuth2Rules
-from tokenkeep.providers.token_set import read_token_set
+from tokenkeep.providers.token_set import holds_a_token, read_token_set
 from tokenkeep.providers.waits import asked_wait, window_reset
 
 _UNAVAILABLE = 503
@@ -90,6 +91,8 @@ def _verdict(
         case Meaning.RATE_LIMITED:
             wait = asked_wait(answer.headers, body, now=now)
             return RateLimited(window_reset(answer.headers, now=now) if wait is None else wait, status)
+        case Meaning.UNCLEAR if _is_whole_refusal(answer, body, rules):
+            return replace(unavailable(answer, body, code, now=now), maybe_spent=False)
         case Meaning.TRANSIENT | Meaning.UNCLEAR:
             return unavailable(answer, body, code, now=now)
         case _:
@@ -135,7 +138,7 @@ def _maybe_spent(answer: Answer, body: Body) -> bool:
     """Whether the refresh token may be used up (custody protocol, section 4).
 
     A complete 4xx is a refusal, and so is a 503 that the provider itself wrote. A success without a token, a redirect
-    and every other server error leave it open.
+    and every other server error leave it open; but see `_is_whole_refusal`.
     """
     if answer.status == _UNAVAILABLE:
         return not _wrote_it_itself(answer, body)
@@ -150,8 +153,31 @@ def _wrote_it_itself(answer: Answer, body: Body) -> bool:
     """
     error = body.fields.get("error")
     if isinstance(error, str):
-        return " " not in error and safe_code(error) is not None
+        return _is_code(error)
     return body.shape is Shape.EMPTY and "retry-after" in answer.headers
+
+
+def _is_whole_refusal(answer: Answer, body: Body, rules: OAuth2Rules) -> bool:
+    """Whether a 2xx that was had to its end refuses, by a code of the provider's own that nobody has explained to us.
+
+    Who says no with 200 (Slack, GitHub) has not rotated either. The code must be a word: bare numbers are also how some wrap a
+    server's 5xx. And nothing beside it may look as if the request had been carried out: a token, or words of trouble.
+    """
+    if not 200 <= answer.status < 300 or body.shape is not Shape.FIELDS:  # noqa: PLR2004 - RFC 9110, section 15.3
+        return False
+    error = body.fields.get("error")
+    named = (error.get("code"), error.get("type")) if isinstance(error, dict) else (error,)
+    if not any(isinstance(code, str) and _is_word(code) for code in named):
+        return False
+    return not holds_a_token(body.fields, rules.access_token_path) and not wording.is_in_trouble(body.text)
+
+
+def _is_word(text: str) -> bool:
+    return _is_code(text) and any(map(str.isalpha, text)) and not is_no_error(text)
+
+
+def _is_code(text: str) -> bool:
+    return " " not in text and safe_code(text) is not None
 
 
 def _reason(status: int, body: Body) -> FailureReason:

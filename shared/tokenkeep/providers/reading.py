@@ -76,16 +76,17 @@ def _of_redirect(answer: Answer) -> Reading:
 def _names_an_error(body: Body) -> bool:
     """Whether the body says that it is a failure. `error` null, empty, false or 0 does not."""
     fields = body.fields
-    if not _is_no_error(fields.get("error")):
+    if not is_no_error(fields.get("error")):
         return True
     if any(fields.get(mark) in _NO for mark in ("ok", "success")) or fields.get("status") in _FAILED:
         return True
-    return any(not _is_no_error(fields.get(name)) for name in ("errcode", "error_code"))
+    return any(not is_no_error(fields.get(name)) for name in ("errcode", "error_code"))
 
 
-def _is_no_error(value: object) -> bool:
+def is_no_error(value: object) -> bool:
+    """Whether what stands in the place of an error says that there was none."""
     if isinstance(value, dict):
-        return not value or ("code" in value and _is_no_error(value["code"]))
+        return not value or ("code" in value and is_no_error(value["code"]))
     if isinstance(value, str):
         return value.strip().lower() in _NO_ERRORS
     return not value

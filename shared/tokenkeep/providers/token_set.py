@@ -30,6 +30,11 @@ def has_token(fields: Mapping[str, Any], token_path: str | None) -> bool:
     return _find(fields, token_path) is not None or _has_pair(fields)
 
 
+def holds_a_token(fields: Mapping[str, Any], token_path: str | None) -> bool:
+    """Whether the body holds an access token, or a refresh token alone."""
+    return has_token(fields, token_path) or _refresh_token(fields, fields) is not None
+
+
 def _is_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None and text.lower() not in _NO_TOKENS
 

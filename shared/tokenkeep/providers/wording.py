@@ -120,7 +120,7 @@ def of_invalid_grant(text: str) -> Meaning:
     if _MISSING.search(said):
         return Meaning.INVALID_REQUEST
     is_dead = names_a_dead_grant(said)
-    if _CONCURRENT.search(said) or _is_in_trouble(said):
+    if _CONCURRENT.search(said) or is_in_trouble(said):
         return Meaning.UNCLEAR if is_dead else Meaning.TRANSIENT
     if not is_dead and _OUTAGE.search(said) and "inactiv" not in said:
         return Meaning.TRANSIENT
@@ -136,7 +136,7 @@ def of_invalid_grant(text: str) -> Meaning:
 def of_unauthorized_client(text: str) -> Meaning:
     """What `unauthorized_client` means: our client, unless the words blame the refresh token or a customer's rules."""
     if names_a_dead_grant(text):
-        return Meaning.UNCLEAR if _is_in_trouble(text) or names_an_unusable_grant(text) else Meaning.REVOKED
+        return Meaning.UNCLEAR if is_in_trouble(text) or names_an_unusable_grant(text) else Meaning.REVOKED
     if _TENANT_POLICY.search(text):
         return Meaning.UNCLEAR
     return Meaning.CLIENT_MISCONFIGURED
@@ -167,10 +167,11 @@ def _of_a_dead_grant(said: str) -> Meaning:
     """A grant that is called dead, unless the words say that it is alive for another client, or speak of trouble."""
     if _APP_STOPPED.search(said):
         return Meaning.CLIENT_MISCONFIGURED
-    if _CLIENT_AS_WELL.search(said) or _is_in_trouble(said) or names_an_unusable_grant(said):
+    if _CLIENT_AS_WELL.search(said) or is_in_trouble(said) or names_an_unusable_grant(said):
         return Meaning.UNCLEAR
     return Meaning.CLIENT_MISCONFIGURED if _ANOTHER_CLIENTS.search(said) else Meaning.REVOKED
 
 
-def _is_in_trouble(said: str) -> bool:
+def is_in_trouble(said: str) -> bool:
+    """Whether the words speak of trouble at the provider's side, which puts in doubt whatever else they say."""
     return _IN_TROUBLE.search(said) is not None and "inactiv" not in said

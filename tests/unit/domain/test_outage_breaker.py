@@ -78,6 +78,7 @@ def test_calls_that_were_under_way_when_it_broke_do_not_prolong_the_rest() -> No
         Revoked("invalid_grant", None, 400),
         Misconfigured(FailureReason.INVALID_CLIENT, "invalid_client", 401),
         Unavailable(FailureReason.PROVIDER_4XX, maybe_spent=False),
+        Unavailable(FailureReason.INSUFFICIENT_RESPONSE, maybe_spent=False, http_status=200),
     ],
 )
 def test_an_endpoint_that_speaks_is_not_down(said: Verdict) -> None:

@@ -275,6 +275,45 @@ def test_only_a_complete_refusal_leaves_the_refresh_token_untouched(
     assert unavailable(status, body, headers).maybe_spent is spent
 
 
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"ok": False, "error": "ekm_access_denied"}, "ekm_access_denied"),
+        ({"ok": False, "error": "team_access_not_granted"}, "team_access_not_granted"),
+        ({"ok": False, "error": "enterprise_is_restricted"}, "enterprise_is_restricted"),
+        ({"ok": False, "error": "missing_scope", "needed": "x"}, "missing_scope"),
+        ({"error": "unverified_user_email", "error_description": "The user must verify"}, "unverified_user_email"),
+        (b"error=unverified_user_email&error_description=The+user+must+verify", "unverified_user_email"),
+        ({"error": {"code": "org_policy", "message": "Not here"}}, "org_policy"),
+    ],
+)
+def test_a_success_that_refuses_by_a_code_leaves_the_refresh_token_untouched(body: object, code: str) -> None:
+    assert unavailable(200, body) == Unavailable(
+        FailureReason.INSUFFICIENT_RESPONSE, maybe_spent=False, http_status=200, code=code
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"ok": False},
+        {"ok": False, "error": ""},
+        {"ok": False, "error": "none"},
+        {"ok": False, "error": "fatal_error"},
+        {"ok": False, "error": "partial_failure", "access_token": "at"},
+        {"ok": False, "error": "partial_failure", "data": {"refresh_token": "rt"}},
+        {"ok": False, "error": "partial_failure", "message": "An unexpected database failure"},
+        {"error": "We could not do it"},
+        {"error": "504"},
+        {"error": {"code": 504}},
+        {"message": "upstream_gone"},
+        b'{"ok":false,"error":"ekm_acc',
+    ],
+)
+def test_a_success_that_names_no_refusal_leaves_the_refresh_token_in_doubt(body: object) -> None:
+    assert unavailable(200, body).maybe_spent
+
+
 def test_no_answer_is_in_doubt_only_if_something_had_left() -> None:
     lost = NoAnswer(FailureReason.TIMEOUT, maybe_sent=True, detail="read")
     unsent = NoAnswer(FailureReason.NETWORK_ERROR, maybe_sent=False, detail="refused")
