@@ -132,10 +132,19 @@ def _general(status: int, codes: tuple[str, ...], text: str) -> Meaning:
     if code == "access_denied" and status == _UNAUTHORIZED:
         return Meaning.CLIENT_MISCONFIGURED
     if code == "invalid_grant":
-        return Meaning.CLIENT_MISCONFIGURED if "invalid_client" in codes else wording.of_invalid_grant(text)
+        return Meaning.CLIENT_MISCONFIGURED if "invalid_client" in codes else _of_invalid_grant(codes, text)
     if code == "unauthorized_client":
         return wording.of_unauthorized_client(text)
     return _by_words(codes, text) if known is None else known
+
+
+def _of_invalid_grant(codes: tuple[str, ...], text: str) -> Meaning:
+    """By the words; but a token that the provider's own code calls dead was there, whatever they say is missing."""
+    said = wording.of_invalid_grant(text)
+    if said is not Meaning.INVALID_REQUEST:
+        return said
+    is_dead = any("refresh" in code and CODES.get(code) is Meaning.REVOKED for code in codes)
+    return Meaning.REVOKED if is_dead else said
 
 
 def _names_a_dead_grant(codes: tuple[str, ...]) -> bool:

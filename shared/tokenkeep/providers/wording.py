@@ -33,13 +33,16 @@ _MISSING = re.compile(
     r"|(?:can ?not|can ?t|must not|may not) be (?:empty|null|blank)|\Ano refresh ?token\b|(?:\. |: )no refresh ?token\b|contain the following parameter"
     r"|refresh ?token (?:(?:is|was|field|parameter|param|cannot be|can not be|must not be|may not be|can t be|should not be) ){0,2}"
     r"(?:null|missing|required|empty|blank|not (?:given|provided|specified|supplied|sent|present))"
-    r"|must be (?:supplied|provided|present|specified|given|sent)|missing or invalid refresh ?token"
+    r"|must be (?:supplied|provided|present|specified|given|sent)"
     r"|header or cookie too large|(?:not|isn ?t|invalid) (?:a )?(?:valid |well formed )?json|json (?:parse|syntax|decod)"
     r"|malformed (?:request|json|body)|(?:unable|failed) to parse (?:the )?(?:request|body|json)"
     r"|(?:request )?body (?:can ?not|must not|may not) be empty|content[ -]?type|form urlencoded|media type"
     r"|more than one (?:mechanism|client)|multiple (?:client )?credentials|parameter: (?:refresh ?token|grant type|client id)\b"
     r"|repeat(?:s|ed) a? ?parameter|duplicate param|check the (?:\S+ ){1,3}parameter|parameter is (?:invalid|malformed)"
 )
+_MISSING_OR_INVALID = re.compile(r"missing or invalid refresh ?token")
+"""Which of the two it was, only a code beside it tells: `invalid_grant` is said of a token that was there."""
+
 _OUR_ADDRESS = re.compile(
     r"https (?:is )?required|requires? https|(?:must|only) (?:use|utilize|accepts?|be) https|use https|insecure transport"
     r"|plain http request|ssl (?:is )?required|invalid hostname|realm (?:does not exist|not found|not enabled)"
@@ -152,7 +155,7 @@ def of_words_alone(text: str) -> Meaning:
     if "missing authentication token" in said or _OUR_ADDRESS.search(said):
         # Amazon's gateway says the first of a path that it does not know.
         return Meaning.CLIENT_MISCONFIGURED
-    if _MISSING.search(said):
+    if _MISSING.search(said) or _MISSING_OR_INVALID.search(said):
         return Meaning.INVALID_REQUEST
     if names_a_dead_grant(said):
         return _of_a_dead_grant(said)

@@ -1,6 +1,7 @@
 """Single answers and their verdicts."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.verdict import Granted, Misconfigured, NotSent, RateLimited, Revoked, Unavailable, Verdict
 from tokenkeep.providers.answer import Answer, NoAnswer
+from tokenkeep.providers.catalogue import load_catalogue
 from tokenkeep.providers.classify import classify
 from tokenkeep.providers.meaning import AnswerRule, Meaning
 from tokenkeep.providers.rules import OAuth2Rules
@@ -158,6 +160,12 @@ def test_a_success_without_a_token_leaves_the_refresh_token_in_doubt(body: bytes
         (400, {"error": "invalid_request", "error_description": "The refresh token is invalid."}, "invalid_request"),
         (403, {"error": "unauthorized_client", "error_description": "refresh_token is invalid"}, "unauthorized_client"),
         (401, b"oauth_problem=token_revoked", "token_revoked"),
+        (400, {"error": "invalid_grant", "error_description": "missing or invalid refresh token"}, "invalid_grant"),
+        (
+            400,
+            {"error": "invalid_grant", "message": "missing refresh token", "status": "BAD_REFRESH_TOKEN"},
+            "invalid_grant",
+        ),
     ],
 )
 def test_the_providers_word_that_the_grant_is_dead_revokes(status: int, body: object, code: str) -> None:
@@ -201,6 +209,13 @@ def test_a_revocation_keeps_the_subtype_of_its_code(body: object, detail: str) -
             FailureReason.PROVIDER_4XX,
         ),
         (400, {"error": "invalid_grant", "error_description": "Refresh token is null"}, FailureReason.PROVIDER_4XX),
+        (
+            400,
+            {"error": "invalid_grant", "error_description": "refresh_token parameter is missing"},
+            FailureReason.PROVIDER_4XX,
+        ),
+        (400, {"error": "invalid_grant", "error_description": "missing refresh token"}, FailureReason.PROVIDER_4XX),
+        (400, {"error": "invalid_request", "message": "missing or invalid refresh token"}, FailureReason.PROVIDER_4XX),
         (400, {"error": "invalid_grant", "error_description": "AADSTS9002313: Invalid"}, FailureReason.PROVIDER_4XX),
     ],
 )
@@ -345,3 +360,13 @@ def test_an_entrys_own_rule_goes_before_the_general_ones() -> None:
 @pytest.mark.parametrize("status", [200, 400, 401, 500, 503])
 def test_no_verdict_repeats_a_secret_that_the_answer_quotes(status: int, body: object) -> None:
     assert CANARY not in repr(verdict_on(status, body))
+
+
+def test_hubspots_word_for_a_dead_refresh_token_counts_beside_the_standards() -> None:
+    told = {"status": "BAD_REFRESH_TOKEN", "message": "missing or invalid refresh token"}
+    rules = replace(RULES, answers=load_catalogue().get("hubspot").answers)
+    assert isinstance(verdict_on(400, told, rules=rules), Revoked)
+    beside = {"error": "invalid_grant", "error_description": told["message"], **told}
+    assert verdict_on(400, beside, rules=rules) == Revoked("invalid_grant", None, 400)
+    of_another = {"error": "invalid_grant", "error_description": "issued to another client", "status": told["status"]}
+    assert isinstance(verdict_on(400, of_another, rules=rules), Misconfigured)
