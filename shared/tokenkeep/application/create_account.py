@@ -172,7 +172,8 @@ class CreateAccount:
         version = None if held is None else first_version(held, now=now)
         if version is not None:
             standing = Standing(account, lease, version)
-            lease = first_scheduled(standing, now=now, policy=self.policy, idle_life=keeping.idle_life, arrival=arrival)
+            policy = keeping.policy(self.policy)
+            lease = first_scheduled(standing, now=now, policy=policy, idle_life=keeping.idle_life, arrival=arrival)
         happenings = (Happening(EventType.CREATED), *((Happening(EventType.ACTIVATED),) if ready else ()))
         told = Standing(account, lease, version or _no_version(now))
         settlement, events = number_events(

@@ -13,6 +13,7 @@ from tokenkeep.domain.account import Account, AuthType
 from tokenkeep.domain.credential import CredentialVersion, Held, StaticCredentials, TokenSet, is_renewed
 from tokenkeep.domain.errors import InvalidInput
 from tokenkeep.domain.ids import AccountId
+from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.secret import Secret
 from tokenkeep.domain.source import Source
 from tokenkeep.providers.account_properties import missing_properties
@@ -63,6 +64,10 @@ class Keeping:
     def idle_life(self) -> timedelta | None:
         """How long what renews them may lie unused; None when nothing does, or nobody says that it may not."""
         return None if self.rules is None or self._presented is not Presented.REFRESH_TOKEN else self.rules.idle_life
+
+    def policy(self, usual: RefreshPolicy) -> RefreshPolicy:
+        """The usual margins, as the provider lets them be kept."""
+        return usual if self.rules is None else usual.within(self.rules.refresh_window)
 
     @property
     def spends(self) -> bool:

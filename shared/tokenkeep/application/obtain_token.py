@@ -8,8 +8,7 @@ from typing import Any
 from tokenkeep.application.first_answers import Asked, AskOnce, granted
 from tokenkeep.application.machine_requests import MachineRequests
 from tokenkeep.application.ports import SourceConfigs
-from tokenkeep.application.present_token import UNKNOWN_LIFETIME
-from tokenkeep.domain.credential import TokenSet
+from tokenkeep.domain.credential import UNKNOWN_LIFETIME, TokenSet
 from tokenkeep.domain.errors import NotFound
 from tokenkeep.domain.ids import SourceId
 from tokenkeep.domain.secret import Secret

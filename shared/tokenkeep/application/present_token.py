@@ -16,6 +16,7 @@ from tokenkeep.application.refreshing import Leased, RefreshTask, RefreshTimes, 
 from tokenkeep.application.sealing import REFRESH, TokenSealer
 from tokenkeep.application.source_clients import SourceClients
 from tokenkeep.domain.account import FailureReason
+from tokenkeep.domain.credential import UNKNOWN_LIFETIME
 from tokenkeep.domain.errors import ConnectFailed, InvalidInput, NotStored, StoreUnavailable, VaultError
 from tokenkeep.domain.refresher import RefreshCall
 from tokenkeep.domain.rotation import Quarantine, RotationKind, may_retry_at_once
@@ -33,9 +34,6 @@ _REST = timedelta(seconds=5)
 """How soon an account is hinted at again whose credential store can't be had."""
 
 _STRICT = frozenset({RotationKind.STRICT, RotationKind.STRICT_REVOKE})
-
-UNKNOWN_LIFETIME = timedelta(hours=1)
-"""The life of a token that can be refreshed and whose life nobody tells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ class ReplaceCredentials:
             former,
             held,
             now=full.now,
-            policy=self.policy,
+            policy=keeping.policy(self.policy),
             idle_life=keeping.idle_life,
             ready=ready,
         )

@@ -170,7 +170,7 @@ class SettleAttempts:
 
     def _settled(self, item: Answered, locked: LockedAccount, circumstances: Circumstances) -> Settlement:
         rules = Rules(
-            self.policy,
+            self.policy.within(item.rules.refresh_window),
             item.rules.rotation,
             self.quarantine,
             item.rules.confirm_revocation,

@@ -217,7 +217,8 @@ class SweepLeases:
             rules = effective_rules(self._catalogue.get(config.provider), config.options)
         except TokenkeepError:
             return strictest
-        return replace(strictest, rotation=rules.rotation, idle_life=rules.idle_life)
+        policy = self._policy.within(rules.refresh_window)
+        return replace(strictest, policy=policy, rotation=rules.rotation, idle_life=rules.idle_life)
 
 
 def _still_stuck(locked: LockedAccount, lease: StuckLease) -> bool:

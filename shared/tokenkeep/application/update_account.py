@@ -102,7 +102,8 @@ class UpdateAccount:
         return keeping.can_be_used(fields, properties, renewed=stored.version.refreshable)
 
     async def _activate(self, work: Work, keeping: Keeping, full: FullAccount, *, correlation_id: str) -> None:
-        decided = activate(full.standing, now=full.now, policy=self.policy, idle_life=keeping.idle_life)
+        policy = keeping.policy(self.policy)
+        decided = activate(full.standing, now=full.now, policy=policy, idle_life=keeping.idle_life)
         settlement, events = number_events(decided, now=full.now, correlation_id=correlation_id)
         write = SettlementWrite(
             before=full.standing, settlement=settlement, attempt=None, events=events, settled_at=full.now

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NewType, Protocol
 
 from tokenkeep.application.clocks import Clocks
@@ -11,11 +12,11 @@ from tokenkeep.application.demand_refresh import Demand, DemandRefresh
 from tokenkeep.application.sealing import ACCESS, TokenSealer
 from tokenkeep.domain.account import Account, AuthType, DisabledReason
 from tokenkeep.domain.conflicts import AccountDisabled, AccountPending, ReauthorizationRequired
-from tokenkeep.domain.credential import CredentialVersion, SealedKey
+from tokenkeep.domain.credential import UNKNOWN_LIFETIME, CredentialVersion, SealedKey
 from tokenkeep.domain.errors import NotFound, NotStored, StoreUnavailable, TokenUnavailable
 from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.domain.secret import Secret
-from tokenkeep.domain.vending import is_fresh, refuse_by_state
+from tokenkeep.domain.vending import Renewal, is_fresh, refuse_by_state
 from tokenkeep.providers.catalogue import Catalogue
 from tokenkeep.providers.request_credentials import RequestCredentials, bearer_header, request_credentials
 
@@ -165,7 +166,7 @@ class VendToken:
         Raises:
             VaultError: What is stored does not open.
         """
-        if held is None or held.environment != environment or not _is_good(held, _NO_WISH):
+        if held is None or held.environment != environment or not self._is_good(held, _NO_WISH):
             return None
         if held.access_ciphertext[:1] == POINTER_MARK:
             return None
@@ -173,7 +174,7 @@ class VendToken:
 
     async def _vend(self, stored: StoredToken, wish: Wish, environment: str, correlation_id: str) -> VendedToken:
         _check_state(stored)
-        would_do = not wish.force and _is_good(stored.held, wish)
+        would_do = not wish.force and self._is_good(stored.held, wish)
         if would_do and not stored.reported:
             return await self._vended(stored, refreshed=False)
         if not stored.refreshing:
@@ -196,7 +197,7 @@ class VendToken:
 
     async def _as_good_as_it_gets(self, stored: StoredToken, wish: Wish) -> VendedToken:
         """An account that can't be refreshed gives what it has, as long as that is good enough."""
-        if _is_good(stored.held, wish):
+        if self._is_good(stored.held, wish):
             return await self._vended(stored, refreshed=False)
         ends = None if stored.held is None else stored.held.version.expires_at
         if ends is not None and ends <= stored.now:
@@ -225,7 +226,7 @@ class VendToken:
             _check_state(stored)
             version = _version(stored)
             newer = version is not None and version.obtained_at >= demanded_at
-            if newer and (wish.force or _is_good(stored.held, wish)):
+            if newer and (wish.force or self._is_good(stored.held, wish)):
                 return await self._vended(stored, refreshed=True)
             too_late = stored.now + timedelta(seconds=remaining)
             if remaining <= 0 or _failed_since(stored, asked_at) or any(one > too_late for one in _barriers(stored)):
@@ -269,6 +270,13 @@ class VendToken:
             held.client_id,
         )
 
+    def _is_good(self, held: HeldToken | None, wish: Wish) -> bool:
+        if held is None:
+            return False
+        entry = self.catalogue.providers.get(held.provider)
+        known = (None, None) if entry is None else (entry.access_token_ttl_s, entry.refresh_not_before_expiry_s)
+        return is_fresh(held.version, min_ttl=wish.min_ttl, now=held.now, renewal=_renewal(*known))
+
     def _request(self, held: HeldToken, fields: Mapping[str, Secret]) -> RequestCredentials:
         if held.auth_type is AuthType.OAUTH2:
             # As for every provider: it matters to nobody whether this process knows this one.
@@ -277,8 +285,10 @@ class VendToken:
         return request_credentials(provider, held.options, fields, properties=held.properties)
 
 
-def _is_good(held: HeldToken | None, wish: Wish) -> bool:
-    return held is not None and is_fresh(held.version, min_ttl=wish.min_ttl, now=held.now)
+@lru_cache(maxsize=4_096)
+def _renewal(usual_s: int | None, window_s: int | None) -> Renewal:
+    usual = UNKNOWN_LIFETIME if usual_s is None else timedelta(seconds=usual_s)
+    return Renewal(usual, None if window_s is None else timedelta(seconds=window_s))
 
 
 def _version(stored: StoredToken) -> CredentialVersion | None:
@@ -294,7 +304,7 @@ def _check_state(stored: StoredToken) -> None:
 
 
 def _barriers(stored: StoredToken) -> list[datetime]:
-    """Moments before which nobody may present the refresh token: a back-off, a Retry-After, a quarantine."""
+    """Moments before which nobody may present the refresh token: a back-off, a Retry-After, a quarantine, a provider's window."""
     moments = (stored.not_before, stored.quarantined_until)
     return [moment for moment in moments if moment is not None and moment > stored.now]
 
@@ -307,7 +317,7 @@ def _failed_since(stored: StoredToken, moment: datetime) -> bool:
 def _not_in_time(stored: StoredToken) -> TokenUnavailable:
     waits = [(moment - stored.now).total_seconds() for moment in _barriers(stored)]
     error = stored.account.last_error
-    reason = "the refresh is still under way"
+    reason = "the token may not be refreshed yet" if waits else "the refresh is still under way"
     if error is not None:
         reason = error.reason.value
     return TokenUnavailable(reason, retry_after=max([*waits, 1.0]))

@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 from tokenkeep.domain.external_id import ExternalId
 from tokenkeep.domain.secret import Secret
 
+UNKNOWN_LIFETIME = timedelta(hours=1)
+"""The life of a token that can be refreshed and whose life nobody tells."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenSet:

@@ -36,6 +36,7 @@ def next_refresh_at(
     first = min(end for end in ends if end is not None)
     share = spread(account.id, credential.generation) if jitter is None else jitter
     due = policy.due_at(obtained_at=obtained_at, expires_at=first, jitter=share)
+    due = policy.in_window(due, expires_at=credential.expires_at, jitter=share)
     told = credential.told_refresh_end
     if told is not None and obtained_at < told < due:
         # By then nothing is to be had for it any more, so the access token is used to its own end.

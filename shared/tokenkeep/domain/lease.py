@@ -29,7 +29,8 @@ class Lease:
     `due_at` is when a scheduler looks at it next: to hint that a refresh is due, to see after a lease that was never
     given back, or to tell of credentials that can't be refreshed that they are about to end, and to disable them when they
     have. None means never.
-    `not_before` binds everybody, on-demand callers too: a provider's Retry-After, or the floor of a back-off.
+    `not_before` binds everybody, on-demand callers too: a provider's Retry-After, the floor of a back-off, or the
+    moment before which the provider refuses to refresh a token that still lives.
     `demanded_at` asks for credentials obtained after that moment; it is met once they are, and never cleared.
     `doubts` counts presentations of the present refresh token whose answers were never had.
     `suspected_at` is when a provider that is known for spurious refusals first called the grant dead.

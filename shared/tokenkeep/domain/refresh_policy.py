@@ -1,6 +1,6 @@
 """When an account is due, and how long to wait after a failure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from uuid import UUID
@@ -23,6 +23,7 @@ class RefreshPolicy:
 
     A token is refreshed `lead` before it expires, and earlier by a jitter, so that accounts that were connected in
     the same minute do not come due in the same minute for ever. Lead and jitter together take at most half the life.
+    `window` is a provider's: it refuses a refresh before only so much of the access token's life is left. None: it does not.
     """
 
     lead_fraction: float = 0.25
@@ -37,6 +38,22 @@ class RefreshPolicy:
     misconfigured_backoff: timedelta = timedelta(minutes=1)
     held_wait: timedelta = timedelta(minutes=10)
     failures_before_failing: int = 3
+    window: timedelta | None = None
+
+    def within(self, window: timedelta | None) -> "RefreshPolicy":
+        """The policy at a provider of this window."""
+        return self if window is None else replace(self, window=window)
+
+    def opens_at(self, expires_at: datetime | None) -> datetime | None:
+        """From when on the provider refreshes an access token that ends then; None where it always does."""
+        return None if self.window is None or expires_at is None else expires_at - self.window
+
+    def in_window(self, due: datetime, *, expires_at: datetime | None, jitter: float) -> datetime:
+        """The due time, or one in the first third of the provider's window if it is before that. `jitter` is in [0, 1)."""
+        opens_at = self.opens_at(expires_at)
+        if self.window is None or opens_at is None:
+            return due
+        return max(due, opens_at + self.window / 3 * (1 - jitter))
 
     def due_at(self, *, obtained_at: datetime, expires_at: datetime, jitter: float) -> datetime:
         """When to refresh a token of this life. `jitter` is in [0, 1)."""

@@ -134,12 +134,14 @@ def _granted(
     in_others_hands = lease.phase is not Phase.IDLE and not holds
     # A first request that was given up may still be on its way: to use its successor's successor would make it a reuse.
     quiet_until = obtained_at + rules.quarantine.span(rules.rotation) if circumstances.unanswered else None
+    barriers = [moment for moment in (quiet_until, rules.policy.opens_at(credential.expires_at)) if moment is not None]
+    not_before = max(barriers, default=None)
     due = None
     if on:
         settled, expiring = notice(settled, credential, now=now)
         happenings += expiring
         # A provider that gives tokens which are dead on arrival is not asked without end.
-        earliest = max(now + rules.policy.shortest_wait, quiet_until or now)
+        earliest = max(now + rules.policy.shortest_wait, not_before or now)
         due = _due_after(stored, Standing(account, settled, credential), rules=rules, earliest=earliest)
     settled = replace(
         settled,
@@ -149,7 +151,7 @@ def _granted(
         fence=max(lease.fence, fence),
         next_refresh_at=due,
         due_at=lease.due_at if in_others_hands else due,
-        not_before=quiet_until,
+        not_before=not_before,
         consecutive_failures=0,
         failing_since=None,
         doubts=0,

@@ -125,7 +125,8 @@ def first_scheduled(
 ) -> Lease:
     """The lease of an account whose credentials have just come in from outside: when they are due, and which end is watched.
 
-    What was told of the credentials of before says nothing of these. `arrival`: they came with many others.
+    What was told of the credentials of before says nothing of these. `arrival`: they came with many others. A provider that refreshes
+    only towards the access token's end is not asked before, whoever demands it.
     """
     account, credential = standing.account, standing.credential
     lease = replace(standing.lease, next_refresh_at=None, due_at=None, watched_end=None, tell_at=None)
@@ -139,6 +140,10 @@ def first_scheduled(
     else:
         first = arrival_due_at(account, credential, lease, arrival, now=now, policy=policy, idle_life=idle_life)
     due = due_for_notice(first, lease)
+    opens_at = policy.opens_at(credential.expires_at)
+    if opens_at is not None:
+        due = max(due or opens_at, opens_at)
+        lease = replace(lease, not_before=opens_at)
     return replace(lease, next_refresh_at=due, due_at=due)
 
 

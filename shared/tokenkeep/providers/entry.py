@@ -131,7 +131,8 @@ class Provider:
     `token_external_id_path` is where the answer itself names the provider's account. `token_headers` are sent with every token
     request; `token_param_names` are the provider's names for standard parameters.
     `refresh_token_ttl_s` is the refresh token's life from its issue, which no use of the same token renews;
-    `refresh_token_idle_ttl_s` is how long it may lie unused, and each use renews that.
+    `refresh_token_idle_ttl_s` is how long it may lie unused, and each use renews that. `refresh_not_before_expiry_s`: a refresh is
+    refused while the access token has more than so many seconds left.
     `refresh_rate_per_min`, `refresh_burst` and `refresh_concurrency` are how many token requests one client may make: each minute, at once
     after a while of none, at the same time. With `provider_` they are about all clients together.
     `refresher` names the installed code that refreshes (`domain.refresher`), if the token endpoint is not simply asked.
@@ -184,6 +185,7 @@ class Provider:
     access_token_ttl_s: int | None = None
     refresh_token_ttl_s: int | None = None
     refresh_token_idle_ttl_s: int | None = None
+    refresh_not_before_expiry_s: int | None = None
     refresh_rate_per_min: int | None = None
     refresh_burst: int | None = None
     refresh_concurrency: int | None = None

@@ -24,7 +24,7 @@ from tokenkeep.providers.entry_parts import (
     read_placeholders,
     read_verification,
 )
-from tokenkeep.providers.field_kinds import Choice, Field, Flag, Listed, Prose, Text, Url
+from tokenkeep.providers.field_kinds import Choice, Field, Flag, Listed, Prose, Text, Url, Whole
 from tokenkeep.providers.fields import (
     API_KEY_FIELDS,
     BASIC_FIELDS,
@@ -66,6 +66,7 @@ _OAUTH2_ONLY: Mapping[str, Field] = {
     "grant": Choice(tuple(Grant)),
     "token_endpoint_auth_methods_supported": Listed(CLIENT_AUTH),
     "gives_refresh_token": Flag(),
+    "refresh_not_before_expiry_s": Whole(1, 86_400),
     "single_active_access_token": Flag(),
     "signed_token_requests": Flag(),
     **PROVIDER_LIMITS,

@@ -173,6 +173,7 @@ def effective_rules(provider: Provider, options: Mapping[str, Any]) -> OAuth2Rul
         # Users are asked to connect again ahead of this end: not because somebody remembers it so.
         refresh_token_ttl_s=_established(provider, options, "refresh_token_ttl_s"),
         refresh_token_idle_ttl_s=chosen("refresh_token_idle_ttl_s"),
+        refresh_not_before_expiry_s=provider.refresh_not_before_expiry_s,
         access_token_path=chosen("access_token_path"),
         answers=provider.answers,
         issuer=chosen("issuer"),

@@ -64,7 +64,8 @@ class OAuth2Rules:
     URLs may hold placeholders in braces; `token_request.fill` puts an account's properties in their place, or those that
     the source holds for all of them (`source_properties`). `refresh_url` is always set, to `token_url` where the provider
     has only one. `access_token_ttl_s` is the usual life in seconds, None if unknown; `refresh_token_ttl_s`
-    is the refresh token's from its issue, `refresh_token_idle_ttl_s` from its last use.
+    is the refresh token's from its issue, `refresh_token_idle_ttl_s` from its last use. `refresh_not_before_expiry_s`: a refresh is
+    refused while more of the access token's life is left.
     `confirm_revocation` above zero: an `invalid_grant` is believed when it is said again after so long. `param_names` are the
     provider's names for standard parameters. With the method GET there is no body, so `request_format` is of no account.
     """
@@ -92,6 +93,7 @@ class OAuth2Rules:
     access_token_ttl_s: int | None = None
     refresh_token_ttl_s: int | None = None
     refresh_token_idle_ttl_s: int | None = None
+    refresh_not_before_expiry_s: int | None = None
     access_token_path: str | None = None
     answers: tuple[AnswerRule, ...] = ()
     issuer: str | None = None
@@ -114,6 +116,12 @@ class OAuth2Rules:
     def idle_life(self) -> timedelta | None:
         """How long a refresh token may lie unused before it dies; None when nobody says that it may not."""
         seconds = self.refresh_token_idle_ttl_s
+        return None if seconds is None else timedelta(seconds=seconds)
+
+    @property
+    def refresh_window(self) -> timedelta | None:
+        """How long before the access token's end the provider begins to refresh it; None where it always does."""
+        seconds = self.refresh_not_before_expiry_s
         return None if seconds is None else timedelta(seconds=seconds)
 
     @property

@@ -1,14 +1,38 @@
 """Tokens handed out over HTTP, from store or by a refresh that is waited for."""
 
 import asyncio
+from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 
-from api_service import Service, data, problem
+from api_service import Service, data, open_service, problem
 from token_server import TokenServer, says
+from tokenkeep.domain.ids import IdKind, parse_id
 
 PAST = "2020-01-01T00:00:00Z"
+LATE = """
+name: Late
+auth_type: oauth2
+authorization_url: https://late.test/authorize
+token_url: https://late.test/token
+access_token_ttl_s: 600
+refresh_rotates: "yes"
+refresh_not_before_expiry_s: 25
+"""
+
+
+async def pass_time(service: Service, account_id: str, seconds: float) -> None:
+    """As if so much time had passed for this account: all that is stored of it moves into the past."""
+    moved = {
+        "leases": ("obtained_at", "next_refresh_at", "due_at", "not_before", "demanded_at"),
+        "credentials": ("obtained_at", "expires_at"),
+    }
+    for table, columns in moved.items():
+        sets = ", ".join(f"{name} = {name} - CAST(:span AS interval)" for name in columns)
+        statement = f"UPDATE {table} SET {sets} WHERE account_id = :id"  # noqa: S608 - only our own names are put in
+        await service.sql(statement, id=parse_id(IdKind.ACCOUNT, account_id), span=timedelta(seconds=seconds))
 
 
 async def test_a_valid_token_comes_from_store_with_its_headers(
@@ -173,3 +197,39 @@ async def test_a_paused_source_is_named_as_the_reason(service: Service, admin: h
     metrics = (await admin.get("/metrics")).text
     assert 'tokenkeep_token_vends_total{provider="generic-oauth2",result="source_paused"} 1.0' in metrics
     assert 'result="unavailable"' not in metrics
+
+
+async def test_what_an_import_had_left_is_no_measure_of_what_a_caller_may_ask(
+    service: Service, admin: httpx.AsyncClient, server: TokenServer
+) -> None:
+    account_id = await service.account(await service.source(server.url), expires_in=600)
+    path = f"/v1/accounts/{account_id}/token"
+    await pass_time(service, account_id, 299)
+    assert data(await admin.post(path, json={"min_ttl": 200}))["refreshed"] is False
+    token = data(await admin.post(path, json={"min_ttl": 600}))
+    assert (token["access_token"], token["refreshed"]) == ("access-grant.2", True)
+
+
+async def test_a_provider_that_refreshes_late_is_not_asked_before_whoever_demands_it(
+    api_database_url: str, redis_url: str, server: TokenServer, tmp_path: Path
+) -> None:
+    await asyncio.to_thread((tmp_path / "late.yaml").write_text, LATE)
+    server.lifetime_s = 600
+    async with open_service(api_database_url, redis_url, providers_dir=tmp_path) as service, service.client() as admin:
+        source = {"provider": "late", "name": "a source", "client_id": "client", "client_secret": "shh"}
+        options = {"token_url": server.url}
+        source_id = data(await admin.post("/v1/sources", json={**source, "options": options}), 201)["id"]
+        account_id = await service.account(source_id, expires_in=600)
+        path = f"/v1/accounts/{account_id}/token"
+        for generation in (1, 2):
+            await pass_time(service, account_id, 300)
+            told = problem(await admin.post(path, json={"force": True}), 503, "token_unavailable")
+            assert 200 < told["retry_after"] <= 276
+            await pass_time(service, account_id, 245)
+            token = data(await admin.post(path, json={}))
+            assert (token["access_token"], token["refreshed"]) == (f"access-grant.{generation}", False)
+            assert len(server.presented) == generation - 1
+            await pass_time(service, account_id, 35)
+            token = data(await admin.post(path, json={}))
+            assert (token["access_token"], token["refreshed"]) == (f"access-grant.{generation + 1}", True)
+    assert server.presented == ["grant.1", "grant.2"]

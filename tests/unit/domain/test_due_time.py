@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 from domain_examples import HOUR, NOW, a_standing, an_account
 from tokenkeep.domain.credential import CredentialVersion
 from tokenkeep.domain.due_time import is_steady, last_chance, next_refresh_at
+from tokenkeep.domain.ids import AccountId
 from tokenkeep.domain.refresh_policy import RefreshPolicy
+from tokenkeep.providers.catalogue import load_catalogue
+from tokenkeep.providers.options import effective_rules
 
 DAY = timedelta(days=1)
 POLICY = RefreshPolicy()
@@ -68,6 +72,28 @@ def test_before_an_end_that_stands_a_refresh_must_be_worth_it() -> None:
     worth_it = due(steady=True, expires_at=NOW + HOUR, refresh_token_expires_at=NOW + timedelta(minutes=40))
     assert worth_it is not None
     assert worth_it < NOW + timedelta(minutes=40)
+
+
+@given(jitter=st.floats(0, 1, exclude_max=True), life_s=st.integers(1, 100_000), window_s=st.integers(1, 1_000))
+def test_nothing_is_due_before_the_provider_refreshes_it(jitter: float, life_s: int, window_s: int) -> None:
+    window, life = timedelta(seconds=window_s), timedelta(seconds=life_s)
+    policy = POLICY.within(window)
+    at = next_refresh_at(stored(expires_at=NOW + life), an_account(), policy, jitter=jitter)
+    assert at is not None
+    assert NOW + life - window <= at < NOW + life
+    assert policy.opens_at(NOW + life) == NOW + life - window
+
+
+def test_at_exact_online_a_refresh_waits_for_the_last_half_minute_of_ten() -> None:
+    window = effective_rules(load_catalogue().get("exact-online"), {}).refresh_window
+    accounts = [an_account(id=AccountId(UUID(int=number))) for number in range(200)]
+    token = stored(expires_at=NOW + timedelta(seconds=600))
+    times = [next_refresh_at(token, account, POLICY.within(window)) for account in accounts]
+    lived = [(at - NOW).total_seconds() for at in times if at is not None]
+    assert len(lived) == len(accounts)
+    assert min(lived) >= 570
+    assert max(lived) <= 590
+    assert max(lived) - min(lived) > 5
 
 
 def test_an_end_that_nobody_told_does_not_keep_us_from_trying() -> None:

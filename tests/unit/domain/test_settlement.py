@@ -199,6 +199,21 @@ def test_after_a_second_presentation_nobody_overtakes_the_first() -> None:
     assert twice.standing.lease.not_before == NOW + QUARANTINE.span(GRACE.rotation)
 
 
+def test_a_provider_that_refreshes_late_is_asked_by_nobody_before() -> None:
+    late = replace(STRICT, policy=STRICT.policy.within(timedelta(seconds=25)))
+    opens_at = NOW + HOUR - timedelta(seconds=25)
+    for circumstances in (Circumstances(), Circumstances(presentations=2)):
+        settled = settle(a_standing(), an_attempt(), granted(), now=NOW, rules=late, circumstances=circumstances)
+        lease = settled.standing.lease
+        assert lease.not_before == opens_at
+        assert lease.next_refresh_at is not None
+        assert opens_at <= lease.next_refresh_at < NOW + HOUR
+    partly_spent = {"generation": 1, "obtained_at": NOW - timedelta(minutes=1), "expires_at": NOW}
+    first = settle(a_standing(credential=partly_spent), an_attempt(), granted(), now=NOW, rules=late)
+    assert first.standing.lease.next_refresh_at is not None
+    assert first.standing.lease.next_refresh_at >= opens_at
+
+
 def test_a_retry_after_binds_everybody() -> None:
     settled = settle(a_standing(), an_attempt(), RateLimited(timedelta(seconds=90), 429), now=NOW, rules=STRICT)
     assert settled.standing.lease.not_before == NOW + timedelta(seconds=90)

@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from domain_examples import HOUR, NOW, a_standing, an_account
 from tokenkeep.domain.account import AccountState, Custody, Disabled, DisabledReason, Health
+from tokenkeep.domain.arrival import Arrival
 from tokenkeep.domain.conflicts import AccountPending, ReauthorizationRequired
 from tokenkeep.domain.events import EventType
+from tokenkeep.domain.ids import AccountId
 from tokenkeep.domain.lease import Phase
 from tokenkeep.domain.refresh_policy import RefreshPolicy
 from tokenkeep.domain.settlement import Settlement, Standing
@@ -126,3 +129,17 @@ def test_an_account_in_doubt_waits_for_its_probe_when_it_is_switched_on() -> Non
     on = enable(a_standing(account=off, lease={**lease, "sent_at": NOW}), now=NOW)
     assert isinstance(on, Settlement)
     assert on.standing.lease.next_refresh_at == NOW + timedelta(minutes=9)
+
+
+@pytest.mark.parametrize("arrival", [None, Arrival(NOW)])
+@pytest.mark.parametrize("life_s", [-60, 10, 600])
+def test_what_comes_to_a_provider_that_refreshes_late_waits_for_that(life_s: int, arrival: Arrival | None) -> None:
+    policy = RefreshPolicy().within(timedelta(seconds=25))
+    for number in range(20):
+        ends_at = NOW + timedelta(seconds=life_s)
+        account = an_account(id=AccountId(UUID(int=number)))
+        standing = a_standing(account=account, lease=IDLE, credential={"obtained_at": NOW, "expires_at": ends_at})
+        lease = first_scheduled(standing, now=NOW, policy=policy, arrival=arrival)
+        assert lease.next_refresh_at is not None
+        assert lease.next_refresh_at >= max(NOW, ends_at - timedelta(seconds=25))
+        assert lease.not_before == ends_at - timedelta(seconds=25)

@@ -180,6 +180,7 @@ def test_memory_alone_never_makes_us_less_careful(tmp_path: Path) -> None:
         ("access_token_ttl_s: '3600'", "access_token_ttl_s"),
         ("refresh_token_ttl_s: 1.5", "refresh_token_ttl_s"),
         ("refresh_token_idle_ttl_s: 0", "refresh_token_idle_ttl_s"),
+        ("refresh_not_before_expiry_s: 0", "refresh_not_before_expiry_s"),
         ("scope_separator: ''", "scope_separator"),
         ("token_request_format: xml", "token_request_format"),
         ("token_request_method: PUT", "token_request_method"),

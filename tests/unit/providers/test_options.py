@@ -63,6 +63,7 @@ TOKEN_URL = "https://provider.test/token"
         ({"token_url": TOKEN_URL, "refresh_burst": 1.5}, "options.refresh_burst"),
         ({"token_url": TOKEN_URL, "refresh_concurrency": "8"}, "options.refresh_concurrency"),
         ({"token_url": TOKEN_URL, "provider_rate_per_min": 60}, "options.provider_rate_per_min"),
+        ({"token_url": TOKEN_URL, "refresh_not_before_expiry_s": 30}, "options.refresh_not_before_expiry_s"),
         ({"token_url": TOKEN_URL, "external_id_path": "{shop} + id"}, "options.external_id_path"),
         ({"token_url": TOKEN_URL, "key_placement": "header x: {key}"}, "options.key_placement"),
     ],
