@@ -20,6 +20,8 @@ _BETWEEN = (
 _OF_REFRESH = re.compile(
     rf"{_REFRESH}{_BETWEEN}{{0,8}}\W{{0,3}}\b{_ENDED_AFTER}\b(?! (?:ip|certificate|device|field|format|header|host|method|content|region|api))"
     rf"|\b{_ENDED} (?:(?:or|and) \w+ )?(?:(?:the|an?|your|o ?auth|o ?auth2|value|for|of|provided|user) ){{0,2}}{_REFRESH}"
+    rf"|{_REFRESH} (?:re ?)?us(?:age|e|es) (?:limit|count) (?:is |was |has been )?(?:reached|exceeded)"
+    rf"|{_REFRESH} (?:has |was )?(?:reached|exceeded) (?:its|the) (?:\w+ )?(?:re ?)?us(?:age|e|es) (?:limit|count)"
     rf"|no such {_REFRESH}|no (?:\w+ )?(?:found )?(?:for|with|matching) (?:this |the |that )?(?:provided |given )?{_REFRESH}"
     rf"|(?:failed|unable|can ?not|could not) (?:to )?(?:find|decode|locate)[^.;]{{0,40}} {_REFRESH}"
 )

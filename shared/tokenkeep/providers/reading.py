@@ -126,7 +126,8 @@ def _general(status: int, codes: tuple[str, ...], text: str) -> Meaning:
     if known is Meaning.TRANSIENT and status < _INTERNAL and _names_a_dead_grant(codes[1:]):
         return Meaning.REVOKED
     if known is not Meaning.RATE_LIMITED and wording.is_throttled(text):
-        return Meaning.RATE_LIMITED
+        is_dead = code == "invalid_grant" and wording.limits_a_dead_grant(text)
+        return wording.of_invalid_grant(text) if is_dead else Meaning.RATE_LIMITED
     if code in _EXPIRED and "unauthorized" in codes:
         return Meaning.UNCLEAR  # so an API speaks of an access token
     if code == "access_denied" and status == _UNAUTHORIZED:

@@ -15,6 +15,9 @@ _THROTTLE = re.compile(
     r"|(?<!licence )(?<!license )(?<!seat )(?<!user )(?<!plan )limit (?:is |was |has been )?(?:reached|exceeded)|exceed\w* (?:the )?(?:\w+ )?limit"
     r"|local rate|requests? per (?:second|minute|hour|day)|error code: 1015|retry later\Z|sending requests too"
 )
+_OF_REQUESTS = re.compile(
+    r"\brate|requests?\b|\bcalls?\b|\bapi\b|\battempts\b|throttl|slow down|quota|frequen|频繁|頻繁|\blater\b|\bwait\b|\b(?:second|minute|hour|day)s?\b"
+)
 _CONCURRENT = re.compile(
     r"concurren|being processed|in progress|another (?:request|refresh|process)|parallel|race condition|\bconflict\b|optimistic"
     r"|(?:fail\w* to|could not|can ?not|unable to) (?:acquire|obtain|get)(?: \w+){0,2} lock|deadlock|serializ"
@@ -100,6 +103,14 @@ _BLOCK_PAGE = re.compile(
 def is_throttled(text: str) -> bool:
     """Whether the words ask for fewer requests."""
     return _THROTTLE.search(text) is not None and not _CONCURRENT.search(text)
+
+
+def limits_a_dead_grant(text: str) -> bool:
+    """Whether the limit that the words of `invalid_grant` speak of is a session's, or a token's, that is over by it.
+
+    One of requests ends no grant, whatever its sentence goes on to ask of the user.
+    """
+    return not _OF_REQUESTS.search(text) and names_a_dead_grant(without_boilerplate(text))
 
 
 def is_block_page(text: str) -> bool:

@@ -173,6 +173,20 @@ def test_the_providers_word_that_the_grant_is_dead_revokes(status: int, body: ob
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "Session limit exceeded. Please log in again.",
+        "Too many active sessions, the user must log in again",
+        "Refresh token usage limit exceeded",
+        "The refresh token has exceeded its usage limit",
+    ],
+)
+def test_a_limit_by_which_a_grant_is_over_is_no_throttle(said: str) -> None:
+    body = {"error": "invalid_grant", "error_description": said}
+    assert verdict_on(400, body) == Revoked("invalid_grant", None, 400)
+
+
+@pytest.mark.parametrize(
     ("body", "detail"),
     [
         ({"error": "invalid_grant", "error_subtype": "invalid_rapt"}, "invalid_rapt"),
@@ -234,6 +248,9 @@ def test_a_fault_of_ours_is_never_the_accounts(status: int, body: object, reason
         (400, {"__type": "TooManyRequestsException", "message": "Rate exceeded"}),
         (400, {"error": "slow_down"}),
         (400, {"error": "Access Denied", "error_description": "You have made too many requests continuously."}),
+        (400, {"error": "invalid_grant", "error_description": "Refresh token rate limit exceeded"}),
+        (400, {"error": "invalid_grant", "error_description": "Too many requests. Please sign in again later."}),
+        (400, {"error": "invalid_grant", "error_description": "Limit exceeded"}),
         (403, b"<html>your network may be sending automated queries</html>"),
         (500, {"fault": {"faultstring": "Rate limit quota violation"}}),
         (200, {"status": 601, "body": {}}),
