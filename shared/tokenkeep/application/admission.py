@@ -18,7 +18,7 @@ from tokenkeep.application.source_turns import SourceTurns, Turn
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.ids import AccountId, SourceId
 from tokenkeep.domain.need import by_need
-from tokenkeep.domain.verdict import RateLimited, Unavailable, Verdict
+from tokenkeep.domain.verdict import Granted, RateLimited, Unavailable, Verdict
 from tokenkeep.domain.waiting_line import WaitingLine
 
 _BUSY = 503
@@ -123,23 +123,36 @@ class Admission:
         for limits, places in left.values():
             await self._turns.give_back(limits, places)
 
-    def note_call(self, source: SourceConfig, verdict: Verdict, *, took_s: float, own_client: bool = False) -> None:
+    def note_call(
+        self,
+        source: SourceConfig,
+        account_id: AccountId,
+        verdict: Verdict,
+        *,
+        took_s: float,
+        own_client: bool = False,
+    ) -> None:
         """Take note of how a call ended. What asks to slow down is heard by the whole source, in every worker.
 
-        `own_client`: the account proved itself with a client of its own, so a limit that it ran into is its alone.
+        `own_client`: the account proved itself with a client of its own, so a limit that it ran into is its alone. So is one
+        without a time that nobody else runs into.
         """
         now, state = self._clocks.loop_time(), self._bulkheads.source(source.id)
-        if own_client and isinstance(verdict, RateLimited):
+        if isinstance(verdict, RateLimited) and (
+            own_client or (not verdict.retry_after and state.throttling.is_its_own(account_id))
+        ):
             self._bulkheads.hear(source.id, now=now)
             return
         self._bulkheads.note_call(source.id, verdict, took_s=took_s, now=now)
+        if isinstance(verdict, Granted) and not own_client:
+            state.throttling.note_granted(account_id, sent_at=now - took_s)
         if not _speaks_for_the_source(verdict):
             return
         span_s = None if verdict.retry_after is None else verdict.retry_after.total_seconds()
         if span_s:  # a 429 that names no time, or one that is past by our clock, is heard all the same
             state.throttling.rest(now, span_s)
         elif isinstance(verdict, RateLimited):
-            span_s = state.throttling.slow_down(now, sent_at=now - took_s)
+            span_s = state.throttling.slow_down(account_id, now, sent_at=now - took_s)
         if span_s and (told_s := state.throttling.to_tell(now)) is not None:
             self._observer.throttled(source.provider, source.id, span_s)
             telling = asyncio.get_running_loop().create_task(self._turns.hold(source.id, told_s))

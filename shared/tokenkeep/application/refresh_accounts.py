@@ -287,7 +287,13 @@ class RefreshAccounts:
         """Let others know at once how the endpoint is, before the answer is kept: that may take as long as the database is away."""
         try:
             self._watch.note_call(task.source, task.rules, presented.verdict)
-            self._admission.note_call(task.source, presented.verdict, took_s=took_s, own_client=presented.own_client)
+            self._admission.note_call(
+                task.source,
+                task.leased.account_id,
+                presented.verdict,
+                took_s=took_s,
+                own_client=presented.own_client,
+            )
         except Exception as error:  # noqa: BLE001 - nothing may come between an answer and its keeping
             self._observer.source_not_changed(task.source.id, error)
 

@@ -66,10 +66,8 @@ def settle(
             # another one by now.
             wait = rules.policy.shortest_wait if circumstances.client_changed else rules.policy.misconfigured_backoff
             return set_aside(standing, reason, status, code, until=now + wait, now=now)
-        case RateLimited(retry_after=retry_after, http_status=status):
-            until = now + rules.policy.throttle(retry_after)
-            settled = postponed(standing, FailureReason.RATE_LIMITED, status, None, until=until, now=now, rules=rules)
-            return held_back(settled, until)
+        case RateLimited():
+            return _limited(standing, verdict, now=now, rules=rules)
         case Unavailable(maybe_spent=True) if rules.rotation.spends:
             return _doubtful(standing, attempt, verdict, now=now, rules=rules, circumstances=circumstances)
         case Unavailable(reason=reason, http_status=status, code=code, retry_after=retry_after):
@@ -84,6 +82,19 @@ def settle(
             return replace(settled, outcome=Outcome.NOT_SENT)
         case _:
             assert_never(verdict)
+
+
+def _limited(standing: Standing, verdict: RateLimited, *, now: datetime, rules: Rules) -> Settlement:
+    """Nobody asks before the time that was named.
+
+    Where none was, the limit may be this grant's own: who asks every few seconds never comes out of it.
+    """
+    wait = rules.policy.throttle(verdict.retry_after)
+    if verdict.retry_after is None:
+        wait = max(wait, backoff(standing, rules))
+    until, status = now + wait, verdict.http_status
+    settled = postponed(standing, FailureReason.RATE_LIMITED, status, None, until=until, now=now, rules=rules)
+    return held_back(settled, until)
 
 
 def _granted(

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from domain_examples import granted
 from tokenkeep.adapters.telemetry.admission_observer import AdmissionTelemetry
 from tokenkeep.adapters.telemetry.metrics import Metrics
 from tokenkeep.adapters.telemetry.refresh_observer import RefreshTelemetry
@@ -142,7 +143,7 @@ async def test_a_limit_that_an_account_with_a_client_of_its_own_ran_into_holds_n
     bulkheads = Bulkheads(100)
     admit = admission(bulkheads, Shared(), {account: source})
     [config] = (await configs([source])).values()
-    admit.note_call(config, RateLimited(timedelta(hours=1), 429), took_s=0.1, own_client=True)
+    admit.note_call(config, account, RateLimited(timedelta(hours=1), 429), took_s=0.1, own_client=True)
     assert (await admit([account], trigger=Trigger.SCHEDULE, source_id=source)).account_ids == [account]
     assert bulkheads.source(source).window.limit == FIRST_LIMIT
 
@@ -162,8 +163,45 @@ async def test_a_time_that_is_past_is_no_leave_to_go_on() -> None:
     shared = Shared()
     admit = admission(Bulkheads(100), shared, sources, Room(sources, shared, is_away=False))
     [config] = (await configs([source])).values()
-    admit.note_call(config, RateLimited(timedelta(0), 429), took_s=0.1)
+    admit.note_call(config, account, RateLimited(timedelta(0), 429), took_s=0.1)
     assert (await admit([account], trigger=Trigger.SCHEDULE, source_id=source)).account_ids == []
+    await admit.drain()
+
+
+async def test_a_limit_that_one_account_alone_runs_into_again_and_again_holds_nobody_else() -> None:
+    source = SourceId(uuid4())
+    limited, served = AccountId(uuid4()), AccountId(uuid4())
+    bulkheads, shared = Bulkheads(100), Shared()
+    sources = dict.fromkeys((limited, served), source)
+    admit = admission(bulkheads, shared, sources, Room(sources, shared, is_away=False))
+    [config] = (await configs([source])).values()
+    no_time = RateLimited(None, 429)
+    admit.note_call(config, limited, no_time, took_s=0.1)
+    state = bulkheads.source(source)
+    assert (await admit([served], trigger=Trigger.SCHEDULE, source_id=source)).account_ids == []
+    state.throttling.until = CLOCKS.loop_time() - 1.0  # the rest has passed
+    admit.note_call(config, served, granted(), took_s=0.1)
+    window = state.window.limit
+    admit.note_call(config, limited, no_time, took_s=0.1)
+    assert (await admit([served], trigger=Trigger.SCHEDULE, source_id=source)).account_ids == [served]
+    assert state.window.limit == window
+    admit.note_call(config, limited, RateLimited(timedelta(minutes=1), 429), took_s=0.1)
+    assert (await admit([served], trigger=Trigger.SCHEDULE, source_id=source)).account_ids == []
+    await admit.drain()
+
+
+async def test_a_grant_of_a_client_of_ones_own_says_nothing_of_the_limits_of_the_sources() -> None:
+    source = SourceId(uuid4())
+    limited, apart = AccountId(uuid4()), AccountId(uuid4())
+    bulkheads, shared = Bulkheads(100), Shared()
+    sources = dict.fromkeys((limited, apart), source)
+    admit = admission(bulkheads, shared, sources, Room(sources, shared, is_away=False))
+    [config] = (await configs([source])).values()
+    admit.note_call(config, limited, RateLimited(None, 429), took_s=0.1)
+    bulkheads.source(source).throttling.until = CLOCKS.loop_time() - 1.0
+    admit.note_call(config, apart, granted(), took_s=0.1, own_client=True)
+    admit.note_call(config, limited, RateLimited(None, 429), took_s=0.1)
+    assert (await admit([apart], trigger=Trigger.SCHEDULE, source_id=source)).account_ids == []
     await admit.drain()
 
 

@@ -93,6 +93,21 @@ def test_a_refresh_token_past_its_end_has_expired_and_was_not_revoked() -> None:
     assert settled.standing.account.disabled.reason is DisabledReason.EXPIRED
 
 
+def test_who_is_limited_again_and_again_without_a_time_waits_for_longer_each_time() -> None:
+    standing, now, waits = a_standing(), NOW, []
+    for fence in range(8, 28):
+        settled = settle(standing, an_attempt(fence=fence - 1), RateLimited(None, 429), now=now, rules=STRICT)
+        until = settled.standing.lease.not_before
+        assert until is not None
+        assert until == settled.standing.lease.due_at
+        waits.append(until - now)
+        now, standing = until, again(settled, fence)
+    assert min(waits) >= timedelta(seconds=5)
+    assert timedelta(minutes=3) < sum(waits[10:], timedelta()) / 10 <= timedelta(minutes=15)
+    told = settle(standing, an_attempt(fence=27), RateLimited(timedelta(seconds=7), 429), now=now, rules=STRICT)
+    assert told.standing.lease.not_before == now + timedelta(seconds=7)
+
+
 @pytest.mark.parametrize("verdict", [REVOKED, *NO_FAULT_OF_THE_ACCOUNT])
 @pytest.mark.parametrize("change", [{"fence": 8}, {"epoch": 2}])
 def test_a_fenced_off_workers_bad_news_changes_nothing(verdict: Verdict, change: dict[str, int]) -> None:

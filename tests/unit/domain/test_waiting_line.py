@@ -10,6 +10,8 @@ from tokenkeep.domain.need import by_need
 from tokenkeep.domain.throttling import Throttling
 from tokenkeep.domain.waiting_line import REACH_S, WaitingLine
 
+ONE = AccountId(UUID(int=1))
+
 
 def ids(count: int) -> list[AccountId]:
     return [AccountId(UUID(int=(number + 1) * 7919)) for number in range(count)]
@@ -58,20 +60,54 @@ def test_each_further_word_makes_a_source_rest_longer_up_to_a_minute_and_calm_is
     throttling, now = Throttling(), 1_000.0
     spans = []
     for _ in range(9):
-        span = throttling.slow_down(now, sent_at=now - 0.1)
+        span = throttling.slow_down(ONE, now, sent_at=now - 0.1)
         assert span is not None
         spans.append(span)
         now += span + 0.2
     assert spans == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    assert throttling.slow_down(now + 500, sent_at=now + 499) == 1
+    assert throttling.slow_down(ONE, now + 500, sent_at=now + 499) == 1
 
 
 def test_calls_that_were_sent_before_a_rest_was_over_say_nothing_new() -> None:
     throttling = Throttling()
-    assert throttling.slow_down(10.0, sent_at=9.0) == 1
-    assert [throttling.slow_down(10.1, sent_at=9.0) for _ in range(5)] == [None] * 5
+    assert throttling.slow_down(ONE, 10.0, sent_at=9.0) == 1
+    assert [throttling.slow_down(ONE, 10.1, sent_at=9.0) for _ in range(5)] == [None] * 5
     throttling.rest(10.0, 60.0)
-    assert throttling.slow_down(50.0, sent_at=49.0) is None
+    assert throttling.slow_down(ONE, 50.0, sent_at=49.0) is None
+
+
+def test_a_limit_that_one_account_alone_runs_into_holds_its_source_once() -> None:
+    throttling, now = Throttling(), 1_000.0
+    others = ids(9)
+    for _ in range(50):
+        if not throttling.is_its_own(ONE):
+            throttling.slow_down(ONE, now, sent_at=now - 0.1)
+        now = max(now, throttling.until) + 5.0
+        for other in others:
+            throttling.note_granted(other, sent_at=now)
+    assert (throttling.until, throttling.rests) == (1_001.0, 1)
+
+
+def test_a_limit_that_several_run_into_holds_their_source_for_longer_each_time() -> None:
+    throttling, now, two = Throttling(), 1_000.0, ids(2)
+    spans = []
+    for number in range(8):
+        account_id = two[number % 2]
+        assert not throttling.is_its_own(account_id)
+        spans.append(throttling.slow_down(account_id, now, sent_at=now - 0.1))
+        now = throttling.until + 0.2
+        throttling.note_granted(ONE, sent_at=now)
+    assert spans == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_grant_that_was_asked_for_before_the_rest_was_over_clears_nobody_else() -> None:
+    throttling = Throttling()
+    throttling.slow_down(ONE, 10.0, sent_at=9.9)
+    for sent_at in (9.9, 10.5):
+        throttling.note_granted(ids(1)[0], sent_at=sent_at)
+    assert not throttling.is_its_own(ONE)
+    throttling.note_granted(ONE, sent_at=12.0)
+    assert not throttling.is_its_own(ONE)
 
 
 def test_living_tokens_go_first_soonest_to_expire_and_every_fourth_place_is_for_the_dead() -> None:
