@@ -123,7 +123,9 @@ class SettleAttempts:
             for item in blaming:
                 newest = versions.get(item.source.id, item.source.secret_version)
                 changed = newest != item.source.secret_version
-                found[item.attempt.account_id] = Circumstances(client_changed=changed, presentations=item.presentations)
+                found[item.attempt.account_id] = Circumstances(
+                    client_changed=changed, on_trial=item.source.on_trial, presentations=item.presentations
+                )
         refused = [item for item in items if isinstance(item.verdict, Revoked) and item.attempt.account_id in locked]
         if refused:
             found.update(await self._about_revocations(ledger, refused, items, locked))

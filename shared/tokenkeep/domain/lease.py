@@ -32,6 +32,7 @@ class Lease:
     `not_before` binds everybody, on-demand callers too: a provider's Retry-After, the floor of a back-off, or the
     moment before which the provider refuses to refresh a token that still lives.
     `demanded_at` asks for credentials obtained after that moment; it is met once they are, and never cleared.
+    `failing_since` is when refreshes began to fail. `consecutive_failures` leaves out what may be the fault of the source.
     `doubts` counts presentations of the present refresh token whose answers were never had.
     `suspected_at` is when a provider that is known for spurious refusals first called the grant dead.
     `watched_end` is the end that is told ahead, and `tell_at` when that is done next; None when all of it has been told.

@@ -24,6 +24,8 @@ class RefreshPolicy:
     A token is refreshed `lead` before it expires, and earlier by a jitter, so that accounts that were connected in
     the same minute do not come due in the same minute for ever. Lead and jitter together take at most half the life.
     `window` is a provider's: it refuses a refresh before only so much of the access token's life is left. None: it does not.
+    `client_fault_patience`: for how long an account may be told that the client is wrong before that is taken for its own
+    trouble. By then a source whose client is wrong is paused: six asks of its only account take half as long.
     """
 
     lead_fraction: float = 0.25
@@ -36,6 +38,7 @@ class RefreshPolicy:
     demand_floor: timedelta = timedelta(seconds=5)
     longest_retry_after: timedelta = timedelta(hours=1)
     misconfigured_backoff: timedelta = timedelta(minutes=1)
+    client_fault_patience: timedelta = timedelta(minutes=10)
     held_wait: timedelta = timedelta(minutes=10)
     failures_before_failing: int = 3
     window: timedelta | None = None
@@ -66,6 +69,11 @@ class RefreshPolicy:
         """How long to wait after the n-th failure in a row: exponential, with full jitter."""
         ceiling: timedelta = min(self.first_backoff * (1 << min(failures, 16)), self.longest_backoff)
         return max(ceiling * jitter, self.shortest_wait)
+
+    def refused_wait(self, failures: int, *, jitter: float) -> timedelta:
+        """How long an account waits whose client is refused to it alone: doubling, and never less than before until it is longest."""
+        ceiling: timedelta = min(self.misconfigured_backoff * (2 << min(failures, 16)), self.longest_backoff)
+        return ceiling * (0.5 + jitter / 2)
 
     def throttle(self, retry_after: timedelta | None) -> timedelta:
         """A provider's Retry-After, bounded at both ends."""

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from tokenkeep.domain.account import AccountState, DisabledReason, FailureReason, Health
 from tokenkeep.domain.attempt import Attempt, Outcome, Resolution
+from tokenkeep.domain.client_refusal import client_refused
 from tokenkeep.domain.credential import CredentialVersion, TokenSet
 from tokenkeep.domain.due_time import (
     has_lost_its_place,
@@ -21,7 +22,7 @@ from tokenkeep.domain.due_time import (
 from tokenkeep.domain.events import EventType, Happening
 from tokenkeep.domain.expiry_notice import due_for_notice, notice
 from tokenkeep.domain.lease import Phase
-from tokenkeep.domain.postponement import backoff, held_back, postponed, set_aside
+from tokenkeep.domain.postponement import backoff, held_back, postponed
 from tokenkeep.domain.refusal import refused
 from tokenkeep.domain.standing import Circumstances, Orphan, Rules, Settlement, Standing
 from tokenkeep.domain.verdict import (
@@ -61,11 +62,8 @@ def settle(
     match verdict:
         case Revoked():
             return refused(standing, attempt, verdict, now=now, rules=rules, circumstances=circumstances)
-        case Misconfigured(reason=reason, code=code, http_status=status):
-            # A failed client login can burn a grant at some servers: nobody tries again before that, unless the client is
-            # another one by now.
-            wait = rules.policy.shortest_wait if circumstances.client_changed else rules.policy.misconfigured_backoff
-            return set_aside(standing, reason, status, code, until=now + wait, now=now)
+        case Misconfigured():
+            return client_refused(standing, verdict, now=now, rules=rules, circumstances=circumstances)
         case RateLimited():
             return _limited(standing, verdict, now=now, rules=rules)
         case Unavailable(maybe_spent=True) if rules.rotation.spends:

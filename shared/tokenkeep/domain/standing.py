@@ -50,13 +50,15 @@ class Circumstances:
     """What bears on a settlement from outside of the account.
 
     `revocations_held`: so many of the source's accounts are called revoked that nobody is believed. `client_changed`: the
-    source has another client secret by now than the one that the attempt used. `presentations` counts how often the token left
+    source has another client secret by now than the one that the attempt used. `on_trial`: the source is blamed for its client
+    already, or proves a changed one. `presentations` counts how often the token left
     under the attempt: all but the last were not answered. `same_token`: the answer gave back the refresh token that was
     presented, so no new life has begun.
     """
 
     revocations_held: bool = False
     client_changed: bool = False
+    on_trial: bool = False
     orphan: Orphan | None = None
     presentations: int = 1
     same_token: bool = False

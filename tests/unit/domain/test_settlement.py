@@ -1,7 +1,7 @@
 """What follows from an answer, as a function of values."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -67,8 +67,7 @@ def test_no_outage_is_long_enough_to_disable(verdict: Verdict, rules: Rules) -> 
         now += timedelta(hours=2)
         standing = again(settled, fence)
     assert standing.account.state is AccountState.ACTIVE
-    of_the_source = isinstance(verdict, Misconfigured)
-    assert standing.account.health is (Health.HEALTHY if of_the_source else Health.FAILING)
+    assert standing.account.health is Health.FAILING
 
 
 def test_invalid_grant_on_the_stored_token_disables() -> None:
@@ -91,6 +90,71 @@ def test_a_refresh_token_past_its_end_has_expired_and_was_not_revoked() -> None:
     settled = settle(standing, an_attempt(), REVOKED, now=NOW, rules=STRICT)
     assert settled.standing.account.disabled is not None
     assert settled.standing.account.disabled.reason is DisabledReason.EXPIRED
+
+
+WRONG_CLIENT = Misconfigured(FailureReason.INVALID_CLIENT, "invalid_client", 401)
+AS_IT_IS = Circumstances()
+ON_TRIAL = Circumstances(on_trial=True)
+
+
+def refused_for(
+    standing: Standing,
+    times: int,
+    *,
+    fence: int = 8,
+    now: datetime = NOW,
+    circumstances: Circumstances = AS_IT_IS,
+) -> tuple[list[Settlement], list[timedelta]]:
+    """So many refusals of the client in a row, each when the one before lets it, and the waits between them."""
+    settled, waits = [], []
+    for number in range(fence, fence + times):
+        attempt = an_attempt(fence=number - 1)
+        one = settle(standing, attempt, WRONG_CLIENT, now=now, rules=STRICT, circumstances=circumstances)
+        due = one.standing.lease.due_at
+        assert due is not None
+        waits.append(due - now)
+        settled.append(one)
+        now, standing = due, again(one, number)
+    return settled, waits
+
+
+def test_an_account_that_is_refused_while_its_source_goes_on_is_failing_told_once_and_waits_for_longer() -> None:
+    settled, waits = refused_for(a_standing(), 20)
+    assert waits[:10] == [timedelta(minutes=1)] * 10
+    assert waits[9:14] == sorted(waits[9:14])
+    assert min(waits[13:]) >= timedelta(minutes=7)
+    assert max(waits) <= timedelta(minutes=15)
+    assert [one.happenings for one in settled if one.happenings] == [(Happening(EventType.FAILING, "invalid_client"),)]
+    last = settled[-1].standing
+    assert (last.account.state, last.account.health) == (AccountState.ACTIVE, Health.FAILING)
+    assert last.lease.consecutive_failures == 10
+    # Whoever waits for a token is let through as before.
+    assert last.lease.not_before is not None
+    assert last.lease.due_at is not None
+    assert last.lease.due_at - last.lease.not_before == waits[-1] - timedelta(minutes=1)
+
+
+def test_while_its_source_may_still_be_blamed_an_account_is_untouched() -> None:
+    settled, _ = refused_for(a_standing(), 9)
+    assert [one.happenings for one in settled if one.happenings] == []
+    assert settled[-1].standing.account.health is Health.HEALTHY
+    assert settled[-1].standing.lease.consecutive_failures == 0
+
+
+def test_an_account_that_probes_a_blamed_source_is_untouched_however_long_that_takes() -> None:
+    settled, waits = refused_for(a_standing(), 100, circumstances=ON_TRIAL)
+    assert waits == [timedelta(minutes=1)] * 100
+    probed = settled[-1].standing
+    assert (probed.account.health, probed.lease.consecutive_failures) == (Health.HEALTHY, 0)
+    after, _ = refused_for(again(settled[-1], 200), 9, fence=201, now=NOW + timedelta(minutes=100))
+    assert after[-1].standing.account.health is Health.HEALTHY
+
+
+def test_how_long_an_account_failed_for_other_reasons_is_not_held_against_it_when_its_client_is_refused() -> None:
+    outage = settle(a_standing(), an_attempt(), OUTAGE, now=NOW, rules=STRICT)
+    settled, _ = refused_for(again(outage, 8), 9, fence=9, now=NOW + HOUR)
+    assert [one.happenings for one in settled if one.happenings] == []
+    assert settled[-1].standing.lease.consecutive_failures == 1
 
 
 def test_who_is_limited_again_and_again_without_a_time_waits_for_longer_each_time() -> None:
