@@ -24,6 +24,9 @@ _MOST_SOURCES = 10_000
 _PROBE_AGAIN_S = 2.0
 """How soon one looks again while a probe is under way."""
 
+_Client = tuple[SourceId, int]
+"""A source's client as the version of its secret names it: what is known of one says nothing of the next."""
+
 
 class WatchSources:
     """Watches the verdicts of one worker, keeps its accounts from endpoints that are down, pauses and resumes sources."""
@@ -33,7 +36,7 @@ class WatchSources:
         self._observer = observer
         self._clocks = clocks
         self._breakers: dict[SourceId, OutageBreaker] = {}
-        self._runs: dict[SourceId, ClientFaults] = {}
+        self._runs: dict[_Client, ClientFaults] = {}
 
     def resting(self) -> list[SourceId]:
         """The sources whose accounts are not to be leased now."""
@@ -89,28 +92,49 @@ class WatchSources:
 
         Raises what the database raises. Nothing depends on it: the next verdict says the same.
         """
-        source_id, verdict = answered.source.id, answered.verdict
         if answered.own_client:
             await self._note_own_client(answered)
             return
-        before = self._runs.get(source_id, ClientFaults())
-        run = after(before, answered.attempt.account_id, verdict)
-        if run == ClientFaults():
-            self._runs.pop(source_id, None)
-        else:
-            self._make_room()
-            self._runs[source_id] = run
-        used = answered.source.secret_version
+        verdict, attempt, used = answered.verdict, answered.attempt, answered.source.secret_version
+        before = self._run_of(answered)
+        run = after(before, attempt.account_id, verdict, generation=attempt.presented_generation)
+        self._remember(answered, run)
         if isinstance(verdict, Granted) and answered.source.on_trial:
             await self._change(answered, lambda locked: _passed(locked, secret_version=used))
             return
         if answered.source.on_trial:
-            account_id = answered.attempt.account_id
-            await self._change(answered, lambda locked: _tried(locked, account_id))
-        if run.blame_the_source or (isinstance(verdict, Misconfigured) and answered.source.on_trial):
-            reason, alone = run.reason or FailureReason.INVALID_CLIENT, not run.blame_the_source
-            self._runs.pop(source_id, None)
-            await self._change(answered, lambda locked: _blamed(locked, reason, secret_version=used, alone=alone))
+            await self._change(answered, lambda locked: _tried(locked, attempt.account_id))
+        is_odd = before.is_odd(attempt.account_id, attempt.presented_generation)
+        if run.blame_the_source or (isinstance(verdict, Misconfigured) and answered.source.on_trial and not is_odd):
+            await self._blame(answered, run)
+
+    async def _blame(self, answered: Answered, run: ClientFaults) -> None:
+        """Pause the source over the run, unless it is acquitted: a like run has paused it before, and it goes on with the same client.
+
+        Then somebody was granted in the meantime, at this worker or at another one.
+        """
+        used = answered.source.secret_version
+        self._remember(answered, run.ended)
+        seen = await self._change(answered, lambda locked: _blamed(locked, run, secret_version=used))
+        if seen is None or seen.secret_version != used:
+            return
+        rest = self._run_of(answered)
+        if seen.admits_all and run.repeats_itself:
+            self._remember(answered, rest.acquitted)
+        elif seen.state is SourceState.ACTIVE or is_client_fault(seen.paused_reason):
+            self._remember(answered, rest.with_accused(run))
+
+    def _run_of(self, answered: Answered) -> ClientFaults:
+        return self._runs.get((answered.source.id, answered.source.secret_version), ClientFaults())
+
+    def _remember(self, answered: Answered, run: ClientFaults) -> None:
+        client = (answered.source.id, answered.source.secret_version)
+        if run == ClientFaults():
+            self._runs.pop(client, None)
+            return
+        if client not in self._runs:
+            self._make_room()
+        self._runs[client] = run
 
     async def _note_own_client(self, answered: Answered) -> None:
         """An account with a client of its own tells nothing of its source's: neither that it is refused nor that it is taken.
@@ -135,13 +159,14 @@ class WatchSources:
 
     async def _change(
         self, answered: Answered, decide: Callable[[LockedSource], tuple[Source, EventType | None] | None]
-    ) -> None:
+    ) -> Source | None:
+        """The source as it stood before the change; None when it is gone."""
         source_id, cause = answered.source.id, answered.attempt.correlation_id
         async with self._ledgers() as ledger:
             locked = (await ledger.sources.lock([source_id])).get(source_id)
             decided = None if locked is None else decide(locked)
             if locked is None or decided is None:
-                return
+                return None if locked is None else locked.source
             changed, told = decided
             number = locked.event_sequence + (told is not None)
             await ledger.sources.save(changed, event_sequence=number)
@@ -150,6 +175,7 @@ class WatchSources:
                 await ledger.sources.tell([event])
         if told is not None:
             self._observer.source_changed(changed)
+        return locked.source
 
 
 def _passed(locked: LockedSource, *, secret_version: int) -> tuple[Source, EventType | None] | None:
@@ -179,13 +205,11 @@ def _tried(locked: LockedSource, account_id: AccountId) -> tuple[Source, EventTy
     return replace(locked.source, probe_account_id=None), None
 
 
-def _blamed(
-    locked: LockedSource, reason: FailureReason, *, secret_version: int, alone: bool
-) -> tuple[Source, EventType | None] | None:
-    """The client is wrong, unless it has been changed since. The word of one account `alone` counts only while it is unproven."""
-    source = locked.source
+def _blamed(locked: LockedSource, run: ClientFaults, *, secret_version: int) -> tuple[Source, EventType | None] | None:
+    """The client is wrong, unless it has been changed since. The word of one account alone counts only while it is unproven."""
+    source, reason = locked.source, run.reason or FailureReason.INVALID_CLIENT
     if source.state is SourceState.PAUSED or source.secret_version != secret_version:
         return None
-    if alone and not source.proving:
+    if not source.proving and (run.repeats_itself or not run.blame_the_source):
         return None
     return replace(pause(source, reason.value, now=locked.now), proving=False), EventType.SOURCE_PAUSED

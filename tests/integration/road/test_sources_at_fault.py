@@ -7,7 +7,9 @@ from road import Road, open_road
 from token_server import Said, TokenServer, says
 from tokenkeep.application.refreshing import SourceConfig
 from tokenkeep.domain.account import AccountState, DisabledReason, FailureReason, Health
+from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.ids import AccountId, IdKind, SourceId, format_id
+from tokenkeep_worker.wiring import wire as wire_worker
 
 REVOKED = says(400, {"error": "invalid_grant"})
 WRONG_CLIENT = says(401, {"error": "invalid_client"})
@@ -104,6 +106,112 @@ async def test_a_failed_probe_leaves_the_source_paused_and_tells_nothing(road: R
     await road.refresh(ids[3])
     assert len(server.presented) == 4
     assert await told_of_source(road, source_id) == [("paused", "invalid_client")]
+
+
+async def refuse(road: Road, server: TokenServer, account_id: AccountId, times: int) -> None:
+    """The account asks so often, and is told that the client is wrong."""
+    for _ in range(times):
+        server.script.append(WRONG_CLIENT)
+        await road.make_due(account_id)
+        await road.refresh(account_id)
+        assert not server.script
+
+
+async def probe_with(road: Road, source_id: SourceId, account_id: AccountId) -> None:
+    await road.make_due(account_id)
+    await road.sql(
+        "UPDATE sources SET probe_at = now(), probe_account_id = :one WHERE id = :id", one=account_id, id=source_id
+    )
+
+
+async def test_one_accounts_refusals_pause_its_source_once_and_it_is_noticed_still_when_the_client_breaks(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url)
+    barred, served = await accounts(road, source_id, 2)
+    await refuse(road, server, barred, 6)
+    await probe_with(road, source_id, served)
+    await road.refresh(served)
+    once = [("paused", "invalid_client"), ("resumed", None)]
+    assert await told_of_source(road, source_id) == once
+    await refuse(road, server, barred, 12)
+    assert await told_of_source(road, source_id) == once
+    await refuse(road, server, served, 6)
+    assert await told_of_source(road, source_id) == [*once, ("paused", "invalid_client")]
+
+
+async def test_a_worker_learns_from_the_source_that_another_one_was_granted(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    barred, served = await accounts(road, source_id, 2)
+    await refuse(road, server, barred, 6)
+    await probe_with(road, source_id, served)
+    other = wire_worker(road.foundation)
+    await other.refresh([served], trigger=Trigger.SCHEDULE, correlation_id="cor_test", source_id=source_id)
+    await other.refresh.drain()
+    await other.close()
+    once = [("paused", "invalid_client"), ("resumed", None)]
+    assert await told_of_source(road, source_id) == once
+    await refuse(road, server, barred, 18)
+    assert await told_of_source(road, source_id) == once
+    await refuse(road, server, served, 6)
+    assert await told_of_source(road, source_id) == [*once, ("paused", "invalid_client")]
+
+
+async def test_the_only_account_of_a_source_pauses_it_again_whoever_resumed_it(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    [only] = await accounts(road, source_id, 1)
+    await refuse(road, server, only, 6)
+    await probe_with(road, source_id, only)
+    other = wire_worker(road.foundation)
+    await other.refresh([only], trigger=Trigger.SCHEDULE, correlation_id="cor_test", source_id=source_id)
+    await other.refresh.drain()
+    await other.close()
+    await refuse(road, server, only, 6)
+    told = [("paused", "invalid_client"), ("resumed", None), ("paused", "invalid_client")]
+    assert await told_of_source(road, source_id) == told
+
+
+async def test_changed_options_are_not_judged_by_an_account_that_is_refused_for_its_own(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url)
+    barred, served = await accounts(road, source_id, 2)
+    await refuse(road, server, barred, 1)
+    await road.refresh(served)
+    await pick(road, source_id, barred)
+    await refuse(road, server, barred, 1)
+    row = await source_row(road, source_id)
+    assert (row["state"], row["proving"], row["probe_account_id"]) == ("active", True, None)
+
+
+async def test_an_account_that_is_refused_for_long_while_its_source_goes_on_is_failing(
+    road: Road, server: TokenServer
+) -> None:
+    source_id = await road.source(server.url)
+    barred, served = await accounts(road, source_id, 2)
+    await refuse(road, server, barred, 1)
+    await road.refresh(served)
+    await road.sql("UPDATE leases SET failing_since = failing_since - interval '11 minutes'")
+    await refuse(road, server, barred, 4)
+    view = await road.view(barred)
+    assert (view.account.state, view.account.health) == (AccountState.ACTIVE, Health.FAILING)
+    assert view.consecutive_failures == 4
+    assert (await road.told(barred)).count("failing") == 1
+    assert await told_of_source(road, source_id) == []
+
+
+async def test_an_account_that_probes_a_source_for_long_is_not_called_failing(road: Road, server: TokenServer) -> None:
+    source_id = await road.source(server.url)
+    ids = await accounts(road, source_id, 3)
+    for one in ids:
+        await refuse(road, server, one, 1)
+    for _ in range(4):
+        await road.sql("UPDATE leases SET failing_since = failing_since - interval '11 minutes'")
+        await probe_with(road, source_id, ids[0])
+        await refuse(road, server, ids[0], 1)
+    view = await road.view(ids[0])
+    assert (view.account.health, view.consecutive_failures) == (Health.HEALTHY, 0)
+    assert await road.told(ids[0]) == ["created", "activated"]
 
 
 async def test_a_refusal_of_the_old_secret_says_nothing_of_the_new_one(road: Road, server: TokenServer) -> None:
