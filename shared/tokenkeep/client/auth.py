@@ -57,7 +57,7 @@ class TokenkeepAuth(httpx.Auth):
         return f"TokenkeepAuth({self._account_id})"
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """As httpx calls it. Raises as `Tokens.get` does, and `OriginNotAllowed`."""
+        """As httpx calls it. Raises as `Tokens.get` does, `OriginNotAllowed`, and `NotConfigured` if a transport leaves a key out."""
         client = self._client
         if not isinstance(client, Tokenkeep):
             raise TypeError("httpx.Client wants TokenkeepAuth of a Tokenkeep, not of an AsyncTokenkeep")
@@ -69,11 +69,12 @@ class TokenkeepAuth(httpx.Auth):
         if token.is_signed:
             signature = client.accounts.sign(self._account_id, request.method, str(request.url), body=_form(request))
         response = yield going.bearing(token, None if signature is None else signature.headers)
+        going.check_arrival(response)
         if not going.is_refused(response):
             return
         newer = client.tokens.renew(self._account_id, token, timeout=self._timeout)
         if newer is not None and not newer.is_signed and going.is_repeatable:
-            yield going.bearing(newer)
+            going.check_arrival((yield going.bearing(newer)))
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """As httpx calls it. Raises as `sync_auth_flow` does."""
@@ -90,11 +91,12 @@ class TokenkeepAuth(httpx.Auth):
                 self._account_id, request.method, str(request.url), body=_form(request)
             )
         response = yield going.bearing(token, None if signature is None else signature.headers)
+        going.check_arrival(response)
         if not going.is_refused(response):
             return
         newer = await client.tokens.renew(self._account_id, token, timeout=self._timeout)
         if newer is not None and not newer.is_signed and going.is_repeatable:
-            yield going.bearing(newer)
+            going.check_arrival((yield going.bearing(newer)))
 
 
 def _form(request: httpx.Request) -> str | None:

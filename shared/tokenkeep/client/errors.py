@@ -224,7 +224,7 @@ class UnreadableAnswer(ClientError):
 
 
 class OriginNotAllowed(ClientError):
-    """A request with an account's credentials was about to go to an origin that they don't belong to. It was not sent."""
+    """A request with an account's credentials was about to go to an origin that they don't belong to. They were not sent there."""
 
 
 class StreamRefused(ClientError):

@@ -9,11 +9,37 @@ import httpx
 import pytest
 
 from resource_server import Resource, resource_server
-from tokenkeep.client import AsyncTokenkeep, InvalidInput, OriginNotAllowed, Tokenkeep, TokenkeepAuth, UnreadableAnswer
+from tokenkeep.client import (
+    AsyncTokenkeep,
+    InvalidInput,
+    NotConfigured,
+    OriginNotAllowed,
+    Tokenkeep,
+    TokenkeepAuth,
+    UnreadableAnswer,
+)
+from tokenkeep.client.bearing import BearingHeaders
 from tokenkeep.client.credentialed import Origins, origin_of
 from vending_api import ACCOUNT, VendingApi
 
 Sending = Callable[..., httpx.Response]
+
+
+class ByText(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Sends as httpx-aiohttp does: to where the address's text leads, and it calls no `trace`."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        with httpx.HTTPTransport() as inner:
+            answer = inner.handle_request(self.copied(request, content=request.read()))
+            return httpx.Response(answer.status_code, headers=answer.headers, content=answer.read())
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async with httpx.AsyncHTTPTransport() as inner:
+            answer = await inner.handle_async_request(self.copied(request, content=await request.aread()))
+            return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+
+    def copied(self, request: httpx.Request, content: bytes) -> httpx.Request:
+        return httpx.Request(request.method, str(request.url), headers=dict(request.headers), content=content)
 
 
 @pytest.fixture
@@ -40,19 +66,32 @@ def send(request: pytest.FixtureRequest, api: VendingApi) -> Sending:
     transport = httpx.MockTransport(api)
 
     def blocking(
-        method: str, url: str, *, auth: dict[str, Any] | None = None, follow: bool = False, **given: Any
+        method: str,
+        url: str,
+        *,
+        auth: dict[str, Any] | None = None,
+        by: httpx.BaseTransport | None = None,
+        follow: bool = False,
+        **given: Any,
     ) -> httpx.Response:
         keep = Tokenkeep("https://keep.test", "tk_key", transport=transport)
         options: dict[str, Any] = {"auth": TokenkeepAuth(keep, ACCOUNT, **auth or {}), "follow_redirects": follow}
-        with keep, httpx.Client(**options) as http:
+        with keep, httpx.Client(**options, transport=by) as http:
             return http.request(method, url, **given)
 
     async def sent(
-        method: str, url: str, *, auth: dict[str, Any] | None = None, follow: bool = False, **given: Any
+        method: str,
+        url: str,
+        *,
+        auth: dict[str, Any] | None = None,
+        by: httpx.AsyncBaseTransport | None = None,
+        follow: bool = False,
+        **given: Any,
     ) -> httpx.Response:
         async with AsyncTokenkeep("https://keep.test", "tk_key", transport=transport) as keep_on_loop:
             options: dict[str, Any] = {"auth": TokenkeepAuth(keep_on_loop, ACCOUNT, **auth or {})}
-            return await on_client(httpx.AsyncClient(**options, follow_redirects=follow), method, url, **given)
+            http = httpx.AsyncClient(**options, transport=by, follow_redirects=follow)
+            return await on_client(http, method, url, **given)
 
     def on_loop(method: str, url: str, **given: Any) -> httpx.Response:
         content = given.get("content")
@@ -202,6 +241,127 @@ def test_a_redirect_never_takes_a_key_to_another_origin(
         send("GET", f"{resource.url}/me", follow=True)
     assert elsewhere.seen == []
     assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"x-api-key": "canary"}, {"x-api-key": "canary", "Authorization": "Bearer canary"}]
+)
+def test_no_transport_takes_a_key_to_another_origin(
+    send: Sending, api: VendingApi, resource: Resource, elsewhere: Resource, headers: dict[str, str]
+) -> None:
+    api.changes, api.life = {"headers": headers, "access_token": None}, None
+    resource.header, resource.moved = "x-api-key", elsewhere.url
+    for looked_at in ("x-api-key", "authorization"):
+        elsewhere.header = looked_at
+        with pytest.raises(OriginNotAllowed) as refused:
+            send("GET", f"{resource.url}/me", follow=True, by=ByText())
+        assert "canary" not in str(refused.value)
+    assert [borne for _, borne, _ in resource.seen] == ["canary"] * 2
+    assert [borne for _, borne, _ in elsewhere.seen] == [None] * 2
+
+
+def test_a_token_goes_by_any_transport(send: Sending, api: VendingApi, resource: Resource) -> None:
+    resource.good = {"Bearer token-2"}
+    assert send("POST", f"{resource.url}/me", content=b"body", by=ByText()).status_code == 200
+    assert resource.seen == [("/me", "Bearer token-1", b"body"), ("/me", "Bearer token-2", b"body")]
+    assert len(api.reported) == 1
+
+
+def test_a_redirect_that_would_lose_a_key_within_the_origin_says_what_to_use(
+    send: Sending, api: VendingApi, resource: Resource
+) -> None:
+    api.changes, api.life = {"headers": {"x-api-key": "k"}, "access_token": None}, None
+    resource.header, resource.moved = "x-api-key", f"{resource.url}/there"
+
+    class MovedOnce(ByText):
+        def copied(self, request: httpx.Request, content: bytes) -> httpx.Request:
+            if request.url.path.startswith("/there"):
+                resource.moved = None
+            return super().copied(request, content)
+
+    with pytest.raises(NotConfigured, match=r"redirects: use httpx\.HTTPTransport"):
+        send("GET", f"{resource.url}/me", follow=True, by=MovedOnce())
+    assert [borne for _, borne, _ in resource.seen] == ["k", None]
+    assert api.reported == []
+
+
+@pytest.mark.parametrize("changes", [{"query": {"api_key": "canary"}}, {"path": "/bot:canary"}])
+def test_a_transport_that_leaves_credentials_out_of_addresses_is_told(
+    send: Sending, api: VendingApi, resource: Resource, changes: dict[str, Any]
+) -> None:
+    api.changes, api.life = {**changes, "headers": {}, "access_token": None}, None
+    with pytest.raises(NotConfigured, match=r"addresses: use httpx\.HTTPTransport") as refused:
+        send("GET", f"{resource.url}/me?a=b", by=ByText())
+    assert "canary" not in str(refused.value)
+    assert resource.seen == [("/me?a=b", None, b"")]
+    assert api.reported == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"headers": {"x-api-key": "k"}}, {"headers": {}, "query": {"x-api-key": "k"}}, {"headers": {}, "path": "/k"}],
+)
+def test_a_transport_of_a_tests_own_sees_them(send: Sending, api: VendingApi, changes: dict[str, Any]) -> None:
+    api.changes, api.life, api.refreshing = {**changes, "access_token": None}, None, False
+
+    def told(request: httpx.Request) -> httpx.Response:
+        borne = (
+            "k" in (request.headers.get("x-api-key"), request.url.params.get("x-api-key")) or "/k/" in request.url.path
+        )
+        return httpx.Response(403 if borne else 500)
+
+    assert send("GET", "https://api.test/me", by=httpx.MockTransport(told)).status_code == 403
+
+
+def test_headers_that_bear_a_key_are_read_as_others_are_and_copied_without_it() -> None:
+    plain = httpx.Headers({"Accept": "*/*", "X-Api-Key": "k"})
+    bearing = BearingHeaders(httpx.Headers({"Accept": "*/*", "x-api-key": "given"}), [(b"X-Api-Key", b"k")])
+    assert bearing.raw == plain.raw
+    assert dict(bearing) == dict(plain) == dict(bearing.items())
+    assert list(bearing.values()) == list(plain.values())
+    assert bearing.multi_items() == plain.multi_items()
+    assert bearing.get_list("x-api-key") == [bearing["X-API-KEY"]] == ["k"]
+    assert "x-api-key" in bearing
+    assert len(bearing) == 2
+    for copy in (
+        httpx.Headers(bearing),
+        bearing.copy(),
+        httpx.Request("GET", "https://api.test", headers=bearing).headers,
+    ):
+        assert "x-api-key" not in copy
+    assert "'k'" not in repr(bearing)
+    del bearing["accept"]
+    bearing["x-api-key"] = "other"
+    assert bearing.raw == [(b"x-api-key", b"other")]
+    assert bearing.pop("X-Api-Key") == "other"
+    assert list(bearing) == []
+
+
+def test_an_httpx_that_copies_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    present = httpx.Headers
+
+    class Otherwise(present):  # type: ignore[misc, valid-type]
+        def __init__(self, headers: Any = None) -> None:
+            super().__init__(headers.raw if isinstance(headers, present) else headers)
+
+    bare = httpx.Headers({"Accept": "*/*"})
+    monkeypatch.setattr(httpx, "Headers", Otherwise)
+    with pytest.raises(NotConfigured, match="this version of httpx"):
+        BearingHeaders(bare, [(b"X-Api-Key", b"k")])
+
+
+def test_a_copy_of_the_headers_on_the_way_loses_no_key(send: Sending, api: VendingApi, resource: Resource) -> None:
+    api.changes, api.life, resource.header = {"headers": {"x-api-key": "k"}, "access_token": None}, None, "x-api-key"
+    resource.good = {"k"}
+
+    class Copying(ByText):
+        def copied(self, request: httpx.Request, content: bytes) -> httpx.Request:
+            headers = httpx.Headers(request.headers)
+            return httpx.Request(
+                request.method, request.url, headers=headers, content=content, extensions=request.extensions
+            )
+
+    assert send("GET", f"{resource.url}/me", by=Copying()).status_code == 200
 
 
 def test_a_redirect_within_the_origin_keeps_them(send: Sending, api: VendingApi, resource: Resource) -> None:
