@@ -104,7 +104,7 @@ def base_url(value: object) -> str:
     if (
         parts is None
         or parts.scheme not in {"http", "https"}
-        or not parts.hostname
+        or not _can_be_reached(parts)
         or parts.query
         or parts.fragment
         or "@" in parts.netloc
@@ -209,6 +209,13 @@ def _split(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts if parts.scheme else None
+
+
+def _can_be_reached(parts: SplitResult) -> bool:
+    try:
+        return bool((parts.hostname or "").encode("idna")) and parts.port != 0
+    except ValueError:  # the port is no number, or a name's part is empty or too long
+        return False
 
 
 def _entries(value: object) -> list[str]:

@@ -80,9 +80,14 @@ class Address:
 
     @staticmethod
     def _is_usable(base_url: str) -> bool:
-        parts = urlsplit(base_url)
+        try:
+            parts = urlsplit(base_url)
+            httpx.URL(base_url)
+            is_whole = bool((parts.hostname or "").encode("idna")) and parts.port != 0
+        except (ValueError, httpx.InvalidURL):  # a bracket is open, the port is no number, a name's part is too long
+            return False
         # A user name in it would stand in the place of the key.
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc
+        return is_whole and parts.scheme in {"http", "https"} and "@" not in parts.netloc
 
 
 class ApiWire:

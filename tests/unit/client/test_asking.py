@@ -206,6 +206,27 @@ def test_a_key_that_no_header_can_hold_is_refused_and_not_quoted(
     assert "cana" not in str(refused.value)
 
 
+@pytest.mark.parametrize("kind", [Tokenkeep, AsyncTokenkeep])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[x",
+        "http://localhost:80a",
+        "http://localhost:99999",
+        "http://a..b",
+        "http://" + "a" * 70,
+        "http://\N{SNOWMAN}.test",
+        "http://api.test/\x00",
+        "ftp://api.test",
+        "api.test",
+        "",
+    ],
+)
+def test_an_address_that_can_be_none_is_refused(kind: type[Tokenkeep | AsyncTokenkeep], url: str) -> None:
+    with pytest.raises(NotConfigured, match="base_url"):
+        kind(url, KEY)
+
+
 def test_an_idempotency_key_that_no_header_can_hold_is_refused_by_name() -> None:
     client = Tokenkeep("https://api.test", KEY)
     for key in ("", "two words", "x" * 241):

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlencode
 
-import orjson
-
 from tokenkeep.cli.accounts.duplex import Answer, posted
 from tokenkeep.cli.http_api.access import Access
-from tokenkeep.cli.http_api.calls import refused
+from tokenkeep.cli.http_api.calls import not_the_api, parsed, refused
 from tokenkeep.cli.http_api.failure import ApiRefused, BrokenOff
 from tokenkeep.domain.errors import InvalidInput
 
@@ -108,7 +106,10 @@ class FileImport:
             if answer.status != _OK:
                 await _fail(answer)
             async for line in answer.lines():
-                self._take(orjson.loads(line))
+                result = parsed(line)
+                if result is None or "line" not in result:
+                    raise not_the_api(self._access.url, answer.status)
+                self._take(result)
         if self._seen < self._file.lines:
             msg = "the API's answer had an end too early"
             raise BrokenOff(msg)

@@ -56,6 +56,9 @@ def find_access(url: str | None, key: str | None, environment: str | None) -> Ac
     settings = load_settings()
     if url is None:
         url = settings.public_url or local_url(settings.api_host, settings.api_port)
+        address = _address("TOKENKEEP_PUBLIC_URL", url)
+    else:
+        address = _address("--api", url)
     found = Secret(key.strip()) if key is not None else settings.admin_key
     if found is None:
         path = settings.data_dir / ADMIN_KEY_FILE
@@ -64,7 +67,27 @@ def find_access(url: str | None, key: str | None, environment: str | None) -> Ac
         except (OSError, UnicodeDecodeError):
             msg = f"TOKENKEEP_ADMIN_KEY: must be set, or --key be given; there is no {path} either"
             raise SettingsError(msg) from None
-    if not found or not found.reveal().isascii() or not found.reveal().isprintable():
+    if not found or not _fits_a_header(found.reveal()):
         msg = "--key: is not an API key"
         raise SettingsError(msg)
-    return Access(url.rstrip("/"), found, environment)
+    if environment is not None and not _fits_a_header(environment):
+        msg = "--environment: is not the name of an environment"
+        raise SettingsError(msg)
+    return Access(address, found, environment)
+
+
+def _address(name: str, url: str) -> str:
+    """The address in ASCII, as it goes over the wire. Raises `SettingsError`, which begins with `name`, if it can be none."""
+    import httpx  # noqa: PLC0415  # see the package `cli`
+
+    from tokenkeep.setting_values import base_url  # noqa: PLC0415  # as above
+
+    try:
+        return str(httpx.URL(base_url(url)))
+    except (ValueError, httpx.InvalidURL):
+        msg = f"{name}: must be a URL such as https://tokenkeep.example.com"
+        raise SettingsError(msg) from None
+
+
+def _fits_a_header(text: str) -> bool:
+    return text.isascii() and text.isprintable() and text == text.strip()

@@ -14,6 +14,7 @@ from tokenkeep.cli.http_api.failure import ApiRefused
 
 _TIMEOUT_S = 45.0
 """Longer than the API waits for a refresh."""
+_NO_CONTENT = 204
 _PAGE = 200
 
 
@@ -42,7 +43,7 @@ class Calls:
         *,
         body: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The whole document of the answer; None where it has none."""
+        """The whole document of the answer, with what was asked for as `data`; None where it has none."""
         try:
             answer = self._http.request(method, path, params=query, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -50,7 +51,12 @@ class Calls:
             raise ApiRefused(msg) from None
         if not answer.is_success:
             raise refused(answer.status_code, answer.content)
-        return answer.json() if answer.content else None
+        if answer.status_code == _NO_CONTENT:
+            return None
+        document = parsed(answer.content)
+        if document is None or "data" not in document:
+            raise not_the_api(str(self._http.base_url), answer.status_code)
+        return document
 
 
 @contextmanager
@@ -58,6 +64,22 @@ def open_calls(access: Access) -> Iterator[Calls]:
     """Calls by this access, over one connection."""
     with httpx.Client(base_url=access.url, headers=access.headers(), timeout=_TIMEOUT_S, trust_env=False) as http:
         yield Calls(http)
+
+
+def parsed(body: bytes) -> dict[str, Any] | None:
+    """The JSON object that a body is; None if it is none."""
+    import orjson  # noqa: PLC0415  # see the package `cli`
+
+    try:
+        document = orjson.loads(body)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def not_the_api(url: str, status: int) -> ApiRefused:
+    """For an answer that does not look like the API's: a proxy's, or of something else at this address."""
+    return ApiRefused(f"{url} answered {status}, but not as the API does", status=status)
 
 
 def refused(status: int, body: bytes) -> ApiRefused:
