@@ -22,6 +22,12 @@ export function tokenkeep(baseUrl: string, apiKey: string): Client<paths> {
   return createClient<paths>({ baseUrl, headers: { Authorization: `Bearer ${apiKey}` } });
 }
 
+/** What the API said, or that something before it answered: a proxy's 502 has a page, or nothing, in the problem's place. */
+function problemOf(error: unknown, { status, statusText }: Response): Problem {
+  if (typeof error === "object" && error !== null && "code" in error && "detail" in error) return error as Problem;
+  return { type: "about:blank", title: statusText, status, code: "not_the_api", detail: statusText };
+}
+
 const MARGIN_MS = 60_000;
 const UNENDING_MS = 300_000;
 const MOST = 10_000;
@@ -72,7 +78,7 @@ export class Tokens {
       params: { path: { account_id: accountId } },
       signal: AbortSignal.timeout(40_000),
     });
-    if (error !== undefined) throw new TokenkeepProblem(error);
+    if (data?.data === undefined) throw new TokenkeepProblem(problemOf(error, response));
     const token = data.data;
     if (token.expires_at === null) return { token, left: UNENDING_MS };
     const said = Date.parse(response.headers.get("date") ?? "");

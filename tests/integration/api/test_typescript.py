@@ -4,6 +4,10 @@ import asyncio
 import os
 import runpy
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -79,3 +83,55 @@ async def test_the_example_calls_a_provider_with_one_token(service: Service, ins
         "SELECT sum(count) AS vends FROM audit_log WHERE action = 'token.vend' AND target = :id", id=account_id
     )
     assert row["vends"] == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (502, b"", "502 not_the_api: Bad Gateway"),
+        (503, b"<html>\n</html>", "503 not_the_api: Service Unavailable"),
+        (504, b"null", "504 not_the_api: Gateway Timeout"),
+        (200, b"{}", "200 not_the_api: OK"),
+        (409, b'{"status": 409, "code": "account_pending", "detail": "d"}', "409 account_pending: d"),
+    ],
+)
+async def test_an_answer_that_is_not_the_apis_is_a_problem_with_its_status(
+    installed: Path, status: int, body: bytes, told: str
+) -> None:
+    with answering(status, body) as url:
+        command = [str(DERIVING["_NODE"] / "bin" / "node"), "example.ts", url]
+        environment = {**os.environ, "TOKENKEEP_URL": url, "TOKENKEEP_KEY": "tk_key", "ACCOUNT": "acc_" + "0" * 32}
+        started = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=installed,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await asyncio.wait_for(started.communicate(), 60)
+    assert (started.returncode, said.decode().strip()) == (1, told)
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """A server that answers every POST so."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
