@@ -313,8 +313,12 @@ class Scheduler:
 
     async def _keep_house(self) -> None:
         settings = self._foundation.settings
-        await keep_house(self._foundation.database, audit_days=settings.audit_days, history_days=settings.history_days)
-        await self._jobs.inbox.forget_consumers(_CONSUMERS_KEPT)
+        try:
+            await keep_house(
+                self._foundation.database, audit_days=settings.audit_days, history_days=settings.history_days
+            )
+        finally:  # it is of another store
+            await self._jobs.inbox.forget_consumers(_CONSUMERS_KEPT)
 
     async def _relay(self) -> None:
         while not self._foundation.leaving.is_set():

@@ -19,6 +19,10 @@ from tokenkeep.domain.secret import Secret
 BEFORE = "0019"
 _READ = "SELECT 1 FROM refresh_attempts"
 """Of a table that the next revision changes."""
+_WRITE = """
+INSERT INTO refresh_attempts (account_id, id, epoch, fence, presented_generation, trigger, correlation_id, secret_version)
+VALUES (gen_random_uuid(), gen_random_uuid(), 1, 1, 1, 'schedule', 'c', 1)
+"""
 
 
 @pytest.fixture
@@ -77,6 +81,31 @@ async def test_a_table_that_stays_locked_is_told_with_who_holds_it(url: str) -> 
                 await asyncio.to_thread(migrate, Secret(url), patience_s=1)
 
         assert await asyncio.to_thread(migrate, Secret(url)) == head_revision()
+
+
+async def test_indexes_are_built_beside_those_who_write_and_anew_where_that_was_broken_off(url: str) -> None:
+    assert await asyncio.to_thread(migrate, Secret(url), to="0021") == "0021"
+    async with connected(url) as import_, connected(url) as refresh:
+        await refresh.execute("CREATE INDEX ix_refresh_attempts_age ON refresh_attempts (leased_at)")
+        await refresh.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_refresh_attempts_age'::regclass"
+        )
+        writing = import_.transaction()
+        await writing.start()
+        await import_.execute(_WRITE)
+        migrating = asyncio.create_task(asyncio.to_thread(migrate, Secret(url)))
+        await until_a_session_waits_for_a_lock(refresh)
+
+        await refresh.execute(_WRITE, timeout=15)
+        assert not migrating.done()
+        await writing.commit()
+
+        assert await migrating == head_revision()
+        found = await refresh.fetch(
+            "SELECT c.relname, a.amname, i.indisvalid FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid"
+            " JOIN pg_am AS a ON a.oid = c.relam WHERE i.indrelid = 'refresh_attempts'::regclass AND NOT i.indisprimary"
+        )
+        assert [tuple(row) for row in found] == [("ix_refresh_attempts_age", "btree", True)]
 
 
 async def test_a_migration_waits_for_another_and_not_for_ever(url: str) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from alembic.script import Script, ScriptDirectory
 
-from revision_rules import HOT, complaints, sql_of
+from revision_rules import HOT, complaints, last_change_of_a_hot_table, sql_of
 from tokenkeep.adapters.postgres.migrate import alembic_config
 from tokenkeep.adapters.postgres.revisions import head_revision
 from tokenkeep.adapters.postgres.schema import Base
@@ -39,6 +39,11 @@ def test_what_revisions_do_is_read_from_them() -> None:
     assert "CREATE TABLE accounts" in first
     assert "ALTER TABLE refresh_attempts ADD COLUMN due_at" in latest
     assert "CREATE INDEX ix_events_position ON events" in first
+
+
+def test_how_a_table_is_stored_is_no_change_that_the_release_before_meets() -> None:
+    assert "ALTER TABLE refresh_attempts SET (" in sql_of(REVISIONS["0023"].module)
+    assert last_change_of_a_hot_table() < "0023"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ SELECT at FROM source_revocations
  WHERE source_id = :source_id AND at > :since AND NOT account_id = ANY(CAST(:besides AS uuid[]))
  ORDER BY at DESC LIMIT 1000
 """)
-# The journal is found by its BRIN index on leased_at; an attempt may have been leased a little before it was settled.
+# The journal is found by its index on leased_at; an attempt may have been leased a little before it was settled.
 _GRANTS = text("""
 SELECT count(*) FROM (
     SELECT FROM refresh_attempts

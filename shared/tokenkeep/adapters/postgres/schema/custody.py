@@ -105,8 +105,8 @@ class AttemptRow(Base):
         one_of("outcome", Outcome),
         one_of("resolution", Resolution),
         CheckConstraint("(outcome IS NULL) = (settled_at IS NULL)", name="settled_has_outcome"),
-        Index("ix_refresh_attempts_leased_at", "leased_at", postgresql_using="brin"),
-        {"postgresql_with": {"fillfactor": "90"}},
+        Index("ix_refresh_attempts_age", "leased_at"),
+        {"postgresql_with": {"fillfactor": "90", "autovacuum_vacuum_scale_factor": "0.02"}},
     )
 
     account_id: Mapped[UUID] = mapped_column(primary_key=True)

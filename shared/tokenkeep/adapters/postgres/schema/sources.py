@@ -92,7 +92,7 @@ class ProviderNoticeRow(Base):
     """
 
     __tablename__ = "provider_notices"
-    __table_args__ = (Index(None, "source_id", "received_at"), Index(None, "received_at", postgresql_using="brin"))
+    __table_args__ = (Index(None, "source_id", "received_at"), Index("ix_provider_notices_age", "received_at"))
 
     source_id: Mapped[UUID] = mapped_column(ForeignKey("sources.id", ondelete="CASCADE"), primary_key=True)
     digest: Mapped[bytes] = mapped_column(primary_key=True)

@@ -99,7 +99,7 @@ class WebhookDeliveryRow(Base):
             postgresql_where=text("state <> 'delivered'"),
         ),
         Index(None, "webhook_id", "event_id"),
-        Index("ix_webhook_deliveries_created_at", "created_at", postgresql_using="brin"),
+        Index("ix_webhook_deliveries_age", "created_at", postgresql_where=text("state <> 'pending'")),
         {"postgresql_with": {"autovacuum_vacuum_scale_factor": "0.05"}},
     )
 
