@@ -304,8 +304,10 @@ class Scheduler:
         began = time.monotonic()
         if began < self._count_again_at:
             return
-        self._foundation.metrics.observe_fleet(await count_fleet(self._foundation.database))
-        self._count_again_at = began + min(_FIGURES_SHARE * (time.monotonic() - began), _FIGURES_AT_LATEST_S)
+        try:
+            self._foundation.metrics.observe_fleet(await count_fleet(self._foundation.database))
+        finally:  # a count that was broken off has read as much
+            self._count_again_at = began + min(_FIGURES_SHARE * (time.monotonic() - began), _FIGURES_AT_LATEST_S)
 
     async def _count_streams(self) -> None:
         inbox, dead = await self._jobs.inbox.lengths()
