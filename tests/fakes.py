@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from tokenkeep.application.custody import Mirrored, Taken
 from tokenkeep.application.refreshing import Claimed, DueAccount, Lane, StuckLease
-from tokenkeep.application.relay_events import Pending, Reached, StreamLost
+from tokenkeep.application.relay_events import Pending, Reached, Requeued, StreamLost
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.events import Event, EventType
 from tokenkeep.domain.ids import AccountId, EventId, IdKind, SourceId
@@ -77,6 +77,12 @@ class MemoryEventStream:
             found[shard] = Reached(len(positions), positions[-1] if positions else None)
         return found
 
+    def forget(self) -> None:
+        """Have nothing, as after a restart without a disk."""
+        self.name = None
+        for kept in (self.taken, self.published, self.fences):
+            kept.clear()
+
     def go_back(self, count: int) -> None:
         """Have so many events fewer, as after a failover to a replica that lagged."""
         del self.taken[-count:]
@@ -127,25 +133,29 @@ class MemoryOutbox:
     async def marks(self) -> dict[int, int]:
         return dict(self.noted)
 
-    async def requeue_after(self, reached: Mapping[int, Reached], *, otherwise: timedelta) -> int:
+    async def requeue_after(
+        self, reached: Mapping[int, Reached], *, otherwise: timedelta, before: Requeued | None = None
+    ) -> Requeued:
         assert otherwise > timedelta(0)
+        assert before is None, "all is one piece"
         self.noted.update({shard: it.mark for shard, it in reached.items()})
         again = [one for one in self.sent if one.shard in reached and one.position > (reached[one.shard].position or 0)]
         self.sent = [one for one in self.sent if one not in again]
         self.waiting += again
-        return len(again)
+        return Requeued(len(again), position=0, head=0, since={})
 
     async def delivered(self, positions: Sequence[int], marks: Mapping[int, int]) -> None:
         self.noted.update(marks)
         self.sent += [one for one in self.waiting if one.position in set(positions)]
         self.waiting = [one for one in self.waiting if one.position not in set(positions)]
 
-    async def requeue(self, span: timedelta) -> int:
+    async def requeue(self, span: timedelta, *, before: Requeued | None = None) -> Requeued:
         assert span > timedelta(0)
+        assert before is None, "all is one piece"
         self.noted.clear()
         again, self.sent = self.sent, []
         self.waiting += again
-        return len(again)
+        return Requeued(len(again), position=0, head=0, since={})
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -31,6 +31,21 @@ class Reached:
     position: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    """How much a piece has queued again, and where the next one goes on: behind `position`, up to `head`."""
+
+    queued: int
+    position: int
+    head: int
+    since: Mapping[int, datetime]
+
+    @property
+    def is_all(self) -> bool:
+        """Whether this was the last piece."""
+        return self.position >= self.head
+
+
 class Outbox(Protocol):
     """The relay's side of the outbox. `marks` are how many events of each shard Redis has been seen to have."""
 
@@ -44,9 +59,11 @@ class Outbox(Protocol):
 
     async def delivered(self, positions: Sequence[int], marks: Mapping[int, int]) -> None: ...
 
-    async def requeue(self, span: timedelta) -> int: ...
+    async def requeue(self, span: timedelta, *, before: Requeued | None = None) -> Requeued: ...
 
-    async def requeue_after(self, reached: Mapping[int, Reached], *, otherwise: timedelta) -> int: ...
+    async def requeue_after(
+        self, reached: Mapping[int, Reached], *, otherwise: timedelta, before: Requeued | None = None
+    ) -> Requeued: ...
 
 
 class StreamLost(TokenkeepError):
@@ -96,6 +113,7 @@ class RelayEvents:
     epoch: str = ""
     replay: timedelta = timedelta(hours=24)
     replayed: int = 0
+    requeued: Requeued | None = None
     leaving: Callable[[], bool] = bool
 
     async def keep_shards(self) -> None:
@@ -108,14 +126,18 @@ class RelayEvents:
         marks = await self.outbox.marks()
         epoch = await self.stream.epoch()
         if epoch is None:
-            # Queued again before anything new is published, so that each subject's order holds; ids stay the same.
-            self.replayed += await self.outbox.requeue(self.replay)
             self.shards = {}
+            # Queued again before anything new is published, so that each subject's order holds; ids stay the same.
+            if not await self._queue_all_again(marks):
+                return
             epoch = await self.stream.begin()
             self.marks = {}
         else:
+            self.requeued = None
             known = self._known(taken, marks)
             behind = await self._caught_up(taken, known)
+            if behind is None:
+                return
             self.marks = self._known(taken, known) | behind
         self.epoch = epoch
         if taken != self.shards:
@@ -154,13 +176,45 @@ class RelayEvents:
         ours = {shard: mark for shard, mark in self.marks.items() if shard in self.shards}
         return {shard: max(marks.get(shard, 0), ours.get(shard, 0)) for shard in taken}
 
-    async def _caught_up(self, shards: Iterable[int], marks: Mapping[int, int]) -> dict[int, int]:
-        """Queue again what a stream that went back in time may have lost; returns the marks that hold from now on."""
+    async def _queue_all_again(self, marks: Mapping[int, int]) -> bool:
+        """Queue again what the stream had, a piece at a time; false: not all of it, for we are leaving.
+
+        A piece that failed is where the next call goes on, unless there are marks: something was published since, into a
+        stream that was lost as well. Once others have begun a stream it ends, for they had queued all: what we queued behind
+        them would be told twice, and out of its order.
+        """
+        before = None if marks else self.requeued
+        while before is None or not before.is_all:
+            if self.leaving():
+                return False
+            if before is not None:
+                await self.outbox.take_shards(self.holder, lease_s=self.lease_s)
+                if await self.stream.epoch() is not None:
+                    break
+            before = self.requeued = await self.outbox.requeue(self.replay, before=before)
+            self.replayed += before.queued
+        self.requeued = None
+        return True
+
+    async def _caught_up(self, shards: Mapping[int, int], marks: Mapping[int, int]) -> dict[int, int] | None:
+        """Queue again what a stream that went back in time may have lost, a piece at a time; returns the marks that hold from now on.
+
+        None: not all of it, for we are leaving, or another relay has taken one of the shards. Nothing is published of what
+        went back before the marks are lowered, and the last piece does that.
+        """
         there = await self.stream.reached(shards)
         behind = {shard: reached for shard, reached in there.items() if reached.mark < marks.get(shard, 0)}
-        if behind:
-            self.replayed += await self.outbox.requeue_after(behind, otherwise=self.replay)
+        before: Requeued | None = None
+        while behind and (before is None or not before.is_all):
+            if self.leaving() or (before is not None and not await self._are_still_ours(shards)):
+                return None
+            before = await self.outbox.requeue_after(behind, otherwise=self.replay, before=before)
+            self.replayed += before.queued
         return {shard: reached.mark for shard, reached in behind.items()}
+
+    async def _are_still_ours(self, shards: Mapping[int, int]) -> bool:
+        """Renew the lease; whether these shards are still ours, under these numbers."""
+        return shards.items() <= (await self.outbox.take_shards(self.holder, lease_s=self.lease_s)).items()
 
     async def stop(self) -> None:
         """Let another relay go on at once."""

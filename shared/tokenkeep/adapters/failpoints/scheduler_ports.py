@@ -8,7 +8,7 @@ from tokenkeep.adapters.failpoints.spec import Point
 from tokenkeep.adapters.failpoints.striking import Failpoints
 from tokenkeep.application.ports import HintQueue, Schedule
 from tokenkeep.application.refreshing import Claimed, Lane, StuckLease
-from tokenkeep.application.relay_events import EventStream, Outbox, Pending, Reached
+from tokenkeep.application.relay_events import EventStream, Outbox, Pending, Reached, Requeued
 from tokenkeep.domain.attempt import Trigger
 from tokenkeep.domain.ids import AccountId, SourceId
 
@@ -115,13 +115,15 @@ class FailingOutbox:
         """As the port says."""
         await self._outbox.delivered(positions, marks)
 
-    async def requeue(self, span: timedelta) -> int:
+    async def requeue(self, span: timedelta, *, before: Requeued | None = None) -> Requeued:
         """As the port says."""
-        return await self._outbox.requeue(span)
+        return await self._outbox.requeue(span, before=before)
 
-    async def requeue_after(self, reached: Mapping[int, Reached], *, otherwise: timedelta) -> int:
+    async def requeue_after(
+        self, reached: Mapping[int, Reached], *, otherwise: timedelta, before: Requeued | None = None
+    ) -> Requeued:
         """As the port says."""
-        return await self._outbox.requeue_after(reached, otherwise=otherwise)
+        return await self._outbox.requeue_after(reached, otherwise=otherwise, before=before)
 
 
 class FailingStream:

@@ -1,20 +1,25 @@
 """The relay's side of the outbox: who publishes which shard, what is pending, what is delivered."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tokenkeep.adapters.postgres.batch import Columns
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.event_log import SHARD_OF_SUBJECT, event_from_row
-from tokenkeep.application.relay_events import Reached
+from tokenkeep.application.relay_events import Reached, Requeued
 from tokenkeep.domain.events import Event
 
 _LATEST = timedelta(minutes=5)
 """Longer than any transaction that writes events takes from drawing a position to its commit."""
+
+_PIECE: Final = 50_000
+"""How many events are looked at by one transaction that queues them again: a second or two."""
 
 _TAKE = text("""
 UPDATE outbox_shards AS s
@@ -36,8 +41,8 @@ SELECT o.position, o.shard, e.subject, e.sequence, e.id, e.subject_kind, e.envir
  ORDER BY o.position LIMIT :limit
 """)
 _MARKS = Columns(shard="smallint", mark="bigint")
-_REACHED = Columns(shard="smallint", mark="bigint", position="bigint")
-# Greatest: a relay that was overtaken may write late what it had seen before. Where Redis went back, `_REQUEUE_AFTER` lowers it.
+_REACHED = Columns(shard="smallint", position="bigint")
+# Greatest: a relay that was overtaken may write late what it had seen before. Where Redis went back, `_LOWER_MARKS` does.
 _DELIVERED = text(f"""
 WITH noted AS (
     INSERT INTO outbox_marks AS known (shard, mark) SELECT shard, mark FROM {_MARKS.relation("new")} ORDER BY shard
@@ -48,28 +53,35 @@ DELETE FROM outbox WHERE position = ANY(CAST(:positions AS bigint[]))
 _READ_MARKS = text("SELECT shard, mark FROM outbox_marks")
 _FORGET_MARKS = text("DELETE FROM outbox_marks")
 # An event may have been published after one of a higher position: its transaction took longer, which has its bound.
-_REQUEUE_AFTER = text(f"""
-WITH lost AS MATERIALIZED (
-    SELECT r.shard, r.mark,
-           coalesce((SELECT e.time - make_interval(secs => :late_s) FROM events AS e WHERE e.position = r.position),
-                    statement_timestamp() - make_interval(secs => :span_s)) AS since
-      FROM {_REACHED.relation("r")}
-), noted AS (
-    INSERT INTO outbox_marks (shard, mark) SELECT shard, mark FROM lost ORDER BY shard
-    ON CONFLICT (shard) DO UPDATE SET mark = EXCLUDED.mark
-)
-INSERT INTO outbox (position, shard, subject, sequence)
-SELECT position, {SHARD_OF_SUBJECT}, subject, sequence FROM events
- WHERE time > (SELECT min(since) FROM lost)
-   AND time > (SELECT since FROM lost WHERE shard = {SHARD_OF_SUBJECT})
-ON CONFLICT (position) DO NOTHING
+_LOST_SINCE = text(f"""
+SELECT r.shard,
+       coalesce((SELECT e.time - make_interval(secs => :late_s) FROM events AS e WHERE e.position = r.position),
+                clock_timestamp() - make_interval(secs => :span_s)) AS since
+  FROM {_REACHED.relation("r")}
 """)  # noqa: S608 - as above
-_REQUEUE = text(f"""
-INSERT INTO outbox (position, shard, subject, sequence)
-SELECT position, {SHARD_OF_SUBJECT}, subject, sequence FROM events
- WHERE time > statement_timestamp() - make_interval(secs => :span_s)
-ON CONFLICT (position) DO NOTHING
-""")  # noqa: S608 - only our own expression is put in
+_ALL_SINCE = text("SELECT shard, clock_timestamp() - make_interval(secs => :span_s) AS since FROM outbox_shards")
+_LOWER_MARKS = text(f"""
+INSERT INTO outbox_marks (shard, mark) SELECT shard, mark FROM {_MARKS.relation("lost")} ORDER BY shard
+ON CONFLICT (shard) DO UPDATE SET mark = EXCLUDED.mark
+""")  # noqa: S608 - as above
+_HEAD = text("SELECT coalesce(max(position), 0) FROM events")
+_NEXT_IS_OLD = text("SELECT time <= :since FROM events WHERE position > :position ORDER BY position LIMIT 1")
+_SINCE = Columns(shard="smallint", since="timestamptz")
+_AGAIN = text(f"""
+WITH looked_at AS MATERIALIZED (
+    SELECT position, {SHARD_OF_SUBJECT} AS shard, subject, sequence, time FROM events
+     WHERE position > :after AND position <= :head ORDER BY position LIMIT :most
+), queued AS (
+    INSERT INTO outbox (position, shard, subject, sequence)
+    SELECT e.position, e.shard, e.subject, e.sequence
+      FROM looked_at AS e JOIN {_SINCE.relation("lost")} ON lost.shard = e.shard
+     WHERE e.time > lost.since
+    ON CONFLICT (position) DO NOTHING
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM queued) AS queued,
+       CASE WHEN (SELECT count(*) FROM looked_at) < :most THEN :head ELSE (SELECT max(position) FROM looked_at) END AS position
+""")  # noqa: S608 - as above
 _BACKLOG = text("""
 SELECT count(*) AS pending,
        coalesce(extract(epoch FROM clock_timestamp() - min(e.time)), 0) AS lag_s
@@ -90,8 +102,9 @@ class PendingEvent:
 class PostgresOutbox:
     """The outbox as a relay uses it. Each call is a transaction of its own."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, piece: int = _PIECE) -> None:
         self._database = database
+        self._piece_size = piece
 
     async def take_shards(self, holder: UUID, *, lease_s: float) -> dict[int, int]:
         """Renew the holder's shards and take the free ones; returns shard → fencing number."""
@@ -133,28 +146,70 @@ class PostgresOutbox:
         async with self._database.transaction() as connection:
             await connection.execute(_DELIVERED, {"positions": list(positions), **_MARKS.parameters(rows)})
 
-    async def requeue(self, span: timedelta) -> int:
-        """Queue the events of the last `span` once more, because Redis has forgotten all of them; returns how many."""
+    async def requeue(self, span: timedelta, *, before: Requeued | None = None) -> Requeued:
+        """Queue some of the events of the last `span` once more, because Redis has forgotten all of them.
+
+        `before` is what the piece before returned. The first one forgets the marks.
+        """
         async with self._database.transaction() as connection:
-            await connection.execute(_FORGET_MARKS)
-            return (await connection.execute(_REQUEUE, {"span_s": span.total_seconds()})).rowcount
+            if before is None:
+                await connection.execute(_FORGET_MARKS)
+                before = await _begun(connection, _ALL_SINCE, {"span_s": span.total_seconds()})
+            return await self._piece(connection, before)
 
-    async def requeue_after(self, reached: Mapping[int, Reached], *, otherwise: timedelta) -> int:
-        """Queue once more what Redis has lost of these shards since it got so far; returns how many.
+    async def requeue_after(
+        self, reached: Mapping[int, Reached], *, otherwise: timedelta, before: Requeued | None = None
+    ) -> Requeued:
+        """Queue some of what Redis has lost of these shards since it got so far once more; `before` as in `requeue`.
 
-        What was published late is among them, and so some of what Redis still has. Where the event that it had last is not
-        known, it is all of the last `otherwise`.
+        What was published late is among it, and so some of what Redis still has. Where the event that it had last is not
+        known, it is all of the last `otherwise`. The last piece lowers the marks: until then the loss is still seen.
         """
         rows = [
             {"shard": shard, "mark": it.mark, "position": it.position if it.position is not None else -1}
             for shard, it in reached.items()
         ]
-        spans = {"late_s": _LATEST.total_seconds(), "span_s": otherwise.total_seconds()}
         async with self._database.transaction() as connection:
-            return (await connection.execute(_REQUEUE_AFTER, {**spans, **_REACHED.parameters(rows)})).rowcount
+            if before is None:
+                spans = {"late_s": _LATEST.total_seconds(), "span_s": otherwise.total_seconds()}
+                before = await _begun(connection, _LOST_SINCE, {**spans, **_REACHED.parameters(rows)})
+            piece = await self._piece(connection, before)
+            if piece.is_all:
+                await connection.execute(_LOWER_MARKS, _MARKS.parameters(rows))
+            return piece
+
+    async def _piece(self, connection: AsyncConnection, before: Requeued) -> Requeued:
+        since = [{"shard": shard, "since": moment} for shard, moment in before.since.items()]
+        span = {"after": before.position, "head": before.head, "most": self._piece_size}
+        row = (await connection.execute(_AGAIN, {**span, **_SINCE.parameters(since)})).one()
+        return replace(before, queued=row.queued, position=row.position)
 
     async def backlog(self) -> tuple[int, float]:
         """How many events are pending (counted up to 10,000), and the age of the oldest in seconds."""
         async with self._database.reading() as connection:
             row = (await connection.execute(_BACKLOG)).one()
             return row.pending, float(row.lag_s)
+
+
+async def _begun(connection: AsyncConnection, sinces: TextClause, parameters: Mapping[str, Any]) -> Requeued:
+    """Nothing is queued again yet: where the first piece begins, and where the last one ends."""
+    since = {row.shard: row.since for row in await connection.execute(sinces, parameters)}
+    head: int = (await connection.execute(_HEAD)).scalar_one()
+    oldest = min(since.values(), default=None)
+    position = head if oldest is None else await _older_than(connection, oldest - _LATEST, head=head)
+    return Requeued(queued=0, position=position, head=head, since=since)
+
+
+async def _older_than(connection: AsyncConnection, since: datetime, *, head: int) -> int:
+    """A position up to which all events are of before `since` + `_LATEST`: time goes along with positions, but for the late.
+
+    By halves: there is no index that has the lowest position of a time, and a day's events are too many to look at each.
+    """
+    low, high = 0, head
+    while low < high:
+        middle = (low + high) // 2
+        if (await connection.execute(_NEXT_IS_OLD, {"since": since, "position": middle})).scalar_one_or_none():
+            low = middle + 1
+        else:
+            high = middle
+    return low
