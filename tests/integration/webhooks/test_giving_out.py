@@ -9,9 +9,11 @@ from sqlalchemy import text
 from api_service import Service
 from databases import UNHURRIED
 from feeding import happened
+from tokenkeep.adapters.postgres.engine import Database, create_engine
 from tokenkeep.adapters.postgres.event_log import append_events
 from tokenkeep.adapters.postgres.webhook_feed import PostgresWebhookFeed
 from tokenkeep.domain.ids import IdKind, parse_id
+from tokenkeep.settings import require_database
 from webhook_house import Hooks, delivering, public
 from webhook_receiver import Receiver
 
@@ -139,3 +141,55 @@ async def test_a_giver_that_dies_in_the_middle_has_done_nothing(
     async with delivering(service):
         await hooks.until(webhook_id, state="delivered", count=5)
     assert len(receiver.received) == 5
+
+
+async def positions_of(service: Service, settled: int) -> list[int]:
+    statement = "SELECT position FROM events WHERE position <= :settled ORDER BY position DESC LIMIT 100"
+    return [row["position"] for row in await service.sql(statement, settled=settled)][::-1]
+
+
+async def test_the_more_webhooks_hear_an_event_the_fewer_events_are_given_out_at_once(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url)
+    feed, tail = PostgresWebhookFeed(service.foundation.database), service.wired.event_tail
+    await feed.give(settled=await tail.settle(), server=tail.server)
+    crowd = """
+INSERT INTO webhooks (id, environment, url, ordered, heard_from, key_id, wrapped_key)
+SELECT gen_random_uuid(), 'crowd', 'https://x', false, 0, 'k', 'x' FROM generate_series(1, 300)
+"""
+    await service.sql(crowd)
+    await hooks.happen(80)
+    settled = await tail.settle()
+    assert await feed.give(settled=settled, server=tail.server) == (await positions_of(service, settled))[-80:][65]
+    given = "SELECT count(*) AS n FROM webhook_deliveries WHERE webhook_id = :id"
+    assert (await service.sql(given, id=parse_id(IdKind.WEBHOOK, webhook_id)))[0]["n"] == 66
+    await service.sql("DELETE FROM webhooks WHERE environment = 'crowd'")
+    assert await feed.give(settled=settled, server=tail.server) == settled
+
+
+async def test_a_batch_that_took_too_long_is_given_out_in_smaller_ones(
+    hooks: Hooks, service: Service, receiver: Receiver
+) -> None:
+    webhook_id, _ = await hooks.make(receiver.url)
+    tail = service.wired.event_tail
+    hurried = Database(create_engine(require_database(service.foundation.settings), pool_size=1, command_timeout_s=0.5))
+    feed = PostgresWebhookFeed(hurried, most=8)
+    await hooks.happen(20)
+    settled = await tail.settle()
+    async with service.foundation.database.transaction() as connection:
+        await connection.execute(UNHURRIED)
+        await connection.execute(
+            text("SELECT FROM webhook_lanes WHERE webhook_id = :id FOR UPDATE"),
+            {"id": parse_id(IdKind.WEBHOOK, webhook_id)},
+        )
+        with pytest.raises(TimeoutError):
+            await feed.give(settled=settled, server=tail.server)
+    given = []
+    reached: int | None = None
+    while reached != settled:
+        before = len(await hooks.deliveries(webhook_id))
+        reached = await feed.give(settled=settled, server=tail.server)
+        given.append(len(await hooks.deliveries(webhook_id)) - before)
+    assert given == [4, 5, 6, 5]
+    await hurried.close()

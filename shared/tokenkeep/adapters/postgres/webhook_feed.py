@@ -9,10 +9,21 @@ from tokenkeep.adapters.postgres.engine import Database
 _MOST: Final = 2_000
 """How many events one transaction looks at."""
 
+_FEWEST: Final = 50
+"""How many it looks at however many webhooks there are."""
+
+_MOST_DELIVERIES: Final = 20_000
+"""How many deliveries one transaction makes at most, unless the fewest events are more: a second or so."""
+
 _WANTED = text("SELECT EXISTS (SELECT FROM webhooks WHERE disabled_reason IS NULL)")
 # One process at a time moves the cursor; the others have nothing to do meanwhile.
 _HOLD = text("""
 SELECT position, pg_postmaster_start_time()::text AS server FROM webhook_cursor FOR UPDATE SKIP LOCKED
+""")
+# An event goes to webhooks of its own environment only.
+_HEARING = text("""
+SELECT coalesce(max(hearing), 0) FROM (
+    SELECT count(*) AS hearing FROM webhooks WHERE disabled_reason IS NULL GROUP BY environment) AS counted
 """)
 # Where nobody was listening, nobody is told: the cursor jumps to where the first of them began to listen.
 _GIVE = text("""
@@ -49,8 +60,9 @@ UPDATE webhook_lanes AS l SET wake_at = LEAST(l.wake_at, clock_timestamp())
 class PostgresWebhookFeed:
     """Turns events into deliveries. A process that is killed in the middle has done nothing."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, most: int = _MOST) -> None:
         self._database = database
+        self._most = self._at_once = most
 
     async def is_wanted(self) -> bool:
         """Whether there is any webhook that is sent anything."""
@@ -60,19 +72,32 @@ class PostgresWebhookFeed:
     async def give(self, *, settled: int, server: str) -> int | None:
         """Give out what lies behind the cursor and not beyond the horizon, or some of it; returns where the cursor is then.
 
-        None if somebody else is at it, or the horizon is another server's.
+        None if somebody else is at it, or the horizon is another server's. After a batch that took too long the next one is half
+        as large, and an eighth larger after each that did not: one that always takes too long would hold up every webhook.
 
         Args:
             settled: The horizon: every position up to it is visible, or will never be.
             server: The server of which that is known. Of another one it means nothing.
         """
+        try:
+            position = await self._give(settled, server)
+        except TimeoutError:
+            self._at_once = max(1, self._at_once // 2)
+            raise
+        if position is not None:
+            self._at_once = min(self._most, self._at_once + max(1, self._at_once // 8))
+        return position
+
+    async def _give(self, settled: int, server: str) -> int | None:
         async with self._database.transaction() as connection:
             held = (await connection.execute(_HOLD)).one_or_none()
             if held is None or held.server != server:
                 return None
             if held.position >= settled:
                 return int(held.position)
-            span = {"cursor": held.position, "settled": settled, "most": _MOST}
+            hearing: int = (await connection.execute(_HEARING)).scalar_one()
+            most = min(self._at_once, max(_FEWEST, _MOST_DELIVERIES // max(1, hearing)))
+            span = {"cursor": held.position, "settled": settled, "most": most}
             given = (await connection.execute(_GIVE, span)).one()
             if given.woken:
                 await connection.execute(_WAKE, {"ids": list(given.woken)})
