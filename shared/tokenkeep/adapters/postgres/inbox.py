@@ -57,11 +57,14 @@ UPDATE credentials SET rejected_generation = generation
  WHERE account_id = :id AND rejected_generation IS DISTINCT FROM generation
 RETURNING account_id
 """)
-# Those whose oldest event is put off are left out: what waits behind it is not due either, and would crowd out the others.
+# Those whose oldest event is put off are left out: what waits behind it is not due either, and would crowd out the others. Read
+# along the positions, so that a long inbox costs no more than a short one: only what is put off is passed over, and looked at.
 _PENDING = text("""
-SELECT account_id FROM inbox_events WHERE outcome IS NULL GROUP BY account_id
-HAVING (array_agg(next_try_at ORDER BY position))[1] <= clock_timestamp()
- ORDER BY min(position) LIMIT :limit
+SELECT account_id FROM inbox_events AS e
+ WHERE outcome IS NULL AND next_try_at <= clock_timestamp()
+   AND NOT EXISTS (SELECT FROM inbox_events AS p
+                    WHERE p.account_id = e.account_id AND p.outcome IS NULL AND p.position < e.position)
+ ORDER BY position LIMIT :limit
 """)
 _POSTPONE = text(f"""
 UPDATE inbox_events

@@ -23,6 +23,7 @@ class InboxEventRow(Base):
         one_of("outcome", Outcome),
         CheckConstraint("(outcome IS NULL) = (settled_at IS NULL)", name="settled_has_outcome"),
         Index("ix_inbox_events_pending", "account_id", "position", postgresql_where=text("outcome IS NULL")),
+        Index("ix_inbox_events_waiting", "position", postgresql_where=text("outcome IS NULL")),
         Index("ix_inbox_events_failed", "position", postgresql_where=text("outcome = 'failed'")),
         Index("ix_inbox_events_age", "received_at", postgresql_where=text("outcome IS NOT NULL")),
         {"postgresql_with": {"autovacuum_vacuum_scale_factor": "0.05"}},
