@@ -410,7 +410,7 @@ async def test_a_fresh_grant_that_no_account_takes_is_revoked(
     assert [row["external_id"] for row in await to_be_revoked(service, source_id)] == ["4711"]
     account_id = data(await create(admin, source_id, live()), 201)["id"]
     server.script.append(granted("bob"))
-    refused = await admin.put(f"/v1/accounts/{account_id}/credentials", json=code)
+    refused = await admin.put(f"/v1/accounts/{account_id}/credentials", json={**code, "authorization_code": "c.2"})
     problem(refused, 422, "external_id_mismatch", "external_id")
     assert len(await to_be_revoked(service, source_id)) == 2
     data(await create(admin, source_id, live("bob")), 201)
@@ -428,10 +428,11 @@ async def test_no_grant_is_revoked_that_an_account_may_hold(
     refused = await admin.put(f"/v1/accounts/{alice}/credentials", json=code)
     problem(refused, 422, "external_id_mismatch", "external_id")
     server.script.append(granted("bob"))
-    problem(await create(admin, source_id, code), 409, "account_exists")
+    problem(await create(admin, source_id, {**code, "authorization_code": "c.2"}), 409, "account_exists")
     whoami.people["canary-carol"] = "carol"
     data(await create(admin, source_id, live("unknown"), verify="false"), 201)
     server.script.append(granted("carol"))
+    code["authorization_code"] = "c.3"
     problem(await create(admin, source_id, code, external_id="x"), 422, "external_id_mismatch", "external_id")
     assert await to_be_revoked(service, source_id) == []
 
