@@ -14,6 +14,13 @@ UNHURRIED = text(
 )
 """For a transaction that waits or is waited for: while the machine is slow PostgreSQL would end it."""
 
+AGE_WHAT_CAME_BEFORE = """
+UPDATE events SET time = time - interval '31 days'
+ WHERE time > now() - interval '30 days'
+   AND position < (SELECT max(position) FROM events WHERE time < now() - interval '30 days')
+"""
+"""For a test that made events of its own old: those of tests before it are older, as positions say."""
+
 
 def migrated_database(postgres_url: str, name: str) -> str:
     """The URL of a new database at the present schema."""

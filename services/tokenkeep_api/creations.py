@@ -98,7 +98,11 @@ class Spent:
         self.is_gone = True
 
     def may_be_gone(self, error: BaseException) -> bool:
-        """Whether it is, or nobody will ever know, now that the request ends in this error."""
+        """Whether it is, or nobody will ever know, now that the request ends in this error.
+
+        A provider that did not answer, or answered in trouble, may have taken it as well. But then nobody has anything of it,
+        so that to present it once more can only win.
+        """
         return self.is_gone or isinstance(error, asyncio.CancelledError)
 
     @property

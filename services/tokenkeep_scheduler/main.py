@@ -306,7 +306,7 @@ class Scheduler:
             return
         try:
             self._foundation.metrics.observe_fleet(await count_fleet(self._foundation.database))
-        finally:  # a count that was broken off has read as much
+        finally:  # a count that was broken off may have read as much
             self._count_again_at = began + min(_FIGURES_SHARE * (time.monotonic() - began), _FIGURES_AT_LATEST_S)
 
     async def _count_streams(self) -> None:

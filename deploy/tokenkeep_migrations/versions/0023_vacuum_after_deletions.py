@@ -1,7 +1,6 @@
-"""Attempts and events are vacuumed when a fiftieth of them is dead, and the newest events are summarised at once.
+"""Attempts and events are vacuumed when a fiftieth of them is dead.
 
-Revision: 0023, after 0022. Parameters of storage: no release notices. Nobody who reads or writes a table waits for its own; for
-that of the index they do, for a moment.
+Revision: 0023, after 0022. Parameters of storage: no release notices, and nobody who reads or writes a table waits for them.
 """
 
 from collections.abc import Sequence
@@ -18,11 +17,9 @@ def upgrade() -> None:
     """Apply the revision."""
     for table in ("refresh_attempts", "events"):
         op.execute(f"ALTER TABLE {table} SET (autovacuum_vacuum_scale_factor = 0.02)")
-    op.execute("ALTER INDEX ix_events_time SET (autosummarize = on)")
 
 
 def downgrade() -> None:
     """Take it back."""
-    op.execute("ALTER INDEX ix_events_time RESET (autosummarize)")
     for table in ("events", "refresh_attempts"):
         op.execute(f"ALTER TABLE {table} RESET (autovacuum_vacuum_scale_factor)")

@@ -1,6 +1,7 @@
-"""Drain the spool: settle what a process before us received and could not commit."""
+"""Drain the spool: settle what a process received and could not commit."""
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from tokenkeep.application.ports import RefreshObserver, SourceConfigs, Spool
 from tokenkeep.application.put_away import PutAway
@@ -20,7 +21,10 @@ _TRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class DrainSpool:
-    """Called before a worker takes any work. What is settled already is not installed or told again: two may drain one spool."""
+    """Called before a worker takes any work, and now and then as long as it lives, for others may have used this disk.
+
+    What is settled already is not installed or told again: two may drain one spool, and an answer's own process may be at it.
+    """
 
     spool: Spool
     sources: SourceConfigs
@@ -29,12 +33,14 @@ class DrainSpool:
     put_away: PutAway
     observer: RefreshObserver
 
-    async def __call__(self) -> int:
+    async def __call__(self, *, of_age: timedelta = timedelta(0)) -> int:
         """How many answers are left: they could not be opened, or their settling failed for a reason of its own.
+
+        Those that have not lain there for so long are left to whoever received them.
 
         Raises what the database raises when it can't be had, or `StoreUnavailable`: then nothing more was tried.
         """
-        entries = await self.spool.entries()
+        entries = await self.spool.entries(of_age=of_age)
         if not entries:
             return 0
         sources = await self.sources({entry.source_id for entry in entries})

@@ -113,7 +113,6 @@ class RelayEvents:
     epoch: str = ""
     replay: timedelta = timedelta(hours=24)
     replayed: int = 0
-    requeued: Requeued | None = None
     leaving: Callable[[], bool] = bool
 
     async def keep_shards(self) -> None:
@@ -128,12 +127,11 @@ class RelayEvents:
         if epoch is None:
             self.shards = {}
             # Queued again before anything new is published, so that each subject's order holds; ids stay the same.
-            if not await self._queue_all_again(marks):
+            if not await self._queue_all_again():
                 return
             epoch = await self.stream.begin()
             self.marks = {}
         else:
-            self.requeued = None
             known = self._known(taken, marks)
             behind = await self._caught_up(taken, known)
             if behind is None:
@@ -176,14 +174,14 @@ class RelayEvents:
         ours = {shard: mark for shard, mark in self.marks.items() if shard in self.shards}
         return {shard: max(marks.get(shard, 0), ours.get(shard, 0)) for shard in taken}
 
-    async def _queue_all_again(self, marks: Mapping[int, int]) -> bool:
+    async def _queue_all_again(self) -> bool:
         """Queue again what the stream had, a piece at a time; false: not all of it, for we are leaving.
 
-        A piece that failed is where the next call goes on, unless there are marks: something was published since, into a
-        stream that was lost as well. Once others have begun a stream it ends, for they had queued all: what we queued behind
-        them would be told twice, and out of its order.
+        After a piece that failed the next call begins anew: what was queued may have been published since, into a stream
+        that was lost as well. Once others have begun a stream it ends, for they had queued all: what we queued behind them
+        would be told twice, and out of its order.
         """
-        before = None if marks else self.requeued
+        before: Requeued | None = None
         while before is None or not before.is_all:
             if self.leaving():
                 return False
@@ -191,9 +189,8 @@ class RelayEvents:
                 await self.outbox.take_shards(self.holder, lease_s=self.lease_s)
                 if await self.stream.epoch() is not None:
                     break
-            before = self.requeued = await self.outbox.requeue(self.replay, before=before)
+            before = await self.outbox.requeue(self.replay, before=before)
             self.replayed += before.queued
-        self.requeued = None
         return True
 
     async def _caught_up(self, shards: Mapping[int, int], marks: Mapping[int, int]) -> dict[int, int] | None:

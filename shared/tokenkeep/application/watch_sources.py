@@ -121,7 +121,7 @@ class WatchSources:
         rest = self._run_of(answered)
         if seen.admits_all and run.repeats_itself:
             self._remember(answered, rest.acquitted)
-        elif seen.state is SourceState.ACTIVE or is_client_fault(seen.paused_reason):
+        elif seen.state is SourceState.PAUSED and is_client_fault(seen.paused_reason):
             self._remember(answered, rest.with_accused(run))
 
     def _run_of(self, answered: Answered) -> ClientFaults:
@@ -160,7 +160,7 @@ class WatchSources:
     async def _change(
         self, answered: Answered, decide: Callable[[LockedSource], tuple[Source, EventType | None] | None]
     ) -> Source | None:
-        """The source as it stood before the change; None when it is gone."""
+        """The source as it stands then; None when it is gone."""
         source_id, cause = answered.source.id, answered.attempt.correlation_id
         async with self._ledgers() as ledger:
             locked = (await ledger.sources.lock([source_id])).get(source_id)
@@ -175,7 +175,7 @@ class WatchSources:
                 await ledger.sources.tell([event])
         if told is not None:
             self._observer.source_changed(changed)
-        return locked.source
+        return changed
 
 
 def _passed(locked: LockedSource, *, secret_version: int) -> tuple[Source, EventType | None] | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from tokenkeep.domain.account import FailureReason
 from tokenkeep.domain.postponement import held_back, postponed, set_aside
-from tokenkeep.domain.refresh_policy import spread
+from tokenkeep.domain.refresh_policy import RefreshPolicy, spread
 from tokenkeep.domain.standing import Circumstances, Rules, Settlement, Standing
 from tokenkeep.domain.verdict import Misconfigured
 
@@ -25,7 +25,7 @@ def client_refused(
     another one by now.
     """
     policy, reason, status, code = rules.policy, verdict.reason, verdict.http_status, verdict.code
-    since = _refused_since(standing, circumstances, now=now)
+    since = _refused_since(standing, circumstances, now=now, policy=policy)
     if now - since >= policy.client_fault_patience:
         failures = standing.lease.consecutive_failures
         jitter = spread(standing.account.id, standing.credential.generation + 1000 * (failures + 1))
@@ -37,9 +37,17 @@ def client_refused(
     return replace(aside, standing=replace(aside.standing, lease=replace(aside.standing.lease, failing_since=since)))
 
 
-def _refused_since(standing: Standing, circumstances: Circumstances, *, now: datetime) -> datetime:
-    """Since when the account is refused. While the source is blamed, or has another client by now, that is no matter of the account."""
+def _refused_since(
+    standing: Standing, circumstances: Circumstances, *, now: datetime, policy: RefreshPolicy
+) -> datetime:
+    """Since when the account is refused. While the source is blamed, or has another client by now, that is no matter of the account.
+
+    One that was not asked for longer than it waits has been spared meanwhile: its source was paused.
+    """
     error, since = standing.account.last_error, standing.lease.failing_since
     if circumstances.client_changed or circumstances.on_trial or since is None or error is None:
         return now
-    return since if error.reason in _BLAMES_THE_CLIENT else now
+    goes_on = (
+        error.reason in _BLAMES_THE_CLIENT and now - error.at <= policy.longest_backoff + policy.client_fault_patience
+    )
+    return since if goes_on else now

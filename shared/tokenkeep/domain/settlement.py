@@ -85,14 +85,16 @@ def settle(
 def _limited(standing: Standing, verdict: RateLimited, *, now: datetime, rules: Rules) -> Settlement:
     """Nobody asks before the time that was named.
 
-    Where none was, the limit may be this grant's own: who asks every few seconds never comes out of it.
+    Where none was, the limit may be this grant's own: who asks every few seconds never comes out of it. It may as well be
+    everybody's and be over, so whoever waits for a token may ask after a minute.
     """
-    wait = rules.policy.throttle(verdict.retry_after)
+    wait = binding = rules.policy.throttle(verdict.retry_after)
     if verdict.retry_after is None:
         wait = max(wait, backoff(standing, rules))
-    until, status = now + wait, verdict.http_status
-    settled = postponed(standing, FailureReason.RATE_LIMITED, status, None, until=until, now=now, rules=rules)
-    return held_back(settled, until)
+        binding = min(wait, rules.policy.misconfigured_backoff)
+    status = verdict.http_status
+    settled = postponed(standing, FailureReason.RATE_LIMITED, status, None, until=now + wait, now=now, rules=rules)
+    return held_back(settled, now + binding)
 
 
 def _granted(

@@ -1,5 +1,6 @@
 """What a token endpoint's answer means for the account: from bytes to a verdict, without ever raising."""
 
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -28,6 +29,13 @@ from tokenkeep.providers.token_set import holds_a_token, read_token_set
 from tokenkeep.providers.waits import asked_wait, window_reset
 
 _UNAVAILABLE = 503
+_OF_THE_REQUEST = re.compile(
+    r"token|code|client|grant|app(?!ly)|auth|scope|account|user|email|team|enterprise|org|tenant|access|permission|denied|restricted|forbidden|polic|licen[cs]e"
+)
+_OF_MACHINES = re.compile(
+    r"conn|network|reset|eof|pipe|response|abort|cancel|interrupt|deadline|time_?d?_?out|process|pending|partial|writ|sav|stor"
+    r"|rollback|roll_back|fail|crash|down\b|gone|unknown|undefined|null|internal|service|server|gateway|upstream|[45]\d\d"
+)
 
 
 def classify(
@@ -160,20 +168,26 @@ def _wrote_it_itself(answer: Answer, body: Body) -> bool:
 def _is_whole_refusal(answer: Answer, body: Body, rules: OAuth2Rules) -> bool:
     """Whether a 2xx that was had to its end refuses, by a code of the provider's own that nobody has explained to us.
 
-    Who says no with 200 (Slack, GitHub) has not rotated either. The code must be a word: bare numbers are also how some wrap a
-    server's 5xx. And nothing beside it may look as if the request had been carried out: a token, or words of trouble.
+    Who says no with 200 (Slack, GitHub) has not rotated either. The code must speak of what was asked or of who may ask, for
+    others wrap a server's 5xx, or an answer that a gateway lost, in 200 and a word. And nothing beside it may look as if the
+    request had been carried out: a token, or words of trouble.
     """
     if not 200 <= answer.status < 300 or body.shape is not Shape.FIELDS:  # noqa: PLR2004 - RFC 9110, section 15.3
         return False
     error = body.fields.get("error")
     named = (error.get("code"), error.get("type")) if isinstance(error, dict) else (error,)
-    if not any(isinstance(code, str) and _is_word(code) for code in named):
+    if not any(isinstance(code, str) and _is_refusal(code) for code in named):
         return False
     return not holds_a_token(body.fields, rules.access_token_path) and not wording.is_in_trouble(body.text)
 
 
-def _is_word(text: str) -> bool:
-    return _is_code(text) and any(map(str.isalpha, text)) and not is_no_error(text)
+def _is_refusal(text: str) -> bool:
+    return (
+        _is_code(text)
+        and _OF_THE_REQUEST.search(text.lower()) is not None
+        and not _OF_MACHINES.search(text.lower())
+        and not is_no_error(text)
+    )
 
 
 def _is_code(text: str) -> bool:

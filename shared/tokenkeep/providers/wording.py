@@ -15,6 +15,10 @@ _THROTTLE = re.compile(
     r"|(?<!licence )(?<!license )(?<!seat )(?<!user )(?<!plan )limit (?:is |was |has been )?(?:reached|exceeded)|exceed\w* (?:the )?(?:\w+ )?limit"
     r"|local rate|requests? per (?:second|minute|hour|day)|error code: 1015|retry later\Z|sending requests too"
 )
+_ENDS_BY_ITS_LIMIT = re.compile(
+    r"\b(?:sessions?|devices?|tokens?|log ?ins?|sign ?ins?|users?|grants?|consents?|(?:re ?)?us(?:age|es?)) (?:limit|count|(?:is |are |was |has been )?exceeded)"
+    r"|too many (?:\w+ )?(?:sessions|devices|tokens|log ?ins|users|grants)\b"
+)
 _OF_REQUESTS = re.compile(
     r"\brate|requests?\b|\bcalls?\b|\bapi\b|\battempts\b|throttl|slow down|quota|frequen|频繁|頻繁|\blater\b|\bwait\b|\b(?:second|minute|hour|day)s?\b"
 )
@@ -108,9 +112,11 @@ def is_throttled(text: str) -> bool:
 def limits_a_dead_grant(text: str) -> bool:
     """Whether the limit that the words of `invalid_grant` speak of is a session's, or a token's, that is over by it.
 
-    One of requests ends no grant, whatever its sentence goes on to ask of the user.
+    One of requests ends no grant, whatever its sentence goes on to ask of the user; nor does one of connections or memory,
+    for which a server does not find it.
     """
-    return not _OF_REQUESTS.search(text) and names_a_dead_grant(without_boilerplate(text))
+    is_of_grants = _ENDS_BY_ITS_LIMIT.search(text) is not None and not _OF_REQUESTS.search(text)
+    return is_of_grants and names_a_dead_grant(without_boilerplate(text))
 
 
 def is_block_page(text: str) -> bool:

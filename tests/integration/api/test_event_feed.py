@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from api_service import Service, data, problem
-from databases import migrated_database
+from databases import AGE_WHAT_CAME_BEFORE, migrated_database
 from event_schemas import check_emitted
 from feeding import come_to
 from tokenkeep.adapters.postgres.housekeeping import keep_house
@@ -169,6 +169,7 @@ async def test_a_cursor_older_than_what_is_kept_is_a_410(service: Service, admin
         "UPDATE events SET time = time - interval '31 days' WHERE environment = :e AND sequence <= 2",
         e=service.environment,
     )
+    await service.sql(AGE_WHAT_CAME_BEFORE)
     await keep_house(service.foundation.database, audit_days=0)
     for gone in (first, ORIGIN):
         refused = problem(await admin.get("/v1/events", params={"after": gone}), 410, "cursor_expired")

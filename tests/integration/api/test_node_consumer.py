@@ -17,6 +17,7 @@ import pytest
 
 from api_process import api_process
 from api_service import Service, data
+from databases import AGE_WHAT_CAME_BEFORE
 from feeding import tell
 from served_api import served
 from tokenkeep.adapters.postgres.housekeeping import keep_house
@@ -147,6 +148,7 @@ async def test_a_cursor_that_is_not_kept_any_more_and_a_wrong_key_end_it(service
         await told(service, [account] * 2, sequences)
         await service.sql("DELETE FROM outbox WHERE subject = :s", s=account)
         await service.sql("UPDATE events SET time = now() - interval '31 days' WHERE subject = :s", s=account)
+        await service.sql(AGE_WHAT_CAME_BEFORE)
         await keep_house(service.foundation.database, audit_days=0)
         async with consumer.running(url) as late:
             assert await asyncio.wait_for(late.wait(), 30) == 1

@@ -14,6 +14,7 @@ import pytest
 
 from api_process import api_process
 from api_service import Service, data
+from databases import AGE_WHAT_CAME_BEFORE
 from feeding import come_to, tell
 from served_api import served
 from tokenkeep.adapters.postgres.housekeeping import keep_house
@@ -223,6 +224,7 @@ async def test_a_place_that_is_not_kept_any_more_is_told_and_nothing_skipped(
     await service.sql(
         "UPDATE events SET time = now() - interval '31 days' WHERE environment = :e AND sequence <= 3", **environment
     )
+    await service.sql(AGE_WHAT_CAME_BEFORE)
     await keep_house(service.foundation.database, audit_days=0)
     async with AsyncTokenkeep(api, key) as client, asyncio.timeout(30):
         with pytest.raises(CursorExpired):

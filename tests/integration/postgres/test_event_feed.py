@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
+from databases import AGE_WHAT_CAME_BEFORE
 from feeding import Tails, happened, tell
 from tokenkeep.adapters.postgres.engine import Database, create_engine
 from tokenkeep.adapters.postgres.event_feed import Drawn, PostgresEventFeed
@@ -212,6 +213,7 @@ async def old(database: Database, event: Event) -> None:
         await connection.execute(
             text("DELETE FROM outbox WHERE position = (SELECT position FROM events WHERE id = :id)"), facts
         )
+        await connection.execute(text(AGE_WHAT_CAME_BEFORE))
 
 
 async def places(tail: EventTail, environment: str) -> list[Place]:

@@ -120,7 +120,7 @@ async def test_what_redis_has_forgotten_is_queued_in_pieces_and_told_in_order(
     assert of(stream, subject) == list(range(1, 21))
 
 
-async def test_a_piece_that_failed_is_where_queueing_goes_on_and_nothing_is_told_before_all_is_queued(
+async def test_nothing_is_told_before_all_is_queued_though_a_piece_failed(
     database: Database, stream: MemoryEventStream, relay: RelayEvents, environment: str
 ) -> None:
     subject = await twenty_told(database, relay, environment)
@@ -136,6 +136,34 @@ async def test_a_piece_that_failed_is_where_queueing_goes_on_and_nothing_is_told
     assert relay.replayed - replayed == 10
     assert await relay() == 0
     assert not stream.published
+    await relay.keep_shards()
+    while await relay():
+        pass
+    assert of(stream, subject) == list(range(1, 21))
+
+
+async def test_a_relay_that_had_queued_some_begins_anew_once_that_was_told_into_a_stream_that_is_lost_too(
+    database: Database, stream: MemoryEventStream, relay: RelayEvents, environment: str
+) -> None:
+    subject = await twenty_told(database, relay, environment)
+    stream.forget()
+
+    async def fail() -> None:
+        raise TimeoutError
+
+    relay.outbox = PiecesOf(database, 3, fail)
+    with pytest.raises(TimeoutError):
+        await relay.keep_shards()
+    other = RelayEvents(PostgresOutbox(database), stream, holder=new_id())
+    async with database.transaction() as connection:
+        await connection.execute(text("UPDATE outbox_shards SET lease_until = NULL"))
+    await other.keep_shards()
+    while await other():
+        pass
+    await other.stop()
+    stream.forget()
+    async with database.transaction() as connection:  # as the first piece of another one's queueing does
+        await connection.execute(text("DELETE FROM outbox_marks"))
     await relay.keep_shards()
     while await relay():
         pass

@@ -1,6 +1,7 @@
 """What a dead process left in its spool is settled once, whoever drains it, and one bad answer holds up no other."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
@@ -14,7 +15,7 @@ from road import Road, open_road
 from token_server import TokenServer
 from tokenkeep.adapters.redis.custody_lock import RedisCustodyLocks
 from tokenkeep.domain.ids import AccountId
-from tokenkeep_worker.draining import keep_draining
+from tokenkeep_worker.draining import OF_AGE, keep_draining
 from tokenkeep_worker.main import Worker
 
 
@@ -99,6 +100,8 @@ async def test_a_worker_that_is_there_all_the_time_settles_what_another_one_left
                 assert not running.done()
                 await asyncio.sleep(0.01)
             put({path: content})
+            long_ago = path.stat().st_mtime - OF_AGE.total_seconds()
+            os.utime(path, (long_ago, long_ago))
             while spooled(road):  # noqa: ASYNC110 - the disk tells nobody
                 await asyncio.sleep(0.01)
         stopping.set()

@@ -187,6 +187,22 @@ def test_a_limit_by_which_a_grant_is_over_is_no_throttle(said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "Connection pool limit exceeded, failed to find refresh token",
+        "resource limit exceeded: refresh token could not be found",
+        "memory limit exceeded, invalid refresh token",
+        "Throughput limit exceeded, refresh token not found",
+        "storage limit exceeded; refresh token not found",
+        "cursor limit reached: unable to find refresh token",
+    ],
+)
+def test_a_limit_of_the_servers_own_ends_no_grant(said: str) -> None:
+    body = {"error": "invalid_grant", "error_description": said}
+    assert isinstance(verdict_on(400, body), RateLimited)
+
+
+@pytest.mark.parametrize(
     ("body", "detail"),
     [
         ({"error": "invalid_grant", "error_subtype": "invalid_rapt"}, "invalid_rapt"),
@@ -325,6 +341,13 @@ def test_a_success_that_refuses_by_a_code_leaves_the_refresh_token_untouched(bod
     )
 
 
+MACHINES_WORDS = (
+    "econnreset", "eof", "epipe", "network_error", "no_response", "null_response", "deadline_exceeded", "aborted", "cancelled",
+    "interrupted", "processing", "pending", "write_failed", "token_not_saved", "grant_rollback", "partial_failure", "unknown",
+    "e500", "app_crashed", "authorization_timeout", "account_service_down",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -339,6 +362,7 @@ def test_a_success_that_refuses_by_a_code_leaves_the_refresh_token_untouched(bod
         {"error": "504"},
         {"error": {"code": 504}},
         {"message": "upstream_gone"},
+        *({"error": word} for word in MACHINES_WORDS),
         b'{"ok":false,"error":"ekm_acc',
     ],
 )

@@ -3,7 +3,7 @@
 import os
 import stat
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import time
 from uuid import uuid4
@@ -165,3 +165,12 @@ async def test_a_disk_that_fails_is_told_and_leaves_nothing_half_written(
     with pytest.raises(OSError, match="No space"):
         await FileSpool(used).write(an_entry())
     assert files(used) == []
+
+
+async def test_what_has_not_lain_there_for_long_is_left_to_whoever_wrote_it(directory: Path) -> None:
+    spool = FileSpool(directory)
+    await spool.write(an_entry())
+    assert list(await spool.entries(of_age=timedelta(seconds=30))) == []
+    [path] = files(directory)
+    os.utime(path, (path.stat().st_mtime - 31, path.stat().st_mtime - 31))
+    assert len(await spool.entries(of_age=timedelta(seconds=30))) == 1

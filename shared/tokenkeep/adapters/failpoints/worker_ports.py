@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from tokenkeep.adapters.failpoints.spec import Point
 from tokenkeep.adapters.failpoints.striking import Failpoints
@@ -65,9 +66,9 @@ class FailingSpool:
         """As the port says."""
         await self._spool.remove(attempt_id)
 
-    async def entries(self) -> Sequence[SpooledAnswer]:
+    async def entries(self, *, of_age: timedelta = timedelta(0)) -> Sequence[SpooledAnswer]:
         """As the port says."""
-        return await self._spool.entries()
+        return await self._spool.entries(of_age=of_age)
 
 
 class FailingEndpoints:

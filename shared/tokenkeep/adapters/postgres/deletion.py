@@ -84,3 +84,18 @@ SELECT deleted, (SELECT place FROM old ORDER BY place DESC LIMIT 1) AS last,
   FROM (SELECT count(*) AS deleted FROM gone) AS counted
 """  # noqa: S608 - only our own names and numbers are put in
     return Deletion(text(statement), walks=True)
+
+
+def batch(table: str, condition: str) -> Deletion:
+    """Delete what meets a condition, in no order.
+
+    Args:
+        table: Its name.
+        condition: As an expression of SQL in which `r` is the row.
+    """
+    return Deletion(
+        text(f"""
+DELETE FROM {table} AS r
+ WHERE r.ctid = ANY(ARRAY(SELECT r.ctid FROM {table} AS r WHERE {condition} LIMIT {BATCH})) AND {condition}
+""")  # noqa: S608 - as above
+    )

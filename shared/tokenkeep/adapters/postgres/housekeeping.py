@@ -6,7 +6,7 @@ from functools import partial
 from sqlalchemy import text
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
-from tokenkeep.adapters.postgres.deletion import BATCH, Deletion, oldest_first
+from tokenkeep.adapters.postgres.deletion import BATCH, Deletion, batch, oldest_first
 from tokenkeep.adapters.postgres.engine import Database
 from tokenkeep.adapters.postgres.releases import erase_overdue
 
@@ -45,29 +45,25 @@ DELETIONS = (
     Deletion(_EVENTS, walks=True),
     oldest_first("refresh_attempts", "leased_at", until=_END_OF_HISTORY),
     # A receipt is of use only while nothing younger is installed (custody protocol, section 3).
-    Deletion(
-        text("""
-DELETE FROM receipts AS r
- WHERE r.received_at < statement_timestamp() - interval '7 days'
-    OR EXISTS (SELECT FROM credentials AS c WHERE c.account_id = r.account_id
-                AND (c.epoch > r.epoch OR c.generation > r.presented_generation + 1))
-""")
+    batch(
+        "receipts",
+        """(r.received_at < statement_timestamp() - interval '7 days'
+             OR EXISTS (SELECT FROM credentials AS c WHERE c.account_id = r.account_id
+                           AND (c.epoch > r.epoch OR c.generation > r.presented_generation + 1)))""",
     ),
     # The guard against mass revocation looks back for minutes; what is held waits for an operator.
     # Where one is to decide, the notes say whom he may bring back.
-    Deletion(
-        text("""
-DELETE FROM source_revocations AS r
- WHERE NOT r.held AND r.at < statement_timestamp() - interval '1 day'
-   AND NOT EXISTS (SELECT FROM sources AS s WHERE s.id = r.source_id AND s.paused_reason = 'mass_revocation')
-""")
+    batch(
+        "source_revocations",
+        """NOT r.held AND r.at < statement_timestamp() - interval '1 day'
+       AND NOT EXISTS (SELECT FROM sources AS s WHERE s.id = r.source_id AND s.paused_reason = 'mass_revocation')""",
     ),
     # The answer that made a session may be given again for a day, and its caller may ask for as long how it ended.
-    Deletion(text("DELETE FROM connect_sessions WHERE expires_at < statement_timestamp() - interval '1 day'")),
-    Deletion(text("DELETE FROM console_sessions WHERE expires_at < statement_timestamp()")),
-    Deletion(text("DELETE FROM idempotency_keys WHERE created_at < statement_timestamp() - interval '24 hours'")),
+    batch("connect_sessions", "r.expires_at < statement_timestamp() - interval '1 day'"),
+    batch("console_sessions", "r.expires_at < statement_timestamp()"),
+    oldest_first("idempotency_keys", "created_at", until="statement_timestamp() - interval '24 hours'"),
     # Hosts that nothing has gone to for long. Whether one kept silent is learnt again in one round.
-    Deletion(text("DELETE FROM revocation_hosts WHERE free_at < statement_timestamp() - interval '1 day'")),
+    batch("revocation_hosts", "r.free_at < statement_timestamp() - interval '1 day'"),
     # As long as it is kept, an event that comes again is known. What waits is kept, and for longer what somebody may retry.
     oldest_first(
         "inbox_events",
@@ -79,7 +75,7 @@ DELETE FROM source_revocations AS r
     # As long as it is kept, a notice that names no time of its own is known when it comes again.
     oldest_first("provider_notices", "received_at", until=f"statement_timestamp() - interval '{_NOTICE_DAYS} days'"),
     # Their chunks go with them. One that breaks off on a Friday evening can be gone on with on Sunday.
-    Deletion(text("DELETE FROM imports WHERE progressed_at < statement_timestamp() - interval '2 days'")),
+    batch("imports", "r.progressed_at < statement_timestamp() - interval '2 days'"),
     # One that is pending is given up by whoever finds that its event is deleted: others may wait behind it.
     oldest_first("webhook_deliveries", "created_at", until=_END_OF_HISTORY, besides="state <> 'pending'"),
     # Webhook by webhook, along the key: most days there are none, and a join might read the deliveries of all others.
@@ -93,14 +89,12 @@ DELETE FROM webhook_deliveries WHERE ctid = ANY(ARRAY(
 """)  # noqa: S608 - only our own numbers are put in
     ),
     # Not at once: whoever gives out events may have seen the webhook just before it was deleted.
-    Deletion(
-        text("""
-DELETE FROM webhook_lanes AS l
- WHERE l.deleted_at < statement_timestamp() - interval '1 day'
-   AND NOT EXISTS (SELECT FROM webhook_deliveries AS d WHERE d.webhook_id = l.webhook_id)
-""")
+    batch(
+        "webhook_lanes",
+        """r.deleted_at < statement_timestamp() - interval '1 day'
+       AND NOT EXISTS (SELECT FROM webhook_deliveries AS d WHERE d.webhook_id = r.webhook_id)""",
     ),
-    Deletion(text("DELETE FROM webhook_secrets WHERE valid_until < statement_timestamp()")),
+    batch("webhook_secrets", "r.valid_until < statement_timestamp()"),
 )
 # An entry's id begins with its milliseconds (RFC 9562, section 5.7): the oldest are found by the key, and no other row is read.
 AUDIT = oldest_first(
@@ -115,7 +109,7 @@ AUDIT = oldest_first(
 async def keep_house(database: Database, *, audit_days: int, history_days: int = HISTORY_DAYS) -> int:
     """Delete in small transactions what is older than its keeping time; returns how many rows that were.
 
-    What fails stops nothing of the rest. Credentials whose time is over go first.
+    What fails stops nothing of the rest, unless the database is away. Credentials whose time is over go first.
 
     Args:
         database: The database.
@@ -136,9 +130,20 @@ async def keep_house(database: Database, *, audit_days: int, history_days: int =
             deleted += await step()
         except (SQLAlchemyError, OSError) as error:
             failures.append(error)
+            if isinstance(error, _AWAY) and not await _answers(database):
+                break
     if failures:
         raise next((error for error in failures if not isinstance(error, _AWAY)), failures[0])
     return deleted
+
+
+async def _answers(database: Database) -> bool:
+    """Whether it was a statement that took too long, and no database that is away: then each step would wait as long for it."""
+    try:
+        await database.ping()
+    except (SQLAlchemyError, OSError):
+        return False
+    return True
 
 
 async def _erase(database: Database) -> int:

@@ -17,6 +17,9 @@ INBOX_CHANNEL = "tokenkeep_inbox"
 
 _MOST_TRIES = 20
 _LONGEST_WAIT_S = 300
+_PAGE = 5_000
+_MOST_PAGES = 40
+"""Whoever stands behind 200,000 events of accounts that are put off waits until these are due."""
 _LOCKS = 1_129_270_610  # a space of its own among the advisory locks
 _ENVIRONMENTS = text("SELECT id, environment FROM accounts WHERE id = ANY(CAST(:ids AS uuid[]))")
 _COLUMNS = Columns(
@@ -57,15 +60,17 @@ UPDATE credentials SET rejected_generation = generation
  WHERE account_id = :id AND rejected_generation IS DISTINCT FROM generation
 RETURNING account_id
 """)
-# Those whose oldest event is put off are left out: what waits behind it is not due either, and would crowd out the others. Read
-# along the positions, so that a long inbox costs no more than a short one: only what is put off is passed over, and looked at.
-_PENDING = text("""
-SELECT account_id FROM inbox_events AS e
- WHERE outcome IS NULL AND next_try_at <= clock_timestamp()
-   AND NOT EXISTS (SELECT FROM inbox_events AS p
-                    WHERE p.account_id = e.account_id AND p.outcome IS NULL AND p.position < e.position)
- ORDER BY position LIMIT :limit
-""")
+# The accounts of a page of what waits, by their oldest events. In pages, and by no join: a backlog that statistics do not know
+# yet would be joined with itself.
+_PAGE_OF_WAITING = text(f"""
+WITH page AS MATERIALIZED (
+    SELECT account_id, position, next_try_at FROM inbox_events
+     WHERE outcome IS NULL AND position > :after ORDER BY position LIMIT {_PAGE}
+)
+SELECT account_id, (array_agg(next_try_at ORDER BY position))[1] <= clock_timestamp() AS is_due,
+       (SELECT max(position) FROM page) AS last, (SELECT count(*) FROM page) AS size
+  FROM page GROUP BY account_id ORDER BY min(position)
+""")  # noqa: S608 - only our own number is put in
 _POSTPONE = text(f"""
 UPDATE inbox_events
    SET tries = tries + 1, error = :error,
@@ -154,9 +159,22 @@ class PostgresInboxQueue:
         self._database = database
 
     async def pending(self, limit: int) -> Sequence[AccountId]:
-        """Accounts whose events wait, those first whose events have waited longest."""
+        """Accounts whose events wait, those first whose events have waited longest.
+
+        Those whose oldest event is put off are left out: what waits behind it is not due either, and would crowd out the others.
+        """
+        found: list[AccountId] = []
+        known: set[AccountId] = set()
+        after = 0
         async with self._database.reading() as connection:
-            return [AccountId(row.account_id) for row in await connection.execute(_PENDING, {"limit": limit})]
+            for _ in range(_MOST_PAGES):
+                rows = (await connection.execute(_PAGE_OF_WAITING, {"after": after})).all()
+                found += [AccountId(row.account_id) for row in rows if row.is_due and row.account_id not in known]
+                if len(found) >= limit or not rows or rows[0].size < _PAGE:
+                    break
+                known.update(row.account_id for row in rows)
+                after = rows[0].last
+        return found[:limit]
 
     async def postpone(self, account_id: AccountId, error: str) -> PostponedEvent | None:
         """Put the account's oldest event off, or give it up once it has been tried often enough; None if none waits any more."""

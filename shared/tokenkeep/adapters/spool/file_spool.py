@@ -6,8 +6,9 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from errno import EFBIG
+from math import inf
 from pathlib import Path
 from time import time
 from typing import Any
@@ -51,9 +52,9 @@ class FileSpool:
         """Take an answer away; it need not be there."""
         await asyncio.to_thread(self._path(attempt_id).unlink, missing_ok=True)
 
-    async def entries(self) -> Sequence[SpooledAnswer]:
-        """Every answer that can be read, oldest attempt first."""
-        return await asyncio.to_thread(self._entries)
+    async def entries(self, *, of_age: timedelta = timedelta(0)) -> Sequence[SpooledAnswer]:
+        """Every answer that can be read and has lain here for so long, oldest attempt first."""
+        return await asyncio.to_thread(self._entries, time() - of_age.total_seconds() if of_age else inf)
 
     @property
     def place(self) -> str:
@@ -96,14 +97,15 @@ class FileSpool:
             raise
         _sync(self._directory)
 
-    def _entries(self) -> list[SpooledAnswer]:
+    def _entries(self, until: float) -> list[SpooledAnswer]:
         if not self._directory.is_dir():
             return []
         self._clear_unfinished()
         found: list[SpooledAnswer] = []
         for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
             try:
-                found.append(_entry_of(json.loads(_read(path))))
+                if path.stat().st_mtime <= until:
+                    found.append(_entry_of(json.loads(_read(path))))
             except FileNotFoundError:
                 continue  # another process has drained it
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one file, the others must be read

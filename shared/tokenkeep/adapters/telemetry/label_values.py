@@ -56,8 +56,8 @@ REFRESH_FAULTS: Final = frozenset({"not_prepared", "abandoned", "settle_delayed"
 is not durable yet."""
 
 SPOOLED: Final = frozenset({"written", "failed", "drained", "unreadable"})
-"""What becomes of an answer that the database can't take: it is in the spool, could not be put there, was stored by a later process, or
-can't be opened by it."""
+"""What becomes of an answer that the database can't take: it is in the spool, could not be put there, was stored from there by
+whichever process drained it, or can't be opened by it."""
 
 JOB_RESULTS: Final = frozenset({"done", "postponed", "failed"})
 """How a run of a scheduler's job ends: well, put off because a store is away, or in an error of ours."""

@@ -98,7 +98,7 @@ class RefreshTelemetry:
         _log.error("spool_file_left", account_id=_account(account_id), correlation_id=correlation_id, exc_info=error)
 
     def spool_drained(self, drained: int, left: int) -> None:
-        """What a process before us had received is settled. What is left can't be opened, and wants an operator."""
+        """What a process had left in the spool is settled. What is left can't be opened, and wants an operator."""
         self._metrics.faults.spooled("drained", drained)
         self._metrics.faults.spooled("unreadable", left)
         (_log.error if left else _log.info)("spool_drained", answers=drained, left=left)
