@@ -4,10 +4,6 @@ import asyncio
 import os
 import runpy
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from api_service import Service
+from gateway import answering
 from resource_server import resource_server
 from served_api import served
 from walking import description
@@ -110,28 +107,3 @@ async def test_an_answer_that_is_not_the_apis_is_a_problem_with_its_status(
         )
         said, _ = await asyncio.wait_for(started.communicate(), 60)
     assert (started.returncode, said.decode().strip()) == (1, told)
-
-
-@contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
-    """A server that answers every POST so."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

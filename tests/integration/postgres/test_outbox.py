@@ -108,6 +108,15 @@ def of(stream: MemoryEventStream, subject: UUID) -> list[int]:
     return [one.sequence for one in stream.published if one.subject == subject]
 
 
+async def fail_at_the_third_piece(database: Database, relay: RelayEvents) -> None:
+    async def fail() -> None:
+        raise TimeoutError
+
+    relay.outbox = PiecesOf(database, 3, fail)
+    with pytest.raises(TimeoutError):
+        await relay.keep_shards()
+
+
 async def test_what_redis_has_forgotten_is_queued_in_pieces_and_told_in_order(
     database: Database, stream: MemoryEventStream, relay: RelayEvents, environment: str
 ) -> None:
@@ -126,13 +135,8 @@ async def test_nothing_is_told_before_all_is_queued_though_a_piece_failed(
     subject = await twenty_told(database, relay, environment)
     stream.forget()
 
-    async def fail() -> None:
-        raise TimeoutError
-
     replayed = relay.replayed
-    relay.outbox = PiecesOf(database, 3, fail)
-    with pytest.raises(TimeoutError):
-        await relay.keep_shards()
+    await fail_at_the_third_piece(database, relay)
     assert relay.replayed - replayed == 10
     assert await relay() == 0
     assert not stream.published
@@ -148,12 +152,7 @@ async def test_a_relay_that_had_queued_some_begins_anew_once_that_was_told_into_
     subject = await twenty_told(database, relay, environment)
     stream.forget()
 
-    async def fail() -> None:
-        raise TimeoutError
-
-    relay.outbox = PiecesOf(database, 3, fail)
-    with pytest.raises(TimeoutError):
-        await relay.keep_shards()
+    await fail_at_the_third_piece(database, relay)
     other = RelayEvents(PostgresOutbox(database), stream, holder=new_id())
     async with database.transaction() as connection:
         await connection.execute(text("UPDATE outbox_shards SET lease_until = NULL"))

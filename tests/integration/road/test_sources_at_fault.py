@@ -140,15 +140,20 @@ async def test_one_accounts_refusals_pause_its_source_once_and_it_is_noticed_sti
     assert await told_of_source(road, source_id) == [*once, ("paused", "invalid_client")]
 
 
+async def refresh_elsewhere(road: Road, source_id: SourceId, account_id: AccountId) -> None:
+    """Another worker is handed the account."""
+    other = wire_worker(road.foundation)
+    await other.refresh([account_id], trigger=Trigger.SCHEDULE, correlation_id="cor_test", source_id=source_id)
+    await other.refresh.drain()
+    await other.close()
+
+
 async def test_a_worker_learns_from_the_source_that_another_one_was_granted(road: Road, server: TokenServer) -> None:
     source_id = await road.source(server.url)
     barred, served = await accounts(road, source_id, 2)
     await refuse(road, server, barred, 6)
     await probe_with(road, source_id, served)
-    other = wire_worker(road.foundation)
-    await other.refresh([served], trigger=Trigger.SCHEDULE, correlation_id="cor_test", source_id=source_id)
-    await other.refresh.drain()
-    await other.close()
+    await refresh_elsewhere(road, source_id, served)
     once = [("paused", "invalid_client"), ("resumed", None)]
     assert await told_of_source(road, source_id) == once
     await refuse(road, server, barred, 18)
@@ -162,10 +167,7 @@ async def test_the_only_account_of_a_source_pauses_it_again_whoever_resumed_it(r
     [only] = await accounts(road, source_id, 1)
     await refuse(road, server, only, 6)
     await probe_with(road, source_id, only)
-    other = wire_worker(road.foundation)
-    await other.refresh([only], trigger=Trigger.SCHEDULE, correlation_id="cor_test", source_id=source_id)
-    await other.refresh.drain()
-    await other.close()
+    await refresh_elsewhere(road, source_id, only)
     await refuse(road, server, only, 6)
     told = [("paused", "invalid_client"), ("resumed", None), ("paused", "invalid_client")]
     assert await told_of_source(road, source_id) == told

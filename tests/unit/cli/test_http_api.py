@@ -1,13 +1,12 @@
 """Commands over the HTTP API, where what they are given or what they meet can't be: one line, exit code 1."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from gateway import answering
 from tokenkeep.cli.http_api.access import find_access
 from tokenkeep.cli.main import app
 
@@ -25,33 +24,8 @@ def accounts_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def gateway(request: pytest.FixtureRequest) -> Iterator[str]:
     """Something in the API's place that answers 200 to everything, with the body that is the fixture's parameter."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            while "Transfer-Encoding" in self.headers and self.rfile.readline() != b"0\r\n":
-                pass  # an answer that hangs up on what is still being sent may never be read
-            self.close_connection = True
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(request.param)))
-            self.end_headers()
-            self.wfile.write(request.param)
-
-        do_POST = do_DELETE = do_GET  # noqa: N815 - as http.server names it
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with answering(200, request.param) as url:
+        yield url
 
 
 def run(*words: str) -> Result:
