@@ -219,7 +219,7 @@ class Creations:
                 return await store(work)
         except BaseException as error:  # however it ended, the keys are freed, and the error goes on to the caller
             gone = spent is not None and spent.may_be_gone(error)
-            await self._give_up(claimed, kept=refusal_kept(error) if gone else None)
+            await self._give_up(claimed, kept=_refusal_kept(error) if gone else None)
             raise
 
     async def _asks_of(
@@ -340,7 +340,7 @@ class Creations:
         return Response(answer.body, answer.status, {REPLAYED_HEADER: "true"}, media_type=JSON_TYPE)
 
 
-def refusal_kept(error: BaseException) -> _Answer:
+def _refusal_kept(error: BaseException) -> _Answer:
     """What is answered from now on to whoever brings what was spent when this was raised: the refusal, unless it is to pass."""
     problem = error if isinstance(error, Problem) else None
     if isinstance(error, TokenkeepError):

@@ -21,7 +21,6 @@ class Draining(Protocol):
 
     def __call__(self, *, of_age: timedelta) -> Awaitable[int]:
         """Settle what has lain there for so long."""
-        ...
 
 
 async def keep_draining(
